@@ -1,0 +1,19 @@
+// Folds the blocks of scan_targets into the summary; one workgroup.
+
+@compute @workgroup_size(WG_SIZE)
+fn main(lane: Lane) {
+    var acc = Acc(0u, NO_ROW);
+    for (var block = lane.index; block < params.blocks; block += WG_SIZE) {
+        let part = scratch[block];
+        acc = acc_combine(acc, Acc(part.x, part.y));
+    }
+    let total = workgroup_reduce(lane, acc);
+    if (lane.index == 0u) {
+        summary.total_weight = f32(total.kept);
+        summary.kept_rows = total.kept;
+        summary.bad_row = total.bad;
+        if (total.bad != NO_ROW) {
+            summary.bad_target = scratch[total.bad / ROW_BLOCK].zw;
+        }
+    }
+}

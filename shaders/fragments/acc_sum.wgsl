@@ -1,0 +1,38 @@
+// A plain sum.
+
+struct Acc { sum: f32 }
+
+// WIDTH independent sums, one for each component of a word.
+struct LaneAcc { sum: Values }
+
+fn lane_identity() -> LaneAcc {
+    return LaneAcc(Values(0.0));
+}
+
+fn lane_push(acc: LaneAcc, x: Values) -> LaneAcc {
+    return LaneAcc(acc.sum + x);
+}
+
+fn acc_combine(a: Acc, b: Acc) -> Acc {
+    return Acc(a.sum + b.sum);
+}
+
+fn acc_identity() -> Acc {
+    return Acc(0.0);
+}
+
+fn lane_collapse(acc: LaneAcc) -> Acc {
+    var total = component(acc.sum, 0u);
+    for (var i = 1u; i < WIDTH; i += 1u) {
+        total += component(acc.sum, i);
+    }
+    return Acc(total);
+}
+
+fn acc_pack(acc: Acc) -> vec4<u32> {
+    return vec4<u32>(bitcast<u32>(acc.sum), 0u, 0u, 0u);
+}
+
+fn acc_unpack(words: vec4<u32>) -> Acc {
+    return Acc(bitcast<f32>(words.x));
+}

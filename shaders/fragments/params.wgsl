@@ -1,0 +1,42 @@
+// Per-call numbers of the row kernels, and where each matrix starts inside its binding.
+
+// Same fields, same order as Params in src/gpu/params.rs; a test compares the offsets.
+struct Params {
+    rows: u32,              // rows in this window
+    classes: u32,
+    words: u32,             // words a row: classes / WIDTH
+    grid_width: u32,        // workgroups along x; the grid is folded into two dimensions
+    input_offset: u32,      // in words, like the strides
+    input_stride: u32,
+    second_offset: u32,
+    second_stride: u32,
+    output_offset: u32,
+    output_stride: u32,
+    stats_offset: u32,      // in rows, like the two below
+    targets_offset: u32,
+    dloss_offset: u32,
+    splits: u32,            // pieces a row is cut into, by the split kernels alone
+    split_words: u32,       // words a piece
+    ignore_used: u32,       // 1 if some target value means "skip this row"
+    ignore_low: u32,        // that value, as the two halves of an i64
+    ignore_high: u32,
+    upstream: f32,          // the scalar upstream gradient
+    // WGSL has no literal for these two, and constant expressions may not produce them.
+    nan: f32,
+    infinity: f32,
+    first_row: u32,         // of the batch, in this window
+    first_block: u32,       // of the batch, in this window, counted in scratch words
+    blocks: u32,            // in the whole batch
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+
+// Lanes a workgroup, a power of two.
+override WG_SIZE: u32 = 64u;
+
+// Rows a block in the sums over rows: fixed, so that a sum's bits do not depend on the windows.
+const ROW_BLOCK: u32 = 4096u;
+
+fn flat_index(group: vec3<u32>) -> u32 {
+    return group.y * params.grid_width + group.x;
+}

@@ -1,0 +1,7 @@
+// The upstream gradient of a mean: shared by all rows, over the batch's total weight.
+
+@group(0) @binding(6) var<uniform> summary: Summary;
+
+fn upstream_at(row: u32) -> f32 {
+    return params.upstream / summary.total_weight;
+}

@@ -1,0 +1,22 @@
+// Four f32 a word: rows start at multiples of four elements and have a multiple of four columns.
+
+alias Word = vec4<f32>;
+alias Values = vec4<f32>;     // the word's elements, as f32
+alias Columns = vec4<u32>;    // their columns
+const WIDTH: u32 = 4u;
+
+fn unpack(word: Word) -> Values {
+    return word;
+}
+
+fn pack(values: Values) -> Word {
+    return values;
+}
+
+fn component(values: Values, i: u32) -> f32 {
+    return values[i];
+}
+
+fn columns_of(word: u32) -> Columns {
+    return vec4<u32>(0u, 1u, 2u, 3u) + 4u * word;
+}

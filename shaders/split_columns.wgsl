@@ -1,0 +1,16 @@
+// Few and very long rows, third of three: one workgroup writes the columns of one piece of a row.
+
+@compute @workgroup_size(WG_SIZE)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let piece = flat_index(group);
+    if (piece >= params.rows * params.splits) {
+        return;
+    }
+    let index = piece / params.splits;
+    let split = piece % params.splits;
+    let coef = coef_unpack(scratch[scratch_row(index)], scratch[scratch_row(index) + 1u]);
+    let end = min((split + 1u) * params.split_words, params.words);
+    for (var word = split * params.split_words + lane; word < end; word += WG_SIZE) {
+        store_output(index, word, column(coef, index, word));
+    }
+}

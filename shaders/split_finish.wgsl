@@ -1,0 +1,20 @@
+// Few and very long rows, second of three: one workgroup folds the pieces of a row, in their order,
+// writes the row's results and, where columns follow, leaves its coefficients for them.
+
+@compute @workgroup_size(WG_SIZE)
+fn main(@builtin(workgroup_id) group: vec3<u32>, lane: Lane) {
+    let index = flat_index(group);
+    if (index >= params.rows) {
+        return;
+    }
+    let row = row_begin(index);
+    var acc = acc_identity();
+    for (var split = lane.index; split < params.splits; split += WG_SIZE) {
+        acc = acc_combine(acc, acc_unpack(scratch[scratch_row(index) + 2u + split]));
+    }
+    let total = workgroup_reduce(lane, acc);
+    if (lane.index == 0u) {
+        row_store(index, row, total);
+        columns(index, row, total, 0u, 1u);
+    }
+}

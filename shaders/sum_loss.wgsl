@@ -1,0 +1,18 @@
+// Sums the losses of a block of ROW_BLOCK rows in a fixed order; one workgroup a block.
+
+@compute @workgroup_size(WG_SIZE)
+fn main(@builtin(workgroup_id) group: vec3<u32>, lane: Lane) {
+    let block = flat_index(group);
+    if (block * ROW_BLOCK >= params.rows) {
+        return;
+    }
+    let end = min((block + 1u) * ROW_BLOCK, params.rows);
+    var sum = 0.0;
+    for (var row = block * ROW_BLOCK + lane.index; row < end; row += WG_SIZE) {
+        sum += stats[params.stats_offset + row].x;
+    }
+    let total = workgroup_reduce(lane, Acc(sum));
+    if (lane.index == 0u) {
+        scratch[params.first_block + block] = vec4<u32>(bitcast<u32>(total.sum), 0u, 0u, 0u);
+    }
+}

@@ -1,0 +1,278 @@
+//! A GPU that owns its buffers: operations on data in host memory.
+
+use std::borrow::Cow;
+use std::sync::{Mutex, PoisonError};
+
+use bytemuck::cast_slice;
+
+use crate::device::timings::{Clock, Timings};
+use crate::device::{DeviceInfo, DeviceKind};
+use crate::dtype::{Dtype, Element};
+use crate::error::{Error, Result};
+use crate::gpu::{
+    BackwardBuffers, Call, CrossEntropyBuffers, Gpu, LogSumExpBackwardBuffers, LogSumExpBuffers,
+    MatrixBuffer, OutputBuffer, Record, TargetsBuffer, TransformBuffers, UpstreamBuffer,
+    VectorBuffer,
+};
+use crate::matrix::{Array, Matrix, Values};
+use crate::op::{
+    CrossEntropy, CrossEntropyInput, CrossEntropyOutput, LogSoftmax, LogSoftmaxBackward, LogSumExp,
+    LogSumExpBackward, Loss, Reduction, Softmax, SoftmaxBackward, Targets, Transform,
+    TransformInput, Upstream,
+};
+
+/// Buffers kept for the next call, at most.
+const POOLED: usize = 4;
+
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct OwnedGpu {
+    gpu: Gpu,
+    pool: Mutex<Vec<wgpu::Buffer>>,
+}
+
+impl OwnedGpu {
+    pub(crate) fn new(gpu: Gpu) -> Self {
+        Self { gpu, pool: Mutex::default() }
+    }
+
+    pub(crate) fn context(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    pub(crate) fn info(&self) -> DeviceInfo {
+        let info = self.gpu.device().adapter_info();
+        let backend = info.backend.to_string();
+        DeviceInfo { kind: DeviceKind::Gpu, name: info.name, backend }
+    }
+
+    pub(crate) async fn cross_entropy(
+        &self,
+        op: &CrossEntropy,
+        input: &CrossEntropyInput<'_>,
+        timings: &mut Timings,
+    ) -> Result<CrossEntropyOutput> {
+        op.validate(input)?;
+        if input.logits.rows() == 0 {
+            return crate::cpu::cross_entropy(op, input);
+        }
+        let clock = Clock::start();
+        let logits = self.upload(input.logits.values()).await?;
+        let targets = self.upload_targets(input.targets).await?;
+        let dloss = match input.upstream {
+            Upstream::Scalar(_) => None,
+            Upstream::Rows(dloss) => Some(self.upload(dloss).await?),
+        };
+        timings.upload += clock.elapsed();
+
+        let vector = VectorBuffer::new(&targets.buffer);
+        let targets = match input.targets {
+            Targets::I32(_) => TargetsBuffer::I32(vector),
+            Targets::I64(_) => TargetsBuffer::I64(vector),
+        };
+        let upstream = match (&dloss, input.upstream) {
+            (Some(dloss), _) => UpstreamBuffer::Rows(VectorBuffer::new(&dloss.buffer)),
+            (None, Upstream::Scalar(dloss)) => UpstreamBuffer::Scalar(dloss as f32),
+            (None, Upstream::Rows(_)) => UpstreamBuffer::default(),
+        };
+        let buffers = CrossEntropyBuffers::new(matrix(&input.logits, &logits), targets)
+            .with_upstream(upstream);
+        // The uploaded logits are ours: the gradient takes their place.
+        let buffers =
+            if op.has_gradient() { buffers.with_dlogits(OutputBuffer::InPlace) } else { buffers };
+        let call = self.compute(op, buffers, timings).await?;
+
+        let clock = Clock::start();
+        let summary = call.read_summary().await?;
+        let (loss, lse): (Vec<f32>, Vec<f32>) =
+            call.read_stats().await?.into_iter().map(|[loss, lse]| (loss, lse)).unzip();
+        let dlogits = if op.has_gradient() {
+            Some(self.download(&logits, input.logits.dtype()).await?)
+        } else {
+            None
+        };
+        timings.download += clock.elapsed();
+        let loss = match op.reduction() {
+            Reduction::None => Loss::Rows(Array::F32(loss)),
+            Reduction::Mean | Reduction::Sum => Loss::Reduced(summary.loss.into()),
+        };
+        Ok(CrossEntropyOutput::new(loss, Array::F32(lse), dlogits, summary.kept_rows.into()))
+    }
+
+    pub(crate) async fn transform(
+        &self,
+        op: Transform,
+        input: &TransformInput<'_>,
+        timings: &mut Timings,
+    ) -> Result<Array> {
+        input.validate()?;
+        if input.input.rows() == 0 {
+            return crate::cpu::transform(op, input);
+        }
+        let clock = Clock::start();
+        let uploaded = self.upload(input.input.values()).await?;
+        let second = match input.second {
+            Some(second) => Some((second, self.upload(second.values()).await?)),
+            None => None,
+        };
+        let dlse = match input.dlse {
+            Some(dlse) => Some(self.upload(dlse).await?),
+            None => None,
+        };
+        timings.upload += clock.elapsed();
+
+        let logits = matrix(&input.input, &uploaded);
+        let output = OutputBuffer::InPlace;
+        let call = match (op, &second, &dlse) {
+            (Transform::SoftmaxBackward, Some((second, buffer)), _) => {
+                let upstream = matrix(second, buffer);
+                let buffers = BackwardBuffers { forward: logits, upstream, dlogits: output };
+                self.compute(&SoftmaxBackward, buffers, timings).await?
+            }
+            (Transform::LogSoftmaxBackward, Some((second, buffer)), _) => {
+                let upstream = matrix(second, buffer);
+                let buffers = BackwardBuffers { forward: logits, upstream, dlogits: output };
+                self.compute(&LogSoftmaxBackward, buffers, timings).await?
+            }
+            (Transform::LogSumExpBackward, _, Some(dlse)) => {
+                let dlse = VectorBuffer::new(&dlse.buffer);
+                let buffers = LogSumExpBackwardBuffers { logits, dlse, dlogits: output };
+                self.compute(&LogSumExpBackward, buffers, timings).await?
+            }
+            (Transform::LogSumExp, ..) => {
+                self.compute(&LogSumExp, LogSumExpBuffers { logits }, timings).await?
+            }
+            (Transform::LogSoftmax, ..) => {
+                self.compute(&LogSoftmax, TransformBuffers { logits, output }, timings).await?
+            }
+            _ => self.compute(&Softmax, TransformBuffers { logits, output }, timings).await?,
+        };
+
+        let clock = Clock::start();
+        let result = if op == Transform::LogSumExp {
+            let stats = call.read_stats().await?;
+            Array::F32(stats.into_iter().map(|[_, lse]| lse).collect())
+        } else {
+            self.download(&uploaded, input.input.dtype()).await?
+        };
+        timings.download += clock.elapsed();
+        Ok(result)
+    }
+
+    /// Prepares, submits and waits.
+    async fn compute<O: Record>(
+        &self,
+        op: &O,
+        buffers: O::Buffers<'_>,
+        timings: &mut Timings,
+    ) -> Result<Call> {
+        let clock = Clock::start();
+        let call = self.gpu.prepare(op, buffers).await?;
+        let encoder = self
+            .gpu
+            .scoped("a recording", |gpu| {
+                let mut encoder = gpu.encoder();
+                call.encode(&mut encoder);
+                encoder
+            })
+            .await?;
+        self.gpu.submit(encoder).await?;
+        self.gpu.wait().await?;
+        timings.compute += clock.elapsed();
+        Ok(call)
+    }
+
+    async fn upload(&self, values: Values<'_>) -> Result<Pooled<'_>> {
+        let pooled = self.take(values.len() as u64 * 4).await?;
+        let buffer = &pooled.buffer;
+        match values {
+            Values::F16(v) => self.gpu.upload(buffer, v, 4, f32_bytes).await?,
+            Values::Bf16(v) => self.gpu.upload(buffer, v, 4, f32_bytes).await?,
+            Values::F32(v) => self.gpu.upload(buffer, v, 4, |v| cast_slice(v).into()).await?,
+            Values::F64(v) => self.gpu.upload(buffer, v, 4, f32_bytes).await?,
+        }
+        Ok(pooled)
+    }
+
+    async fn upload_targets(&self, targets: Targets<'_>) -> Result<Pooled<'_>> {
+        let width = if matches!(targets, Targets::I32(_)) { 4 } else { 8 };
+        let pooled = self.take((targets.len() * width) as u64).await?;
+        let buffer = &pooled.buffer;
+        match targets {
+            Targets::I32(v) => self.gpu.upload(buffer, v, width, |v| cast_slice(v).into()).await?,
+            Targets::I64(v) => self.gpu.upload(buffer, v, width, |v| cast_slice(v).into()).await?,
+        }
+        Ok(pooled)
+    }
+
+    async fn download(&self, buffer: &Pooled<'_>, dtype: Dtype) -> Result<Array> {
+        async fn typed<T: Element>(gpu: &Gpu, buffer: &Pooled<'_>) -> Result<Vec<T>> {
+            let mut out = Vec::with_capacity(buffer.bytes as usize / 4);
+            gpu.read_with(&buffer.buffer, 0, buffer.bytes, |part| {
+                let floats = part.chunks_exact(4).map(bytemuck::pod_read_unaligned::<f32>);
+                out.extend(floats.map(T::from_f32));
+            })
+            .await?;
+            Ok(out)
+        }
+        Ok(match dtype {
+            Dtype::F16 => Array::F16(typed(&self.gpu, buffer).await?),
+            Dtype::Bf16 => Array::Bf16(typed(&self.gpu, buffer).await?),
+            Dtype::F32 => Array::F32(typed(&self.gpu, buffer).await?),
+            Dtype::F64 => Array::F64(typed(&self.gpu, buffer).await?),
+        })
+    }
+
+    /// A buffer of at least `bytes`, from the pool if one fits without much waste.
+    async fn take(&self, bytes: u64) -> Result<Pooled<'_>> {
+        let limit = self.gpu.caps().max_buffer_bytes;
+        if bytes > limit {
+            return Err(Error::TooLarge { what: "a matrix", needed: bytes, limit });
+        }
+        let reused = {
+            let mut pool = self.pool();
+            let fits = |buffer: &wgpu::Buffer| (bytes..=2 * bytes.max(64)).contains(&buffer.size());
+            let at = pool.iter().position(fits);
+            at.map(|at| pool.swap_remove(at))
+        };
+        let buffer = if let Some(buffer) = reused {
+            buffer
+        } else {
+            use wgpu::BufferUsages as Usage;
+            let usage = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
+            let what = format!("a buffer of {bytes} bytes");
+            self.gpu.scoped(&what, |gpu| gpu.buffer("matrix", bytes, usage)).await?
+        };
+        Ok(Pooled { owner: self, buffer, bytes })
+    }
+
+    fn pool(&self) -> std::sync::MutexGuard<'_, Vec<wgpu::Buffer>> {
+        // A panic elsewhere cannot leave a list of buffers half-changed.
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn f32_bytes<'a, T: Element>(values: &[T]) -> Cow<'a, [u8]> {
+    values.iter().flat_map(|x| x.to_f32().to_ne_bytes()).collect::<Vec<u8>>().into()
+}
+
+fn matrix<'a>(shape: &Matrix<'_>, buffer: &'a Pooled<'_>) -> MatrixBuffer<'a> {
+    MatrixBuffer::new(&buffer.buffer, shape.rows() as u64, shape.classes() as u64)
+}
+
+/// A buffer that goes back to its pool.
+struct Pooled<'a> {
+    owner: &'a OwnedGpu,
+    buffer: wgpu::Buffer,
+    bytes: u64,
+}
+
+impl Drop for Pooled<'_> {
+    fn drop(&mut self) {
+        let mut pool = self.owner.pool();
+        pool.push(self.buffer.clone());
+        if pool.len() > POOLED {
+            pool.remove(0);
+        }
+    }
+}

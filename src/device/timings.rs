@@ -1,0 +1,46 @@
+//! How long the stages of a run took.
+
+use std::time::Duration;
+
+/// How long the stages of a run took, by the wall clock. On the CPU everything is compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Timings {
+    /// Host memory to device memory.
+    pub upload: Duration,
+    /// From submission to completion.
+    pub compute: Duration,
+    /// Device memory to host memory.
+    pub download: Duration,
+}
+
+impl Timings {
+    pub(crate) fn compute<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let clock = Clock::start();
+        let result = work();
+        self.compute += clock.elapsed();
+        result
+    }
+}
+
+/// The wall clock, where there is one; browsers' has to be asked for in another way, and is not.
+pub(crate) struct Clock {
+    #[cfg(not(target_arch = "wasm32"))]
+    start: std::time::Instant,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self {
+            #[cfg(not(target_arch = "wasm32"))]
+            start: std::time::Instant::now(),
+        }
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        #[cfg(not(target_arch = "wasm32"))]
+        return self.start.elapsed();
+        #[cfg(target_arch = "wasm32")]
+        return Duration::ZERO;
+    }
+}

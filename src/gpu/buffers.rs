@@ -1,0 +1,147 @@
+//! What callers hand over: ranges of their own buffers, with shapes.
+
+use crate::error::{Error, Result};
+use crate::gpu::kernel::TargetType;
+use crate::gpu::plan::Region;
+
+/// A matrix `[rows, classes]` of f32 in a buffer of the caller's.
+///
+/// The buffer needs the usage `STORAGE`. Rows may start at any multiple of four bytes; where rows
+/// and strides are multiples of sixteen bytes, four elements are read at a time.
+#[derive(Debug, Clone, Copy)]
+pub struct MatrixBuffer<'a> {
+    pub(crate) buffer: &'a wgpu::Buffer,
+    pub(crate) region: Region,
+    pub(crate) rows: u64,
+    pub(crate) classes: u64,
+}
+
+impl<'a> MatrixBuffer<'a> {
+    /// A matrix that starts with its buffer, row after row without gaps.
+    pub fn new(buffer: &'a wgpu::Buffer, rows: u64, classes: u64) -> Self {
+        Self { buffer, region: Region { offset: 0, row_stride: classes }, rows, classes }
+    }
+
+    /// Starts this many bytes into the buffer; a multiple of 4.
+    #[must_use]
+    pub fn with_offset(mut self, bytes: u64) -> Self {
+        self.region.offset = bytes;
+        self
+    }
+
+    /// Leaves gaps: `elements`, at least the number of classes, from one row's start to the next.
+    /// What stands in the gaps is not touched.
+    #[must_use]
+    pub fn with_row_stride(mut self, elements: u64) -> Self {
+        self.region.row_stride = elements;
+        self
+    }
+
+    pub(crate) fn validate(&self, name: &'static str) -> Result<()> {
+        let invalid = |reason| Err(Error::InvalidBuffer { name, reason });
+        if self.classes == 0 {
+            return invalid("has rows of 0 classes; a row needs at least one".to_owned());
+        }
+        if self.region.row_stride < self.classes {
+            let stride = self.region.row_stride;
+            return invalid(format!("row stride {stride} is less than {} classes", self.classes));
+        }
+        let end = (self.rows.max(1) - 1)
+            .checked_mul(self.region.row_stride)
+            .and_then(|elements| elements.checked_add(self.classes))
+            .and_then(|elements| elements.checked_mul(4));
+        let bytes = if self.rows == 0 { Some(0) } else { end };
+        validate_range(self.buffer, name, self.region.offset, bytes, 4)
+    }
+}
+
+/// A vector in a buffer of the caller's, one value for each row.
+#[derive(Debug, Clone, Copy)]
+pub struct VectorBuffer<'a> {
+    pub(crate) buffer: &'a wgpu::Buffer,
+    pub(crate) offset: u64,
+}
+
+impl<'a> VectorBuffer<'a> {
+    /// A vector that starts with its buffer.
+    pub fn new(buffer: &'a wgpu::Buffer) -> Self {
+        Self { buffer, offset: 0 }
+    }
+
+    /// Starts this many bytes into the buffer; a multiple of an element's size.
+    #[must_use]
+    pub fn with_offset(mut self, bytes: u64) -> Self {
+        self.offset = bytes;
+        self
+    }
+
+    pub(crate) fn validate(&self, name: &'static str, rows: u64, width: u64) -> Result<()> {
+        validate_range(self.buffer, name, self.offset, rows.checked_mul(width), width)
+    }
+}
+
+fn validate_range(
+    buffer: &wgpu::Buffer,
+    name: &'static str,
+    offset: u64,
+    bytes: Option<u64>,
+    alignment: u64,
+) -> Result<()> {
+    let invalid = |reason| Err(Error::InvalidBuffer { name, reason });
+    if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
+        return invalid("lacks the usage STORAGE".to_owned());
+    }
+    if !offset.is_multiple_of(alignment) {
+        return invalid(format!("offset {offset} is not a multiple of {alignment}"));
+    }
+    match bytes.and_then(|bytes| bytes.checked_add(offset)) {
+        Some(end) if end <= buffer.size() => Ok(()),
+        Some(end) => invalid(format!("has {} bytes; bytes up to {end} are needed", buffer.size())),
+        None => invalid("is described as larger than any buffer".to_owned()),
+    }
+}
+
+/// Index targets `[rows]` in a buffer of the caller's.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum TargetsBuffer<'a> {
+    /// 32-bit.
+    I32(VectorBuffer<'a>),
+    /// 64-bit, little-endian.
+    I64(VectorBuffer<'a>),
+}
+
+impl<'a> TargetsBuffer<'a> {
+    pub(crate) fn parts(&self) -> (VectorBuffer<'a>, TargetType) {
+        match self {
+            Self::I32(vector) => (*vector, TargetType::I32),
+            Self::I64(vector) => (*vector, TargetType::I64),
+        }
+    }
+}
+
+/// Where a matrix of results goes.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum OutputBuffer<'a> {
+    /// Over the matrix that was read. The only way to write to the buffer that is read from.
+    InPlace,
+    /// To a matrix in another buffer.
+    Separate(MatrixBuffer<'a>),
+}
+
+/// The upstream gradient of a recorded operation.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum UpstreamBuffer<'a> {
+    /// One number, fixed when the call is prepared.
+    Scalar(f32),
+    /// A number for each row, `[rows]` of f32, read when the call runs.
+    Rows(VectorBuffer<'a>),
+}
+
+impl Default for UpstreamBuffer<'_> {
+    fn default() -> Self {
+        Self::Scalar(1.0)
+    }
+}

@@ -1,0 +1,237 @@
+//! From a plan to recorded commands: [`Call`].
+
+use std::collections::HashMap;
+
+use crate::error::{Error, Result};
+use crate::gpu::context::Gpu;
+use crate::gpu::kernel::Slot;
+use crate::gpu::params::{Params, Summary};
+use crate::gpu::plan::{Plan, Problem, Step};
+
+/// An operation bound to its buffers, ready to be recorded any number of times.
+///
+/// Preparing plans, compiles and allocates; [`encode`](Self::encode) does none of that, and reads
+/// whatever the bound buffers hold when the commands run.
+#[derive(Debug)]
+pub struct Call {
+    gpu: Gpu,
+    name: &'static str,
+    dispatches: Vec<Dispatch>,
+    rows: u64,
+    classes: u64,
+    stats: Option<wgpu::Buffer>,
+    summary: Option<wgpu::Buffer>,
+}
+
+#[derive(Debug)]
+struct Dispatch {
+    pipeline: wgpu::ComputePipeline,
+    bind_group: wgpu::BindGroup,
+    grid: [u32; 2],
+}
+
+/// The callers' buffers, by the slots that they take.
+pub(crate) type Roles<'a> = HashMap<Slot, &'a wgpu::Buffer>;
+
+impl Call {
+    pub(crate) async fn new(
+        gpu: &Gpu,
+        name: &'static str,
+        problem: &Problem,
+        roles: Roles<'_>,
+    ) -> Result<Self> {
+        let plan = Plan::new(problem, gpu.caps(), &gpu.tuning())?;
+        let mut pipelines = Vec::with_capacity(plan.steps.len());
+        for step in &plan.steps {
+            pipelines.push(gpu.pipeline(step.kernel, step.workgroup_size).await?);
+        }
+        gpu.scoped(name, |gpu| {
+            let owned = Owned::new(gpu, &plan);
+            let buffer = |slot| match slot {
+                Slot::Stats => owned.stats.as_ref(),
+                Slot::Summary => owned.summary.as_ref(),
+                Slot::Scratch => owned.scratch.as_ref(),
+                slot => roles.get(&slot).copied(),
+            };
+            let params = Uniforms::new(gpu, &plan.steps);
+            let dispatches = plan
+                .steps
+                .iter()
+                .zip(pipelines)
+                .enumerate()
+                .map(|(i, (step, pipeline))| Dispatch {
+                    bind_group: bind(gpu, step, &pipeline, params.binding(i), &buffer),
+                    pipeline,
+                    grid: step.grid,
+                })
+                .collect();
+            let Owned { stats, summary, .. } = owned;
+            let (rows, classes, gpu) = (problem.rows, problem.classes, gpu.clone());
+            Self { gpu, name, dispatches, rows, classes, stats, summary }
+        })
+        .await
+    }
+
+    /// Records the operation. Nothing is submitted; the results are there once the encoder's
+    /// commands have run.
+    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
+        let descriptor =
+            wgpu::ComputePassDescriptor { label: Some(self.name), timestamp_writes: None };
+        let mut pass = encoder.begin_compute_pass(&descriptor);
+        for dispatch in &self.dispatches {
+            pass.set_pipeline(&dispatch.pipeline);
+            pass.set_bind_group(0, &dispatch.bind_group, &[]);
+            pass.dispatch_workgroups(dispatch.grid[0], dispatch.grid[1], 1);
+        }
+    }
+
+    /// How many dispatches [`encode`](Self::encode) records.
+    pub fn dispatches(&self) -> usize {
+        self.dispatches.len()
+    }
+
+    /// The rows' (loss, lse), `[rows, 2]` of f32, for operations that have them: a buffer with the
+    /// usages `STORAGE` and `COPY_SRC`.
+    pub fn stats(&self) -> Option<&wgpu::Buffer> {
+        self.stats.as_ref()
+    }
+
+    /// The batch's [`Summary`], for operations that have one: a buffer with the usages `STORAGE`,
+    /// `UNIFORM` and `COPY_SRC`. Its word `bad_row` is the error flag.
+    pub fn summary(&self) -> Option<&wgpu::Buffer> {
+        self.summary.as_ref()
+    }
+
+    /// Reads the summary of the commands submitted so far. Submits a copy and waits.
+    ///
+    /// # Errors
+    /// [`Error::TargetOutOfRange`] if a target was neither a class nor the ignored value;
+    /// [`Error::InvalidInput`] if the operation has no summary; [`Error::DeviceLost`].
+    pub async fn read_summary(&self) -> Result<Summary> {
+        let Some(buffer) = &self.summary else { return Err(self.has_no("summary")) };
+        let mut bytes = Vec::new();
+        self.gpu.read_with(buffer, 0, Summary::SIZE, |part| bytes.extend_from_slice(part)).await?;
+        let summary: Summary = bytemuck::pod_read_unaligned(&bytes);
+        if summary.bad_row != Summary::NO_ROW {
+            let [low, high] = summary.bad_target.map(u64::from);
+            return Err(Error::TargetOutOfRange {
+                row: summary.bad_row.into(),
+                value: (low | high << 32).cast_signed(),
+                classes: self.classes,
+            });
+        }
+        Ok(summary)
+    }
+
+    /// Reads (loss, lse) of every row. Submits copies and waits.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if the operation has none; [`Error::DeviceLost`].
+    pub async fn read_stats(&self) -> Result<Vec<[f32; 2]>> {
+        let Some(buffer) = &self.stats else { return Err(self.has_no("row results")) };
+        let mut stats = Vec::with_capacity(self.rows as usize);
+        let sink = |part: &[u8]| {
+            stats.extend(part.chunks_exact(8).map(bytemuck::pod_read_unaligned::<[f32; 2]>));
+        };
+        self.gpu.read_with(buffer, 0, self.rows * 8, sink).await?;
+        Ok(stats)
+    }
+
+    /// [`Self::read_summary`], blocking.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn read_summary_blocking(&self) -> Result<Summary> {
+        pollster::block_on(self.read_summary())
+    }
+
+    /// [`Self::read_stats`], blocking.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn read_stats_blocking(&self) -> Result<Vec<[f32; 2]>> {
+        pollster::block_on(self.read_stats())
+    }
+
+    fn has_no(&self, what: &str) -> Error {
+        Error::InvalidInput { what: self.name, reason: format!("has no {what} to read") }
+    }
+}
+
+/// The buffers that a call keeps for itself.
+struct Owned {
+    stats: Option<wgpu::Buffer>,
+    summary: Option<wgpu::Buffer>,
+    scratch: Option<wgpu::Buffer>,
+}
+
+impl Owned {
+    fn new(gpu: &Gpu, plan: &Plan) -> Self {
+        use wgpu::BufferUsages as Usage;
+        let results = Usage::STORAGE | Usage::COPY_SRC;
+        let some = |label, size: u64, usage| (size > 0).then(|| gpu.buffer(label, size, usage));
+        let summary_bytes = if plan.has_summary { Summary::SIZE } else { 0 };
+        Self {
+            stats: some("stats", plan.stats_bytes, results),
+            summary: some("summary", summary_bytes, results | Usage::UNIFORM),
+            scratch: some("scratch", plan.scratch_bytes, Usage::STORAGE),
+        }
+    }
+}
+
+/// The params of all dispatches in one buffer, each at an offset that can be bound.
+struct Uniforms {
+    buffer: wgpu::Buffer,
+    stride: u64,
+    size: u64,
+}
+
+impl Uniforms {
+    fn new(gpu: &Gpu, steps: &[Step]) -> Self {
+        let size = size_of::<Params>() as u64;
+        let stride = size.next_multiple_of(gpu.caps().uniform_alignment);
+        let mut bytes = vec![0; stride as usize * steps.len().max(1)];
+        for (slot, step) in bytes.chunks_mut(stride as usize).zip(steps) {
+            slot[..size as usize].copy_from_slice(bytemuck::bytes_of(&step.params));
+        }
+        Self {
+            buffer: gpu.buffer_with("params", &bytes, wgpu::BufferUsages::UNIFORM),
+            stride,
+            size,
+        }
+    }
+
+    fn binding(&self, step: usize) -> wgpu::BindGroupEntry<'_> {
+        entry(Slot::Params, &self.buffer, step as u64 * self.stride, self.size)
+    }
+}
+
+fn entry(slot: Slot, buffer: &wgpu::Buffer, offset: u64, size: u64) -> wgpu::BindGroupEntry<'_> {
+    let size = wgpu::BufferSize::new(size);
+    wgpu::BindGroupEntry {
+        binding: slot as u32,
+        resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size }),
+    }
+}
+
+fn bind<'a>(
+    gpu: &Gpu,
+    step: &Step,
+    pipeline: &wgpu::ComputePipeline,
+    params: wgpu::BindGroupEntry<'a>,
+    buffer: &impl Fn(Slot) -> Option<&'a wgpu::Buffer>,
+) -> wgpu::BindGroup {
+    let mut entries = vec![params];
+    for bound in &step.bindings {
+        if let Some(buffer) = buffer(bound.slot) {
+            entries.push(entry(bound.slot, buffer, bound.offset, bound.size));
+        }
+    }
+    gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+        label: Some(&step.kernel.name()),
+        layout: &pipeline.get_bind_group_layout(0),
+        entries: &entries,
+    })
+}

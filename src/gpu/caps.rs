@@ -1,0 +1,109 @@
+//! What a device can do, and the sizes chosen for it: plain numbers, so that planning can be
+//! tested against any device there might be.
+
+/// The limits and features that planning depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caps {
+    /// Bytes a storage binding may cover. Never past 2^31 - 4, whatever the device claims: some
+    /// backends compute wrongly there.
+    pub max_binding_bytes: u64,
+    /// Bytes a buffer may have.
+    pub max_buffer_bytes: u64,
+    /// Workgroups a dispatch may have along one dimension.
+    pub max_workgroups: u32,
+    /// Storage bindings a kernel may have.
+    pub max_storage_bindings: u32,
+    /// What a storage binding's offset must be a multiple of.
+    pub storage_alignment: u64,
+    /// What a uniform binding's offset must be a multiple of.
+    pub uniform_alignment: u64,
+    /// Lanes a workgroup may have.
+    pub max_workgroup_size: u32,
+    /// Bytes of workgroup memory.
+    pub workgroup_memory: u32,
+    /// The smallest and the largest subgroup, where subgroup operations can be used.
+    pub subgroups: Option<(u32, u32)>,
+    /// Whether shaders run on a CPU.
+    pub software: bool,
+}
+
+impl Caps {
+    /// The largest binding that is used on any device.
+    const MAX_BINDING: u64 = (1 << 31) - 4;
+
+    /// The capabilities that follow from a device's limits, features and adapter.
+    pub fn new(limits: &wgpu::Limits, features: wgpu::Features, info: &wgpu::AdapterInfo) -> Self {
+        let sizes = (info.subgroup_min_size, info.subgroup_max_size);
+        let usable = features.contains(wgpu::Features::SUBGROUP)
+            && sizes.0 >= Tuning::MIN_SUBGROUP
+            && sizes.1 <= limits.max_compute_invocations_per_workgroup;
+        Self {
+            max_binding_bytes: limits.max_storage_buffer_binding_size.min(Self::MAX_BINDING) & !3,
+            max_buffer_bytes: limits.max_buffer_size,
+            max_workgroups: limits.max_compute_workgroups_per_dimension,
+            max_storage_bindings: limits.max_storage_buffers_per_shader_stage,
+            storage_alignment: limits.min_storage_buffer_offset_alignment.into(),
+            uniform_alignment: limits.min_uniform_buffer_offset_alignment.into(),
+            max_workgroup_size: limits
+                .max_compute_invocations_per_workgroup
+                .min(limits.max_compute_workgroup_size_x),
+            workgroup_memory: limits.max_compute_workgroup_storage_size,
+            subgroups: usable.then_some(sizes),
+            software: info.device_type == wgpu::DeviceType::Cpu,
+        }
+    }
+}
+
+/// How the lanes of a workgroup reduce their values to one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reduce {
+    /// By subgroup operations, then one slot a subgroup in workgroup memory.
+    Subgroup,
+    /// Through workgroup memory alone: everywhere.
+    Tree,
+}
+
+/// The sizes at which one kernel takes over from another. [`Tuning::new`] chooses them for a
+/// device; tests and measurements set others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tuning {
+    /// How lanes reduce.
+    pub reduce: Reduce,
+    /// The smallest workgroup for a row, a power of two.
+    pub min_row_workgroup: u32,
+    /// The largest workgroup for a row, a power of two.
+    pub max_row_workgroup: u32,
+    /// Up to this many classes, one lane handles a row.
+    pub lane_max_classes: u32,
+    /// From this many classes on, a row may be split over workgroups.
+    pub split_min_classes: u32,
+    /// Rows are split if there are at most this many.
+    pub split_max_rows: u32,
+    /// How many workgroups a split aims at, over all rows.
+    pub split_workgroups: u32,
+}
+
+impl Tuning {
+    /// The smallest subgroup that the reduction through subgroups has room for.
+    pub(crate) const MIN_SUBGROUP: u32 = 4;
+
+    /// The sizes for a device.
+    pub fn new(caps: &Caps) -> Self {
+        let subgroup = caps.subgroups.map_or(1, |(_, largest)| largest.next_power_of_two());
+        // A software driver runs a subgroup's lanes as one vector and its subgroups one after the
+        // other: the smallest workgroup wins there, and cores, not occupancy, bound a split.
+        let (smallest, largest, split_rows, split_workgroups) =
+            if caps.software { (8, 8, 4, 16) } else { (32, 256, 64, 512) };
+        Self {
+            reduce: if caps.subgroups.is_some() { Reduce::Subgroup } else { Reduce::Tree },
+            min_row_workgroup: subgroup.max(smallest).min(caps.max_workgroup_size),
+            max_row_workgroup: subgroup.max(largest).min(caps.max_workgroup_size),
+            lane_max_classes: 32,
+            split_min_classes: 1 << 15,
+            split_max_rows: split_rows,
+            split_workgroups,
+        }
+    }
+}

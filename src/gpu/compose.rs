@@ -1,0 +1,65 @@
+//! From a kernel to its WGSL text: the fragments joined as they are, and where each line came from.
+
+use std::collections::HashMap;
+
+use crate::gpu::kernel::{FRAGMENTS, Fragment, Kernel};
+
+/// The shaders' sources: those that the crate was built with, or with some of them replaced, to
+/// try a change without building anew.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    replaced: HashMap<&'static str, String>,
+}
+
+impl Sources {
+    /// Replaces the text of a file, named by its path under `shaders/`. A name that no shader has
+    /// is ignored.
+    #[must_use]
+    pub fn replace(mut self, file: &str, text: impl Into<String>) -> Self {
+        if let Some(fragment) = FRAGMENTS.iter().find(|fragment| fragment.file == file) {
+            self.replaced.insert(fragment.file, text.into());
+        }
+        self
+    }
+
+    /// The text of a fragment.
+    pub fn text<'a>(&'a self, fragment: &Fragment) -> &'a str {
+        self.replaced.get(fragment.file).map_or(fragment.source, String::as_str)
+    }
+}
+
+/// A kernel's WGSL.
+#[derive(Debug, Clone)]
+pub struct Composed {
+    /// The text.
+    pub source: String,
+    /// The line, from 1, at which each file's text starts.
+    starts: Vec<(u32, &'static str)>,
+}
+
+impl Composed {
+    /// The file and the line in it that a line of the whole text came from, both from 1.
+    pub fn origin(&self, line: u32) -> (&'static str, u32) {
+        let at = self.starts.partition_point(|(start, _)| *start <= line);
+        match at.checked_sub(1).map(|i| self.starts[i]) {
+            Some((start, file)) => (file, line - start + 1),
+            None => ("(composed text)", line),
+        }
+    }
+}
+
+/// Joins the fragments of a kernel.
+pub fn compose(kernel: &Kernel, sources: &Sources) -> Composed {
+    let mut composed = Composed { source: String::new(), starts: Vec::new() };
+    let mut lines = 0;
+    for fragment in kernel.fragments() {
+        let text = sources.text(fragment);
+        composed.source.push_str("// ---- shaders/");
+        composed.source.push_str(fragment.file);
+        composed.source.push_str(" ----\n");
+        composed.source.push_str(text);
+        composed.starts.push((lines + 2, fragment.file));
+        lines += 1 + text.lines().count() as u32;
+    }
+    composed
+}

@@ -1,0 +1,242 @@
+//! The one place that creates GPU objects and submits work: [`Gpu`].
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wgpu::util::{BufferInitDescriptor, DeviceExt as _};
+
+use crate::error::{Error, Result};
+use crate::gpu::caps::{Caps, Tuning};
+use crate::gpu::compose::{Sources, compose};
+use crate::gpu::kernel::{Access, Kernel};
+use crate::gpu::module;
+
+/// A wgpu device with this crate's kernels: the entry to recording operations into an encoder of
+/// your own.
+///
+/// It clones the handles of a device that stays yours: it sets no global handler, and it submits
+/// nothing unless a method says so. Pipelines are compiled when first needed and kept; clones share
+/// them.
+#[derive(Debug, Clone)]
+pub struct Gpu {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    caps: Caps,
+    tuning: Tuning,
+    sources: Sources,
+    pipelines: Mutex<HashMap<(Kernel, u32), wgpu::ComputePipeline>>,
+}
+
+impl Gpu {
+    /// Uses a device and its queue.
+    pub fn new(device: &wgpu::Device, queue: &wgpu::Queue) -> Self {
+        let caps = Caps::new(&device.limits(), device.features(), &device.adapter_info());
+        let tuning = Tuning::new(&caps);
+        Self::with(device, queue, caps, tuning, Sources::default())
+    }
+
+    fn with(
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        caps: Caps,
+        tuning: Tuning,
+        sources: Sources,
+    ) -> Self {
+        let (device, queue) = (device.clone(), queue.clone());
+        let pipelines = Mutex::default();
+        Self { inner: Arc::new(Inner { device, queue, caps, tuning, sources, pipelines }) }
+    }
+
+    /// The same device with other sizes.
+    #[must_use]
+    pub fn with_tuning(&self, tuning: Tuning) -> Self {
+        let Inner { device, queue, caps, sources, .. } = &*self.inner;
+        Self::with(device, queue, caps.clone(), tuning, sources.clone())
+    }
+
+    /// The same device, planned for as if it could do no more than `caps` says. Claiming more than
+    /// the device can do makes calls fail.
+    #[must_use]
+    pub fn with_caps(&self, caps: Caps) -> Self {
+        let Inner { device, queue, tuning, sources, .. } = &*self.inner;
+        Self::with(device, queue, caps, *tuning, sources.clone())
+    }
+
+    /// The same device with other shaders.
+    #[must_use]
+    pub fn with_sources(&self, sources: Sources) -> Self {
+        let Inner { device, queue, caps, tuning, .. } = &*self.inner;
+        Self::with(device, queue, caps.clone(), *tuning, sources)
+    }
+
+    /// What the device can do.
+    pub fn caps(&self) -> &Caps {
+        &self.inner.caps
+    }
+
+    /// The sizes in use.
+    pub fn tuning(&self) -> Tuning {
+        self.inner.tuning
+    }
+
+    /// The wgpu device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.inner.device
+    }
+
+    /// Its queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.inner.queue
+    }
+
+    /// Runs `create` under error scopes, so that what wgpu refuses becomes an error of ours and not
+    /// a panic. `what` names the allocation, for [`Error::OutOfMemory`].
+    pub(crate) async fn scoped<T>(&self, what: &str, create: impl FnOnce(&Self) -> T) -> Result<T> {
+        let device = self.device();
+        let scopes = [
+            wgpu::ErrorFilter::Internal,
+            wgpu::ErrorFilter::Validation,
+            wgpu::ErrorFilter::OutOfMemory,
+        ]
+        .map(|filter| device.push_error_scope(filter));
+        let created = create(self);
+        // Popped before anything is awaited: the stack of scopes belongs to this thread.
+        let mut popped = Vec::with_capacity(3);
+        for scope in scopes.into_iter().rev() {
+            popped.push(scope.pop());
+        }
+        for error in popped {
+            match error.await {
+                None => {}
+                Some(wgpu::Error::OutOfMemory { .. }) => {
+                    return Err(Error::OutOfMemory { what: what.to_owned() });
+                }
+                Some(error) => return Err(Error::Gpu { message: one_line(&error.to_string()) }),
+            }
+        }
+        Ok(created)
+    }
+
+    /// A buffer; call it inside [`Gpu::scoped`].
+    pub(crate) fn buffer(&self, label: &str, size: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
+        let descriptor = wgpu::BufferDescriptor {
+            label: Some(label),
+            size: size.max(4).next_multiple_of(4),
+            usage,
+            mapped_at_creation: false,
+        };
+        self.device().create_buffer(&descriptor)
+    }
+
+    /// A buffer with its contents; call it inside [`Gpu::scoped`].
+    pub(crate) fn buffer_with(
+        &self,
+        label: &str,
+        contents: &[u8],
+        usage: wgpu::BufferUsages,
+    ) -> wgpu::Buffer {
+        self.device().create_buffer_init(&BufferInitDescriptor {
+            label: Some(label),
+            contents,
+            usage,
+        })
+    }
+
+    /// An encoder; call it inside [`Gpu::scoped`].
+    pub(crate) fn encoder(&self) -> wgpu::CommandEncoder {
+        self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
+    }
+
+    /// Submits what an encoder recorded.
+    pub(crate) async fn submit(&self, encoder: wgpu::CommandEncoder) -> Result<()> {
+        self.scoped("a submission", |gpu| gpu.queue().submit([encoder.finish()])).await.map(drop)
+    }
+
+    /// The pipeline of a kernel, compiled if this is its first use.
+    pub(crate) async fn pipeline(
+        &self,
+        kernel: Kernel,
+        workgroup_size: u32,
+    ) -> Result<wgpu::ComputePipeline> {
+        let key = (kernel, workgroup_size);
+        // A panic elsewhere cannot leave a map of finished pipelines half-changed.
+        let cache = || self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pipeline) = cache().get(&key) {
+            return Ok(pipeline.clone());
+        }
+        let pipeline = self.compile(kernel, workgroup_size).await?;
+        Ok(cache().entry(key).or_insert(pipeline).clone())
+    }
+
+    async fn compile(&self, kernel: Kernel, workgroup_size: u32) -> Result<wgpu::ComputePipeline> {
+        let composed = compose(&kernel, &self.inner.sources);
+        let name = kernel.name();
+        let (device, label) = (self.device(), Some(name.as_str()));
+        let failed = |message| Error::Shader { kernel: name.clone(), message };
+        let module = self
+            .scoped(&name, |_| module::create(device, &name, &composed.source))
+            .await
+            .map_err(|error| failed(error.to_string()))?;
+        let info = module.get_compilation_info().await;
+        for message in &info.messages {
+            if message.message_type == wgpu::CompilationMessageType::Error {
+                let line = message.location.map_or(0, |location| location.line_number);
+                let (file, line) = composed.origin(line);
+                let text = one_line(&message.message);
+                return Err(failed(format!("shaders/{file}:{line}: {text}")));
+            }
+        }
+        let constants = [("WG_SIZE", f64::from(workgroup_size))];
+        self.scoped(&name, |_| {
+            let entries: Vec<_> = kernel.bindings().into_iter().map(layout_entry).collect();
+            let bind_group_layout =
+                device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                    label,
+                    entries: &entries,
+                });
+            let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label,
+                bind_group_layouts: &[Some(&bind_group_layout)],
+                immediate_size: 0,
+            });
+            device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label,
+                layout: Some(&layout),
+                module: &module,
+                entry_point: Some("main"),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    constants: &constants,
+                    // Every slot of workgroup memory is written before it is read.
+                    zero_initialize_workgroup_memory: false,
+                },
+                cache: None,
+            })
+        })
+        .await
+        .map_err(|error| failed(error.to_string()))
+    }
+}
+
+fn layout_entry((slot, access): (crate::gpu::Slot, Access)) -> wgpu::BindGroupLayoutEntry {
+    let ty = match access {
+        Access::Uniform => wgpu::BufferBindingType::Uniform,
+        Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
+        Access::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
+    };
+    wgpu::BindGroupLayoutEntry {
+        binding: slot as u32,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+        count: None,
+    }
+}
+
+/// wgpu's messages have several lines; ours have one.
+pub(crate) fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}

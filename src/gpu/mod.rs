@@ -1,0 +1,28 @@
+//! The GPU path: plan, compose, compile, record, read back.
+
+mod buffers;
+mod call;
+mod caps;
+mod compose;
+mod context;
+mod kernel;
+mod module;
+mod params;
+pub mod plan;
+mod record;
+mod transfer;
+
+pub use buffers::{MatrixBuffer, OutputBuffer, TargetsBuffer, UpstreamBuffer, VectorBuffer};
+pub use call::Call;
+pub use caps::{Caps, Reduce, Tuning};
+pub use compose::{Composed, Sources, compose};
+pub use context::Gpu;
+pub use kernel::{
+    Access, Columns, FRAGMENTS, Family, Fragment, Kernel, RowKernel, RowOp, Slot, TargetType,
+    UpstreamFrom, Word,
+};
+pub use params::{Params, Summary};
+pub use record::{
+    BackwardBuffers, CrossEntropyBuffers, Description, LogSumExpBackwardBuffers, LogSumExpBuffers,
+    Record, TransformBuffers,
+};

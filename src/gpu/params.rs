@@ -1,0 +1,58 @@
+//! Structs shared with the shaders. A test compares every offset with what the WGSL declares.
+
+use bytemuck::{Pod, Zeroable};
+
+/// `Params` of `shaders/fragments/params.wgsl`: the numbers of one dispatch.
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+#[expect(missing_docs, reason = "each field is documented where it is read, in params.wgsl")]
+pub struct Params {
+    pub rows: u32,
+    pub classes: u32,
+    pub words: u32,
+    pub grid_width: u32,
+    pub input_offset: u32,
+    pub input_stride: u32,
+    pub second_offset: u32,
+    pub second_stride: u32,
+    pub output_offset: u32,
+    pub output_stride: u32,
+    pub stats_offset: u32,
+    pub targets_offset: u32,
+    pub dloss_offset: u32,
+    pub splits: u32,
+    pub split_words: u32,
+    pub ignore_used: u32,
+    pub ignore_low: u32,
+    pub ignore_high: u32,
+    pub upstream: f32,
+    pub nan: f32,
+    pub infinity: f32,
+    pub first_row: u32,
+    pub first_block: u32,
+    pub blocks: u32,
+}
+
+/// `Summary` of `shaders/fragments/summary.wgsl`: what a batch comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Summary {
+    /// What a mean divides by.
+    pub total_weight: f32,
+    /// The reduced loss.
+    pub loss: f32,
+    /// How many rows were not ignored.
+    pub kept_rows: u32,
+    /// The first row whose target is neither a class nor the ignored value, or [`Self::NO_ROW`].
+    pub bad_row: u32,
+    /// That target, as the low and the high half of an i64.
+    pub bad_target: [u32; 2],
+    pad: [u32; 2],
+}
+
+impl Summary {
+    /// No bad row: every target was a class or the ignored value.
+    pub const NO_ROW: u32 = u32::MAX;
+    /// Bytes of a summary.
+    pub const SIZE: u64 = size_of::<Self>() as u64;
+}

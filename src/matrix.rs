@@ -1,0 +1,226 @@
+//! Matrices in host memory: borrowed for input, owned for output.
+
+use half::{bf16, f16};
+
+use crate::dtype::Dtype;
+use crate::error::{Error, Result};
+
+/// Calls `$body` with `$slice` bound to the typed slice inside a [`Values`].
+macro_rules! with_values {
+    ($values:expr, $slice:ident => $body:expr) => {
+        match $values {
+            $crate::matrix::Values::F16($slice) => $body,
+            $crate::matrix::Values::Bf16($slice) => $body,
+            $crate::matrix::Values::F32($slice) => $body,
+            $crate::matrix::Values::F64($slice) => $body,
+        }
+    };
+}
+pub(crate) use with_values;
+
+/// Borrowed elements of one of the [`Dtype`]s.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Values<'a> {
+    /// Half precision.
+    F16(&'a [f16]),
+    /// The upper halves of f32.
+    Bf16(&'a [bf16]),
+    /// Single precision.
+    F32(&'a [f32]),
+    /// Double precision.
+    F64(&'a [f64]),
+}
+
+impl Values<'_> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        with_values!(self, v => v.len())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Their type.
+    pub fn dtype(&self) -> Dtype {
+        match self {
+            Self::F16(_) => Dtype::F16,
+            Self::Bf16(_) => Dtype::Bf16,
+            Self::F32(_) => Dtype::F32,
+            Self::F64(_) => Dtype::F64,
+        }
+    }
+
+    /// A copy as f64, exactly.
+    pub fn to_f64(&self) -> Vec<f64> {
+        with_values!(self, v => v.iter().map(|&x| crate::dtype::Element::to_f64(x)).collect())
+    }
+
+    /// A copy as f32, each value rounded to nearest.
+    pub fn to_f32(&self) -> Vec<f32> {
+        with_values!(self, v => v.iter().map(|&x| crate::dtype::Element::to_f32(x)).collect())
+    }
+}
+
+/// Owned elements of one of the [`Dtype`]s: what an operation returns.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Array {
+    /// Half precision.
+    F16(Vec<f16>),
+    /// The upper halves of f32.
+    Bf16(Vec<bf16>),
+    /// Single precision.
+    F32(Vec<f32>),
+    /// Double precision.
+    F64(Vec<f64>),
+}
+
+impl Array {
+    /// The elements, borrowed.
+    pub fn values(&self) -> Values<'_> {
+        match self {
+            Self::F16(v) => Values::F16(v),
+            Self::Bf16(v) => Values::Bf16(v),
+            Self::F32(v) => Values::F32(v),
+            Self::F64(v) => Values::F64(v),
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.values().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Their type.
+    pub fn dtype(&self) -> Dtype {
+        self.values().dtype()
+    }
+
+    /// The elements, if they are f32.
+    pub fn as_f32(&self) -> Option<&[f32]> {
+        if let Self::F32(v) = self { Some(v) } else { None }
+    }
+
+    /// The elements, if they are f64.
+    pub fn as_f64(&self) -> Option<&[f64]> {
+        if let Self::F64(v) = self { Some(v) } else { None }
+    }
+
+    /// A copy as f64, exactly.
+    pub fn to_f64(&self) -> Vec<f64> {
+        self.values().to_f64()
+    }
+
+    /// Their bytes, in the machine's order.
+    pub fn as_bytes(&self) -> &[u8] {
+        with_values!(self.values(), v => bytemuck::cast_slice(v))
+    }
+}
+
+macro_rules! conversions {
+    ($($variant:ident $type:ty),*) => {$(
+        impl<'a> From<&'a [$type]> for Values<'a> {
+            fn from(v: &'a [$type]) -> Self {
+                Self::$variant(v)
+            }
+        }
+        impl<'a> From<&'a Vec<$type>> for Values<'a> {
+            fn from(v: &'a Vec<$type>) -> Self {
+                Self::$variant(v)
+            }
+        }
+        impl<'a, const N: usize> From<&'a [$type; N]> for Values<'a> {
+            fn from(v: &'a [$type; N]) -> Self {
+                Self::$variant(v)
+            }
+        }
+        impl From<Vec<$type>> for Array {
+            fn from(v: Vec<$type>) -> Self {
+                Self::$variant(v)
+            }
+        }
+    )*};
+}
+conversions!(F16 f16, Bf16 bf16, F32 f32, F64 f64);
+
+/// A borrowed matrix `[rows, classes]`, row after row without gaps.
+///
+/// ```
+/// use surprisal::Matrix;
+///
+/// let logits = Matrix::new(&[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0], 2, 3)?;
+/// assert_eq!((logits.rows(), logits.classes()), (2, 3));
+/// assert!(Matrix::new(&[1.0f32, 2.0], 2, 3).is_err());
+/// # Ok::<(), surprisal::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Matrix<'a> {
+    values: Values<'a>,
+    rows: usize,
+    classes: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// A matrix over `values`.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`] if there are not `rows * classes` values;
+    /// [`Error::InvalidInput`] if there are rows but no classes.
+    pub fn new(values: impl Into<Values<'a>>, rows: usize, classes: usize) -> Result<Self> {
+        let values = values.into();
+        if rows > 0 && classes == 0 {
+            return Err(Error::InvalidInput {
+                what: "matrix",
+                reason: format!("{rows} rows of 0 classes: a row needs at least one"),
+            });
+        }
+        if rows.checked_mul(classes) != Some(values.len()) {
+            return Err(Error::ShapeMismatch {
+                what: "matrix",
+                expected: format!("[{rows}, {classes}]"),
+                found: format!("{} values", values.len()),
+            });
+        }
+        Ok(Self { values, rows, classes })
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The number of columns.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// The elements, row after row.
+    pub fn values(&self) -> Values<'a> {
+        self.values
+    }
+
+    /// The elements' type.
+    pub fn dtype(&self) -> Dtype {
+        self.values.dtype()
+    }
+
+    pub(crate) fn shape(&self) -> String {
+        format!("[{}, {}]", self.rows, self.classes)
+    }
+
+    /// An error naming both sides unless `other` has this matrix's shape.
+    pub(crate) fn expect_same_shape(&self, other: &Matrix<'_>, what: &'static str) -> Result<()> {
+        if (self.rows, self.classes) == (other.rows, other.classes) {
+            return Ok(());
+        }
+        Err(Error::ShapeMismatch { what, expected: self.shape(), found: other.shape() })
+    }
+}

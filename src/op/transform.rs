@@ -1,0 +1,218 @@
+//! Softmax, log-softmax and logsumexp of each row, and the backward of each.
+
+use crate::error::{Error, Result};
+use crate::matrix::{Array, Matrix, Values};
+use crate::op::{Op, sealed};
+
+/// The closed set of row transforms, for the code that runs them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Transform {
+    Softmax,
+    LogSoftmax,
+    LogSumExp,
+    SoftmaxBackward,
+    LogSoftmaxBackward,
+    LogSumExpBackward,
+}
+
+/// What a row transform reads: a matrix, and for a backward the gradient from above.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TransformInput<'a> {
+    pub(crate) input: Matrix<'a>,
+    pub(crate) second: Option<Matrix<'a>>,
+    pub(crate) dlse: Option<Values<'a>>,
+}
+
+impl<'a> From<Matrix<'a>> for TransformInput<'a> {
+    fn from(input: Matrix<'a>) -> Self {
+        Self { input, second: None, dlse: None }
+    }
+}
+
+impl TransformInput<'_> {
+    pub(crate) fn validate(&self) -> Result<()> {
+        if let Some(second) = &self.second {
+            self.input.expect_same_shape(second, "upstream gradient")?;
+            if second.dtype() != self.input.dtype() {
+                return Err(Error::InvalidInput {
+                    what: "upstream gradient",
+                    reason: format!("is {}, the matrix is {}", second.dtype(), self.input.dtype()),
+                });
+            }
+        }
+        match &self.dlse {
+            Some(dlse) if dlse.len() != self.input.rows() => Err(Error::ShapeMismatch {
+                what: "dlse",
+                expected: format!("[{}], one for each row of logits", self.input.rows()),
+                found: format!("[{}]", dlse.len()),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A row transform as an operation: which one, and how its input reads as the common form.
+pub(crate) trait TransformOp: Op<Output = Array> {
+    const TRANSFORM: Transform;
+    fn common(input: Self::Input<'_>) -> TransformInput<'_>;
+}
+
+macro_rules! transform {
+    ($op:ident, $input:ident, |$value:ident| $common:expr) => {
+        impl sealed::Sealed for $op {}
+        impl Op for $op {
+            type Input<'a> = $input<'a>;
+            type Output = Array;
+        }
+        impl TransformOp for $op {
+            const TRANSFORM: Transform = Transform::$op;
+            fn common($value: Self::Input<'_>) -> TransformInput<'_> {
+                $common
+            }
+        }
+    };
+}
+
+/// The softmax of each row: `probs[j] = exp(logits[j] - max) / (1 + rest)`.
+///
+/// Returns `[rows, classes]` in the logits' dtype (f64 from the reference). A -inf logit gives 0;
+/// a row that is -inf throughout or holds +inf or NaN gives a row of NaN. The relative error of
+/// `probs[j]` in f32 is about `2^-22 + 2^-24 |logits[j] - max|`, plus the sum's.
+///
+/// ```
+/// use surprisal::{Device, Matrix, Softmax};
+///
+/// let probs = Device::cpu().run(&Softmax, Matrix::new(&[0.0f32, f32::ln(3.0)], 1, 2)?)?;
+/// assert!((probs.as_f32().unwrap()[1] - 0.75).abs() < 1e-6);
+/// # Ok::<(), surprisal::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Softmax;
+transform!(Softmax, Matrix, |logits| logits.into());
+
+/// The log-softmax of each row: `log_probs[j] = (logits[j] - max) - log1p(rest)`.
+///
+/// Returns `[rows, classes]` in the logits' dtype (f64 from the reference). A -inf logit gives
+/// -inf; a row that is -inf throughout or holds +inf or NaN gives a row of NaN.
+///
+/// ```
+/// use surprisal::{Device, LogSoftmax, Matrix};
+///
+/// let log_probs = Device::cpu().run(&LogSoftmax, Matrix::new(&[5.0f32, 5.0], 1, 2)?)?;
+/// assert!((log_probs.as_f32().unwrap()[0] + f32::ln(2.0)).abs() < 1e-6);
+/// # Ok::<(), surprisal::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogSoftmax;
+transform!(LogSoftmax, Matrix, |logits| logits.into());
+
+/// The logarithm of the sum of the exponentials of each row: `lse = max + log1p(rest)`.
+///
+/// Returns `[rows]` in f32 (f64 from the reference): -inf for a row that is -inf throughout, +inf
+/// for one that holds +inf and no NaN, NaN for one that holds NaN.
+///
+/// ```
+/// use surprisal::{Device, LogSumExp, Matrix};
+///
+/// let lse = Device::cpu().run(&LogSumExp, Matrix::new(&[1000.0f32, 1000.0], 1, 2)?)?;
+/// assert_eq!(lse.as_f32().unwrap()[0], 1000.0 + f32::ln(2.0));
+/// # Ok::<(), surprisal::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogSumExp;
+transform!(LogSumExp, Matrix, |logits| logits.into());
+
+/// What [`SoftmaxBackward`] reads.
+#[derive(Debug, Clone, Copy)]
+pub struct SoftmaxBackwardInput<'a> {
+    /// What [`Softmax`] returned, `[rows, classes]`.
+    pub probs: Matrix<'a>,
+    /// The gradient with respect to it, of the same shape and dtype.
+    pub dprobs: Matrix<'a>,
+}
+
+/// The gradient of [`Softmax`]: `dlogits[j] = probs[j] (dprobs[j] - sum_k probs[k] dprobs[k])`.
+///
+/// Returns `[rows, classes]` in the dtype of `probs` (f64 from the reference).
+///
+/// ```
+/// use surprisal::{Device, Matrix, SoftmaxBackward, SoftmaxBackwardInput};
+///
+/// let probs = Matrix::new(&[0.25f32, 0.75], 1, 2)?;
+/// let dprobs = Matrix::new(&[1.0f32, 0.0], 1, 2)?;
+/// let input = SoftmaxBackwardInput { probs, dprobs };
+/// let dlogits = Device::cpu().run(&SoftmaxBackward, input)?;
+/// assert_eq!(dlogits.as_f32().unwrap(), [0.1875, -0.1875]);
+/// # Ok::<(), surprisal::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SoftmaxBackward;
+transform!(SoftmaxBackward, SoftmaxBackwardInput, |i| TransformInput {
+    input: i.probs,
+    second: Some(i.dprobs),
+    dlse: None
+});
+
+/// What [`LogSoftmaxBackward`] reads.
+#[derive(Debug, Clone, Copy)]
+pub struct LogSoftmaxBackwardInput<'a> {
+    /// What [`LogSoftmax`] returned, `[rows, classes]`.
+    pub log_probs: Matrix<'a>,
+    /// The gradient with respect to it, of the same shape and dtype.
+    pub dlog_probs: Matrix<'a>,
+}
+
+/// The gradient of [`LogSoftmax`]:
+/// `dlogits[j] = dlog_probs[j] - exp(log_probs[j]) sum_k dlog_probs[k]`.
+///
+/// Returns `[rows, classes]` in the dtype of `log_probs` (f64 from the reference).
+///
+/// ```
+/// use surprisal::{Device, LogSoftmaxBackward, LogSoftmaxBackwardInput, Matrix};
+///
+/// let half = f32::ln(0.5);
+/// let log_probs = Matrix::new(&[half, half][..], 1, 2)?;
+/// let dlog_probs = Matrix::new(&[1.0f32, 0.0], 1, 2)?;
+/// let input = LogSoftmaxBackwardInput { log_probs, dlog_probs };
+/// let dlogits = Device::cpu().run(&LogSoftmaxBackward, input)?;
+/// assert_eq!(dlogits.as_f32().unwrap(), [0.5, -0.5]);
+/// # Ok::<(), surprisal::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogSoftmaxBackward;
+transform!(LogSoftmaxBackward, LogSoftmaxBackwardInput, |i| TransformInput {
+    input: i.log_probs,
+    second: Some(i.dlog_probs),
+    dlse: None
+});
+
+/// What [`LogSumExpBackward`] reads.
+#[derive(Debug, Clone, Copy)]
+pub struct LogSumExpBackwardInput<'a> {
+    /// What [`LogSumExp`] read, `[rows, classes]`.
+    pub logits: Matrix<'a>,
+    /// The gradient with respect to what it returned, `[rows]`.
+    pub dlse: Values<'a>,
+}
+
+/// The gradient of [`LogSumExp`]: `dlogits[j] = dlse * softmax(logits)[j]`.
+///
+/// Returns `[rows, classes]` in the logits' dtype (f64 from the reference). The softmax is made
+/// anew from the logits: from a stored `lse` it would lose digits where all logits are large.
+///
+/// ```
+/// use surprisal::{Device, LogSumExpBackward, LogSumExpBackwardInput, Matrix};
+///
+/// let logits = Matrix::new(&[1e6f32, 1e6], 1, 2)?;
+/// let input = LogSumExpBackwardInput { logits, dlse: (&[3.0f32]).into() };
+/// let dlogits = Device::cpu().run(&LogSumExpBackward, input)?;
+/// assert_eq!(dlogits.as_f32().unwrap(), [1.5, 1.5]);
+/// # Ok::<(), surprisal::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogSumExpBackward;
+transform!(LogSumExpBackward, LogSumExpBackwardInput, |i| TransformInput {
+    input: i.logits,
+    second: None,
+    dlse: Some(i.dlse)
+});

@@ -1,0 +1,98 @@
+//! What the test binaries share.
+
+#![allow(dead_code, unreachable_pub, reason = "no test binary uses all of it")]
+
+pub mod cases;
+pub mod golden;
+pub mod suite;
+pub mod tolerance;
+
+use surprisal::gpu::{Gpu, Reduce, Tuning};
+use surprisal::{AdapterChoice, Device};
+
+use self::tolerance::Arithmetic;
+
+/// The adapter under test: the one that `SURPRISAL_TEST_ADAPTER` names, or the machine's best.
+/// Without any, the test fails: a GPU test that cannot run has not passed.
+pub fn gpu() -> Gpu {
+    let choice = std::env::var("SURPRISAL_TEST_ADAPTER")
+        .map_or(AdapterChoice::Best, |name| name.parse().expect("parsing cannot fail"));
+    let device = Device::gpu_with(&choice)
+        .unwrap_or_else(|error| panic!("{error} (scripts/test.sh installs a software driver)"));
+    device.as_gpu().expect("it is a GPU").clone()
+}
+
+/// A device under test, with what its arithmetic promises.
+#[derive(Debug)]
+pub struct Subject {
+    pub name: String,
+    pub device: Device,
+    pub arithmetic: Arithmetic,
+}
+
+impl Subject {
+    pub fn reference() -> Self {
+        let arithmetic = Arithmetic::REFERENCE;
+        Self { name: "reference".to_owned(), device: Device::reference(), arithmetic }
+    }
+
+    pub fn cpu() -> Self {
+        Self { name: "cpu".to_owned(), device: Device::cpu(), arithmetic: Arithmetic::CPU }
+    }
+
+    pub fn gpu(name: &str, gpu: Gpu) -> Self {
+        let one_lane = gpu.tuning().lane_max_classes > 1000;
+        let arithmetic = if one_lane { Arithmetic::GPU_ONE_LANE } else { Arithmetic::GPU };
+        Self { name: format!("gpu {name}"), device: Device::with_gpu(gpu), arithmetic }
+    }
+}
+
+/// Tunings that send every shape through one family of kernels.
+pub fn one_family_each(base: Tuning) -> Vec<(&'static str, Tuning)> {
+    let mut lane = base;
+    lane.lane_max_classes = u32::MAX;
+    lane.split_max_rows = 0;
+    let mut row = base;
+    row.lane_max_classes = 0;
+    row.split_max_rows = 0;
+    let mut split = base;
+    split.lane_max_classes = 0;
+    split.split_min_classes = 1;
+    split.split_max_rows = u32::MAX;
+    split.split_workgroups = 64;
+    vec![("lane", lane), ("row", row), ("split", split)]
+}
+
+/// The GPU in all its variants: as it chooses itself, each family of kernels with each reduction,
+/// and cut into many small windows and folded grids.
+pub fn gpu_subjects() -> Vec<Subject> {
+    let gpu = gpu();
+    let mut subjects = vec![Subject::gpu("as it chooses", gpu.clone())];
+    let reductions: &[Reduce] = if gpu.caps().subgroups.is_some() {
+        &[Reduce::Subgroup, Reduce::Tree]
+    } else {
+        &[Reduce::Tree]
+    };
+    for &reduce in reductions {
+        for (family, mut tuning) in one_family_each(gpu.tuning()) {
+            tuning.reduce = reduce;
+            subjects.push(Subject::gpu(&format!("{family} {reduce:?}"), gpu.with_tuning(tuning)));
+        }
+        let mut wide = gpu.tuning();
+        wide.reduce = reduce;
+        wide.lane_max_classes = 0;
+        wide.min_row_workgroup = 64.min(gpu.caps().max_workgroup_size);
+        wide.max_row_workgroup = wide.min_row_workgroup;
+        subjects.push(Subject::gpu(&format!("wide {reduce:?}"), gpu.with_tuning(wide)));
+    }
+    subjects.push(Subject::gpu("in small windows", small_windows(&gpu)));
+    subjects
+}
+
+/// Bindings that hold one row of 50,257 and little more, and grids three workgroups wide.
+pub fn small_windows(gpu: &Gpu) -> Gpu {
+    let mut caps = gpu.caps().clone();
+    caps.max_binding_bytes = 220_000;
+    caps.max_workgroups = 3;
+    gpu.with_caps(caps)
+}
