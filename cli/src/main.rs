@@ -1,1 +1,59 @@
-fn main() {}
+//! The `surprisal` command: softmax and cross-entropy of files of logits, on GPU or CPU.
+
+mod args;
+mod cross_entropy;
+mod device;
+mod error;
+mod files;
+mod progress;
+mod report;
+mod transform;
+
+use std::io::Write as _;
+use std::panic::catch_unwind;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Args, Command};
+use crate::error::{Failure, Result};
+
+fn main() -> ExitCode {
+    // A panic is a defect; the user gets one line of it all the same. wgpu panics when a device is
+    // lost, which the library turns into an error: nothing is to be printed then.
+    std::panic::set_hook(Box::new(|_| {}));
+    match catch_unwind(run) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => fail(&failure),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");
+            fail(&Failure::run(format!("internal error, please report it: {text}")))
+        }
+    }
+}
+
+fn fail(failure: &Failure) -> ExitCode {
+    let line = failure.message.split_whitespace().collect::<Vec<_>>().join(" ");
+    // Nobody is left to tell if stderr is closed.
+    let _ = writeln!(std::io::stderr(), "surprisal: {line}");
+    ExitCode::from(failure.code)
+}
+
+fn run() -> Result<()> {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) if !error.use_stderr() => {
+            // --help and --version.
+            return write!(std::io::stdout(), "{error}").map_err(Failure::stdout);
+        }
+        Err(error) => return Err(Failure::usage(&error)),
+    };
+    match args.command {
+        Command::CrossEntropy(args) => cross_entropy::run(&args),
+        Command::Softmax(args) => transform::softmax(&args),
+        Command::LogSoftmax(args) => transform::log_softmax(&args),
+        Command::Logsumexp(args) => transform::logsumexp(&args),
+        Command::Devices => device::list(),
+    }
+}

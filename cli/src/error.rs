@@ -1,0 +1,65 @@
+//! What ends a run: one line, and an exit code.
+
+use std::fmt::Display;
+use std::path::Path;
+
+use surprisal::Error;
+
+/// 1: the run failed.
+const RUN: u8 = 1;
+/// 2: bad usage or bad input.
+const INPUT: u8 = 2;
+
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: u8,
+    pub(crate) message: String,
+}
+
+pub(crate) type Result<T> = std::result::Result<T, Failure>;
+
+impl Failure {
+    pub(crate) fn run(message: impl Display) -> Self {
+        Self { code: RUN, message: message.to_string() }
+    }
+
+    pub(crate) fn input(message: impl Display) -> Self {
+        Self { code: INPUT, message: message.to_string() }
+    }
+
+    /// A file that cannot be read is bad input.
+    pub(crate) fn read(path: &Path, error: impl Display) -> Self {
+        Self::input(format!("{}: {error}", path.display()))
+    }
+
+    pub(crate) fn write(path: &Path, error: impl Display) -> Self {
+        Self::run(format!("{}: cannot write: {error}", path.display()))
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "it is a map_err adapter")]
+    pub(crate) fn stdout(error: std::io::Error) -> Self {
+        Self::run(format!("cannot write to stdout: {error}"))
+    }
+
+    /// clap's message without the usage that follows it.
+    pub(crate) fn usage(error: &clap::Error) -> Self {
+        let text = error.to_string();
+        let message = text.split("\n\n").next().unwrap_or_default();
+        let message = message.strip_prefix("error: ").unwrap_or(message);
+        Self::input(format!("{message} (see surprisal --help)"))
+    }
+
+    /// An error of the library about the data of a file.
+    pub(crate) fn of(error: &Error, file: impl Display) -> Self {
+        match error {
+            Error::DeviceLost { .. }
+            | Error::OutOfMemory { .. }
+            | Error::NoAdapter { .. }
+            | Error::DeviceTooSmall { .. }
+            | Error::TooLarge { .. }
+            | Error::Shader { .. }
+            | Error::Gpu { .. } => Self::run(error),
+            error => Self::input(format!("{file}: {error}")),
+        }
+    }
+}

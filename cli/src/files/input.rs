@@ -1,0 +1,173 @@
+//! Reading an array: its header first, its elements when they are wanted.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+
+use bytemuck::Pod;
+use half::{bf16, f16};
+use surprisal::{Array, Matrix};
+
+use crate::error::{Failure, Result};
+use crate::files::{FileDtype, Format, InputSpec, npy, safetensors};
+use crate::progress::Progress;
+
+/// Bytes read between two updates of the progress.
+const CHUNK: usize = 16 << 20;
+
+/// An array in a file whose header has been read and checked.
+#[derive(Debug)]
+pub(crate) struct InputArray {
+    spec: InputSpec,
+    file: File,
+    pub(crate) dtype: FileDtype,
+    pub(crate) shape: Vec<u64>,
+    elements: usize,
+    offset: u64,
+}
+
+/// The elements of a file.
+#[derive(Debug)]
+pub(crate) enum Data {
+    Floats(Array),
+    I32(Vec<i32>),
+    I64(Vec<i64>),
+}
+
+impl InputArray {
+    /// Reads the header, and checks that the file holds what it promises.
+    pub(crate) fn open(spec: &InputSpec) -> Result<Self> {
+        let path = spec.path();
+        let failed = |error: String| Failure::input(format!("{spec}: {error}"));
+        let mut file = File::open(path).map_err(|error| Failure::read(path, error))?;
+        let metadata = file.metadata().map_err(|error| Failure::read(path, error))?;
+        if !metadata.is_file() {
+            return Err(failed("not a file".to_owned()));
+        }
+        let (dtype, shape, offset) = match spec.0.format {
+            Format::Npy => npy::read_header(&mut file),
+            Format::Safetensors => {
+                safetensors::read_header(&mut file, metadata.len(), spec.0.tensor.as_deref())
+            }
+        }
+        .map_err(failed)?;
+        // An array with a dimension of 0 has no elements, however large the others are.
+        let count = if shape.contains(&0) {
+            Some(0)
+        } else {
+            shape.iter().try_fold(1u64, |product, &n| product.checked_mul(n))
+        };
+        let end = count.and_then(|count| count.checked_mul(dtype.size())?.checked_add(offset));
+        match (count, end) {
+            (Some(count), Some(end)) if end <= metadata.len() => {
+                let elements = usize::try_from(count).map_err(|error| failed(error.to_string()))?;
+                Ok(Self { spec: spec.clone(), file, dtype, shape, elements, offset })
+            }
+            (_, Some(end)) => {
+                let length = metadata.len();
+                Err(failed(format!("is truncated: it has {length} bytes of {end}")))
+            }
+            (_, None) => Err(failed(format!("claims the shape {}", shown(&shape)))),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.spec.path()
+    }
+
+    pub(crate) fn spec(&self) -> &InputSpec {
+        &self.spec
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.elements
+    }
+
+    /// The shape as text.
+    pub(crate) fn shown_shape(&self) -> String {
+        shown(&self.shape)
+    }
+
+    /// Rows and classes: the product of the leading dimensions, and the last one.
+    pub(crate) fn rows_and_classes(&self) -> Result<(usize, usize)> {
+        let Some((&classes, leading)) = self.shape.split_last() else {
+            return Err(Failure::input(format!("{}: is a scalar; rows are wanted", self.spec)));
+        };
+        if classes == 0 && !leading.contains(&0) {
+            let shape = self.shown_shape();
+            return Err(Failure::input(format!("{}: {shape} has no classes", self.spec)));
+        }
+        let classes = classes as usize;
+        let rows = if leading.contains(&0) { 0 } else { self.elements / classes.max(1) };
+        Ok((rows, classes))
+    }
+
+    /// Reads the elements.
+    pub(crate) fn read(&mut self, progress: &Progress) -> Result<Data> {
+        let failed = |error: std::io::Error| Failure::read(self.spec.path(), error);
+        self.file.seek(SeekFrom::Start(self.offset)).map_err(failed)?;
+        progress.start("reading", self.elements as u64 * self.dtype.size());
+        let data = match self.dtype {
+            FileDtype::F16 => Data::Floats(Array::F16(self.typed::<f16>(progress)?)),
+            FileDtype::Bf16 => Data::Floats(Array::Bf16(self.typed::<bf16>(progress)?)),
+            FileDtype::F32 => Data::Floats(Array::F32(self.typed::<f32>(progress)?)),
+            FileDtype::F64 => Data::Floats(Array::F64(self.typed::<f64>(progress)?)),
+            FileDtype::I32 => Data::I32(self.typed::<i32>(progress)?),
+            FileDtype::I64 => Data::I64(self.typed::<i64>(progress)?),
+            FileDtype::I8 => self.widened::<i8>(progress)?,
+            FileDtype::U8 => self.widened::<u8>(progress)?,
+            FileDtype::I16 => self.widened::<i16>(progress)?,
+            FileDtype::U16 => self.widened::<u16>(progress)?,
+            FileDtype::U32 => self.widened::<u32>(progress)?,
+            FileDtype::U64 => {
+                let values = self.typed::<u64>(progress)?;
+                let value = |(row, &value): (usize, &u64)| {
+                    i64::try_from(value).map_err(|_| {
+                        Failure::input(format!("{}: {value} of row {row} is no class", self.spec))
+                    })
+                };
+                Data::I64(values.iter().enumerate().map(value).collect::<Result<_>>()?)
+            }
+        };
+        Ok(data)
+    }
+
+    /// Reads the elements of a file that has to hold floats.
+    pub(crate) fn read_floats(&mut self, progress: &Progress) -> Result<Array> {
+        match self.read(progress)? {
+            Data::Floats(array) => Ok(array),
+            Data::I32(_) | Data::I64(_) => Err(Failure::input(format!(
+                "{}: holds {}, floats are wanted",
+                self.spec, self.dtype
+            ))),
+        }
+    }
+
+    fn widened<T: Pod + Into<i64>>(&mut self, progress: &Progress) -> Result<Data> {
+        Ok(Data::I64(self.typed::<T>(progress)?.into_iter().map(Into::into).collect()))
+    }
+
+    fn typed<T: Pod>(&mut self, progress: &Progress) -> Result<Vec<T>> {
+        let mut values = Vec::new();
+        values.try_reserve_exact(self.elements).map_err(|_| {
+            Failure::run(format!("{}: its elements do not fit into memory", self.spec))
+        })?;
+        values.resize(self.elements, T::zeroed());
+        for chunk in bytemuck::cast_slice_mut::<T, u8>(&mut values).chunks_mut(CHUNK) {
+            self.file.read_exact(chunk).map_err(|error| Failure::read(self.path(), error))?;
+            progress.advance(chunk.len() as u64);
+        }
+        Ok(values)
+    }
+}
+
+/// The matrix that a file holds.
+pub(crate) fn matrix<'a>(input: &InputArray, array: &'a Array) -> Result<Matrix<'a>> {
+    let (rows, classes) = input.rows_and_classes()?;
+    Matrix::new(array.values(), rows, classes).map_err(|error| Failure::of(&error, input.spec()))
+}
+
+pub(crate) fn shown(shape: &[u64]) -> String {
+    let sizes: Vec<_> = shape.iter().map(u64::to_string).collect();
+    format!("[{}]", sizes.join(", "))
+}

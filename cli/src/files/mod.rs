@@ -1,0 +1,140 @@
+//! Arrays in files: `.npy` and `.safetensors`.
+
+mod input;
+mod npy;
+mod output;
+mod safetensors;
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+pub(crate) use input::{Data, InputArray, matrix, shown};
+pub(crate) use output::{Outputs, check_distinct};
+
+/// Both formats are little-endian, and are read by casting bytes.
+const _: () = assert!(cfg!(target_endian = "little"), "the command needs a little-endian machine");
+
+/// An element type that a file may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileDtype {
+    F16,
+    Bf16,
+    F32,
+    F64,
+    I8,
+    U8,
+    I16,
+    U16,
+    I32,
+    U32,
+    I64,
+    U64,
+}
+
+impl FileDtype {
+    pub(crate) fn size(self) -> u64 {
+        match self {
+            Self::I8 | Self::U8 => 1,
+            Self::F16 | Self::Bf16 | Self::I16 | Self::U16 => 2,
+            Self::F32 | Self::I32 | Self::U32 => 4,
+            Self::F64 | Self::I64 | Self::U64 => 8,
+        }
+    }
+
+    pub(crate) fn of(dtype: surprisal::Dtype) -> Option<Self> {
+        Some(match dtype {
+            surprisal::Dtype::F16 => Self::F16,
+            surprisal::Dtype::Bf16 => Self::Bf16,
+            surprisal::Dtype::F32 => Self::F32,
+            surprisal::Dtype::F64 => Self::F64,
+            _ => return None,
+        })
+    }
+}
+
+impl std::fmt::Display for FileDtype {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&format!("{self:?}").to_lowercase())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Npy,
+    Safetensors,
+}
+
+/// A file name with its format, and the tensor in it if one is named.
+#[derive(Debug, Clone)]
+struct Spec {
+    path: PathBuf,
+    format: Format,
+    tensor: Option<String>,
+}
+
+impl FromStr for Spec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const ENDING: &str = ".safetensors";
+        let ends_with = |ending| {
+            Path::new(text).extension().is_some_and(|found| found.eq_ignore_ascii_case(ending))
+        };
+        if ends_with("npy") {
+            return Ok(Self { path: text.into(), format: Format::Npy, tensor: None });
+        }
+        let at = text.rfind(ENDING).map(|at| at + ENDING.len());
+        let (path, tensor) = match at.map(|at| text.split_at(at)) {
+            Some((path, "")) => (path, None),
+            Some((path, rest)) => match rest.strip_prefix(':') {
+                Some(tensor) if !tensor.is_empty() => (path, Some(tensor.to_owned())),
+                _ => return Err("the name after .safetensors starts with a colon".to_owned()),
+            },
+            None => return Err("files end in .npy or .safetensors".to_owned()),
+        };
+        Ok(Self { path: path.into(), format: Format::Safetensors, tensor })
+    }
+}
+
+/// A file to read.
+#[derive(Debug, Clone)]
+pub(crate) struct InputSpec(Spec);
+
+impl FromStr for InputSpec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self)
+    }
+}
+
+impl InputSpec {
+    pub(crate) fn path(&self) -> &Path {
+        &self.0.path
+    }
+}
+
+/// A file to write.
+#[derive(Debug, Clone)]
+pub(crate) struct OutputSpec(Spec);
+
+impl FromStr for OutputSpec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self)
+    }
+}
+
+impl OutputSpec {
+    pub(crate) fn path(&self) -> &Path {
+        &self.0.path
+    }
+}
+
+impl std::fmt::Display for InputSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0.path.display())?;
+        self.0.tensor.as_ref().map_or(Ok(()), |tensor| write!(f, ":{tensor}"))
+    }
+}

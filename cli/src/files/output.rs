@@ -1,0 +1,148 @@
+//! Writing arrays: whole or not at all.
+
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use surprisal::Array;
+use tempfile::{NamedTempFile, TempPath};
+
+use crate::error::{Failure, Result};
+use crate::files::{FileDtype, Format, InputSpec, OutputSpec, npy, safetensors};
+use crate::progress::Progress;
+
+/// Bytes written between two updates of the progress.
+const CHUNK: usize = 16 << 20;
+/// What a temporary file's name starts with, so that a leftover is recognised.
+const PREFIX: &str = ".surprisal-";
+
+/// The files of one run. They appear under their names together, at the end.
+#[derive(Debug, Default)]
+pub(crate) struct Outputs {
+    files: Vec<Pending>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    option: &'static str,
+    spec: OutputSpec,
+    temporary: NamedTempFile,
+}
+
+/// Fails if two of the outputs are one file, or one of them is an input.
+pub(crate) fn check_distinct(
+    outputs: &[(&'static str, &OutputSpec)],
+    inputs: &[&InputSpec],
+) -> Result<()> {
+    for (i, (option, spec)) in outputs.iter().enumerate() {
+        let path = resolved(spec.path());
+        if let Some(input) = inputs.iter().find(|input| resolved(input.path()) == path) {
+            return Err(Failure::input(format!("{option} would overwrite the input {input}")));
+        }
+        if let Some((other, _)) = outputs[..i].iter().find(|(_, o)| resolved(o.path()) == path) {
+            let path = spec.path().display();
+            return Err(Failure::input(format!("{other} and {option} are one file, {path}")));
+        }
+    }
+    Ok(())
+}
+
+/// The path with links and dots taken out, also of a file that does not exist yet.
+fn resolved(path: &Path) -> PathBuf {
+    if let Ok(path) = path.canonicalize() {
+        return path;
+    }
+    match (folder(path).canonicalize(), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+impl Outputs {
+    /// Opens a temporary file beside each target, so that a folder that cannot be written to is
+    /// known before anything is computed.
+    pub(crate) fn open(outputs: &[(&'static str, &OutputSpec)]) -> Result<Self> {
+        let mut files = Vec::new();
+        for (option, spec) in outputs {
+            let path = spec.path();
+            if path.is_dir() {
+                return Err(Failure::input(format!("{option} {}: is a folder", path.display())));
+            }
+            let mut builder = tempfile::Builder::new();
+            builder.prefix(PREFIX);
+            // The file is to have the permissions that any new file gets.
+            #[cfg(unix)]
+            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+            let temporary =
+                builder.tempfile_in(folder(path)).map_err(|error| Failure::write(path, error))?;
+            files.push(Pending { option, spec: (*spec).clone(), temporary });
+        }
+        Ok(Self { files })
+    }
+
+    /// Fails if a dtype cannot be written to the file of an option.
+    pub(crate) fn check_dtype(&self, option: &str, dtype: FileDtype) -> Result<()> {
+        let refused = |file: &&Pending| file.option == option && file.spec.0.format == Format::Npy;
+        match self.files.iter().find(refused) {
+            Some(file) if dtype == FileDtype::Bf16 => {
+                let path = file.spec.path().display();
+                let hint = "NumPy has no bf16; write to .safetensors instead";
+                Err(Failure::input(format!("{option} {path}: {hint}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes an array to the file of an option, if it was given.
+    pub(crate) fn write(
+        &mut self,
+        option: &str,
+        tensor: &str,
+        array: &Array,
+        shape: &[u64],
+        progress: &Progress,
+    ) -> Result<()> {
+        let Some(file) = self.files.iter_mut().find(|file| file.option == option) else {
+            return Ok(());
+        };
+        let Some(dtype) = FileDtype::of(array.dtype()) else {
+            return Err(Failure::run(format!("{option}: {} is not written", array.dtype())));
+        };
+        let spec = &file.spec.0;
+        let failed = |error: std::io::Error| Failure::write(&spec.path, error);
+        let mut out = BufWriter::new(file.temporary.as_file_mut());
+        match spec.format {
+            Format::Npy => npy::write_header(&mut out, dtype, shape),
+            Format::Safetensors => {
+                let tensor = spec.tensor.as_deref().unwrap_or(tensor);
+                safetensors::write_header(&mut out, tensor, dtype, shape)
+            }
+        }
+        .map_err(failed)?;
+        progress.start("writing", array.as_bytes().len() as u64);
+        for chunk in array.as_bytes().chunks(CHUNK) {
+            out.write_all(chunk).map_err(failed)?;
+            progress.advance(chunk.len() as u64);
+        }
+        out.flush().map_err(failed)
+    }
+
+    /// Gives every file its name.
+    pub(crate) fn finish(self) -> Result<()> {
+        // Everything is on its way to the disk before the first name changes.
+        let mut ready: Vec<(OutputSpec, TempPath)> = Vec::new();
+        for file in self.files {
+            let path = file.spec.path();
+            file.temporary.as_file().sync_all().map_err(|error| Failure::write(path, error))?;
+            ready.push((file.spec, file.temporary.into_temp_path()));
+        }
+        for (spec, temporary) in ready {
+            let path = spec.path();
+            temporary.persist(path).map_err(|error| Failure::write(path, error.error))?;
+        }
+        Ok(())
+    }
+}

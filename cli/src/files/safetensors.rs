@@ -1,0 +1,97 @@
+//! The header of a `.safetensors` file, by the safetensors crate; the elements are read and written
+//! as bytes.
+
+use std::fs::File;
+use std::io::{Read as _, Write};
+
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
+
+use crate::files::FileDtype;
+
+/// The format's own limit.
+const MAX_HEADER: u64 = 100_000_000;
+
+/// Dtype, shape and the offset of the first element of the tensor that is named, or of the only one.
+pub(super) fn read_header(
+    file: &mut File,
+    bytes: u64,
+    tensor: Option<&str>,
+) -> Result<(FileDtype, Vec<u64>, u64), String> {
+    let junk = |reason: &str| format!("not a .safetensors file: {reason}");
+    let mut length = [0; 8];
+    file.read_exact(&mut length).map_err(|_| junk("it has no header"))?;
+    let length = u64::from_le_bytes(length);
+    if length > MAX_HEADER || length > bytes.saturating_sub(8) {
+        return Err(junk("its header is longer than the file"));
+    }
+    let mut header = vec![0; length as usize];
+    file.read_exact(&mut header).map_err(|error| error.to_string())?;
+    let metadata: Metadata =
+        serde_json::from_slice(&header).map_err(|error| junk(&error.to_string()))?;
+    let info = choose(&metadata, tensor)?;
+    let dtype = dtype_of(info.dtype)?;
+    let shape = info.shape.iter().map(|&n| n as u64).collect();
+    Ok((dtype, shape, 8 + length + info.data_offsets.0 as u64))
+}
+
+fn choose<'a>(metadata: &'a Metadata, tensor: Option<&str>) -> Result<&'a TensorInfo, String> {
+    let tensors = metadata.tensors();
+    let mut names: Vec<&str> = tensors.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    let names = names.join(", ");
+    match tensor {
+        Some(name) => {
+            metadata.info(name).ok_or_else(|| format!("has no tensor `{name}`; it has {names}"))
+        }
+        None if tensors.len() == 1 => {
+            tensors.into_values().next().ok_or_else(|| "has no tensors".to_owned())
+        }
+        None => Err(format!("has {} tensors; name one of {names} after a colon", tensors.len())),
+    }
+}
+
+fn dtype_of(dtype: Dtype) -> Result<FileDtype, String> {
+    Ok(match dtype {
+        Dtype::F16 => FileDtype::F16,
+        Dtype::BF16 => FileDtype::Bf16,
+        Dtype::F32 => FileDtype::F32,
+        Dtype::F64 => FileDtype::F64,
+        Dtype::I8 => FileDtype::I8,
+        Dtype::U8 => FileDtype::U8,
+        Dtype::I16 => FileDtype::I16,
+        Dtype::U16 => FileDtype::U16,
+        Dtype::I32 => FileDtype::I32,
+        Dtype::U32 => FileDtype::U32,
+        Dtype::I64 => FileDtype::I64,
+        Dtype::U64 => FileDtype::U64,
+        other => return Err(format!("holds {other:?}; F16, BF16, F32, F64 and integers are read")),
+    })
+}
+
+/// Writes the header of a file with one tensor.
+pub(super) fn write_header(
+    out: &mut impl Write,
+    name: &str,
+    dtype: FileDtype,
+    shape: &[u64],
+) -> std::io::Result<()> {
+    let invalid = std::io::Error::other::<String>;
+    let dtype = match dtype {
+        FileDtype::F16 => Dtype::F16,
+        FileDtype::Bf16 => Dtype::BF16,
+        FileDtype::F32 => Dtype::F32,
+        FileDtype::F64 => Dtype::F64,
+        other => return Err(invalid(format!("{other} is not written"))),
+    };
+    let shape: Vec<usize> = shape.iter().map(|&n| n as usize).collect();
+    let bytes = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+    let info = TensorInfo { dtype, shape, data_offsets: (0, bytes) };
+    let metadata = Metadata::new(None, vec![(name.to_owned(), info)])
+        .map_err(|error| invalid(error.to_string()))?;
+    let mut header = serde_json::to_vec(&metadata)?;
+    // The elements start at a multiple of eight.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(&header)
+}

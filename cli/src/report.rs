@@ -1,0 +1,172 @@
+//! What a run says on stdout.
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde_json::Value;
+use surprisal::{Device, DeviceInfo, DeviceKind, Timings};
+
+use crate::args::CommonArgs;
+use crate::error::{Failure, Result};
+use crate::files::FileDtype;
+
+/// The JSON object of a run; the fields are the command's contract.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) loss: Option<Value>,
+    pub(crate) rows: usize,
+    pub(crate) classes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kept_rows: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) total_weight: Option<f64>,
+    device: DeviceReport,
+    dtype: String,
+    seconds: Seconds,
+    bytes_moved: u64,
+    /// What to print where a person reads: a heading and the files written.
+    #[serde(skip)]
+    heading: String,
+    #[serde(skip)]
+    files: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct DeviceReport {
+    kind: String,
+    name: String,
+    backend: String,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Seconds {
+    read: f64,
+    upload: f64,
+    compute: f64,
+    download: f64,
+    write: f64,
+    total: f64,
+}
+
+/// The wall clock of a run, and the stages outside the library.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    start: Instant,
+    pub(crate) read: Duration,
+    pub(crate) write: Duration,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self { start: Instant::now(), read: Duration::ZERO, write: Duration::ZERO }
+    }
+}
+
+/// What was computed, for the report.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Work {
+    pub(crate) rows: usize,
+    pub(crate) classes: usize,
+    /// Times that each element has to be read or written at least.
+    pub(crate) passes: u64,
+}
+
+impl Report {
+    pub(crate) fn new(work: Work, device: &Device, file: FileDtype, heading: String) -> Self {
+        let info = device.info();
+        let (dtype, size) = storage(&info, file);
+        Self {
+            loss: None,
+            rows: work.rows,
+            classes: work.classes,
+            kept_rows: None,
+            total_weight: None,
+            device: DeviceReport {
+                kind: info.kind.to_string(),
+                name: info.name,
+                backend: info.backend,
+            },
+            dtype: dtype.to_owned(),
+            seconds: Seconds::default(),
+            bytes_moved: (work.rows * work.classes) as u64 * size * work.passes,
+            heading,
+            files: Vec::new(),
+        }
+    }
+
+    pub(crate) fn wrote(&mut self, what: &str, path: &std::path::Path) {
+        self.files.push(format!("{what} written to {}", path.display()));
+    }
+
+    pub(crate) fn print(
+        mut self,
+        args: &CommonArgs,
+        clock: &Clock,
+        timings: &Timings,
+    ) -> Result<()> {
+        self.seconds = Seconds {
+            read: clock.read.as_secs_f64(),
+            upload: timings.upload.as_secs_f64(),
+            compute: timings.compute.as_secs_f64(),
+            download: timings.download.as_secs_f64(),
+            write: clock.write.as_secs_f64(),
+            total: clock.start.elapsed().as_secs_f64(),
+        };
+        let text = if args.json {
+            serde_json::to_string(&self).map_err(Failure::run)? + "\n"
+        } else if args.quiet {
+            return Ok(());
+        } else {
+            self.readable()
+        };
+        std::io::stdout().write_all(text.as_bytes()).map_err(Failure::stdout)
+    }
+
+    fn readable(&self) -> String {
+        let s = &self.seconds;
+        let mut text = format!("{}\n", self.heading);
+        for file in &self.files {
+            text += &format!("{file}\n");
+        }
+        text +=
+            &format!("on {}: {}, {}\n", self.device.kind, self.device.name, self.device.backend);
+        text += &format!(
+            "{:.3} s: read {:.3}, upload {:.3}, compute {:.3}, download {:.3}, write {:.3}\n",
+            s.total, s.read, s.upload, s.compute, s.download, s.write
+        );
+        text
+    }
+}
+
+/// The dtype that a device stores a file's elements in, and its size.
+fn storage(info: &DeviceInfo, file: FileDtype) -> (&'static str, u64) {
+    match (info.kind, file) {
+        (DeviceKind::Reference, _) => ("f64", 8),
+        (DeviceKind::Cpu, FileDtype::F16) => ("f16", 2),
+        (DeviceKind::Cpu, FileDtype::Bf16) => ("bf16", 2),
+        _ => ("f32", 4),
+    }
+}
+
+/// A number for JSON: the shortest decimal that reads back as the same f32 (or f64, from the
+/// reference), and a string where JSON has no number.
+pub(crate) fn number(value: f64, device: &Device) -> Value {
+    if value.is_nan() {
+        return "NaN".into();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "Infinity".into() } else { "-Infinity".into() };
+    }
+    shortest(value, device).parse::<f64>().unwrap_or(value).into()
+}
+
+/// The shortest decimal of a value that was computed in f32, or in f64 by the reference.
+pub(crate) fn shortest(value: f64, device: &Device) -> String {
+    if device.info().kind == DeviceKind::Reference {
+        value.to_string()
+    } else {
+        (value as f32).to_string()
+    }
+}

@@ -1,0 +1,84 @@
+//! `surprisal softmax`, `log-softmax` and `logsumexp`.
+
+use std::time::Instant;
+
+use surprisal::{Array, DeviceKind, Evaluate, LogSoftmax, LogSumExp, Matrix, Op, Softmax};
+
+use crate::args::TransformArgs;
+use crate::device;
+use crate::error::{Failure, Result};
+use crate::files::{InputArray, Outputs, check_distinct, matrix};
+use crate::progress::Progress;
+use crate::report::{Clock, Report, Work};
+
+pub(crate) fn softmax(args: &TransformArgs) -> Result<()> {
+    run(&Softmax, args, &Shape { name: "softmax", tensor: "probs", columns: Columns::Kept })
+}
+
+pub(crate) fn log_softmax(args: &TransformArgs) -> Result<()> {
+    run(
+        &LogSoftmax,
+        args,
+        &Shape { name: "log-softmax", tensor: "log_probs", columns: Columns::Kept },
+    )
+}
+
+pub(crate) fn logsumexp(args: &TransformArgs) -> Result<()> {
+    run(&LogSumExp, args, &Shape { name: "logsumexp", tensor: "lse", columns: Columns::Reduced })
+}
+
+/// What a transform's result is called, and its shape.
+struct Shape {
+    name: &'static str,
+    tensor: &'static str,
+    columns: Columns,
+}
+
+#[derive(PartialEq, Eq)]
+enum Columns {
+    /// A value for each element.
+    Kept,
+    /// A value for each row.
+    Reduced,
+}
+
+fn run<O>(op: &O, args: &TransformArgs, shape: &Shape) -> Result<()>
+where
+    O: Evaluate + for<'a> Op<Input<'a> = Matrix<'a>, Output = Array>,
+{
+    let mut clock = Clock::start();
+    let outputs = args.common.outputs(&[]);
+    check_distinct(&outputs, &[&args.logits])?;
+    let mut logits = InputArray::open(&args.logits)?;
+    let (rows, classes) = logits.rows_and_classes()?;
+    let device = device::open(&args.common)?;
+    let mut files = Outputs::open(&outputs)?;
+    let kept = shape.columns == Columns::Kept;
+    if kept && device.info().kind != DeviceKind::Reference {
+        files.check_dtype("--out", logits.dtype)?;
+    }
+
+    let progress = Progress::new(args.common.quiet.into());
+    let started = Instant::now();
+    let data = logits.read_floats(&progress)?;
+    clock.read = started.elapsed();
+    progress.start("computing", 0);
+    let (output, timings) = device
+        .run_timed(op, matrix(&logits, &data)?)
+        .map_err(|error| Failure::of(&error, &args.logits))?;
+
+    let started = Instant::now();
+    let out_shape = if kept { &logits.shape[..] } else { &logits.shape[..logits.shape.len() - 1] };
+    files.write("--out", shape.tensor, &output, out_shape, &progress)?;
+    files.finish()?;
+    progress.finish();
+    clock.write = started.elapsed();
+
+    let work = Work { rows, classes, passes: if kept { 2 } else { 1 } };
+    let heading = format!("{} of {rows} rows, {classes} classes", shape.name);
+    let mut report = Report::new(work, &device, logits.dtype, heading);
+    for (_, spec) in outputs {
+        report.wrote(shape.name, spec.path());
+    }
+    report.print(&args.common, &clock, &timings)
+}
