@@ -170,8 +170,8 @@ impl<'a> Planner<'a> {
         if by_four && caps.storage_alignment.is_multiple_of(16) {
             planner.word = Word::F32x4;
         }
-        planner.window_rows = planner.rows_a_window()?;
         planner.splits = planner.pieces_a_row();
+        planner.window_rows = planner.rows_a_window()?;
         Ok(planner)
     }
 
@@ -204,7 +204,9 @@ impl<'a> Planner<'a> {
         }
         // Eight bytes a row: stats, and targets at most.
         let by_matrix = self.matrices().map(|m| 1 + (room - row_bytes) / (m.row_stride * 4).max(1));
-        Ok(by_matrix.chain([room / 8]).min().unwrap_or(1).max(1))
+        // A workgroup a row, or one a piece of it, in a grid of two dimensions.
+        let by_grid = u64::from(self.caps.max_workgroups).pow(2) / self.splits.max(1);
+        Ok(by_matrix.chain([room / 8, by_grid]).min().unwrap_or(1).max(1))
     }
 
     fn pieces_a_row(&self) -> u64 {
@@ -262,7 +264,14 @@ impl<'a> Planner<'a> {
                 ),
             });
         }
-        Ok(())
+        // Windows of rows fit by construction; blocks of rows and scratch have sizes of their own,
+        // which only a device below every known one could refuse.
+        let limit = self.caps.max_binding_bytes;
+        let bound = self.steps.iter().flat_map(|step| &step.bindings);
+        match bound.map(|bound| bound.size).find(|&size| size > limit) {
+            Some(size) => Err(too_large("a block of rows", size, limit)),
+            None => Ok(()),
+        }
     }
 
     /// Near-square: the workgroups left over are fewer than one row of the grid.
@@ -270,7 +279,7 @@ impl<'a> Planner<'a> {
         if groups <= u64::from(self.caps.max_workgroups) {
             return [groups as u32, 1];
         }
-        let width = groups.isqrt() + 1;
+        let width = groups.isqrt() + u64::from(groups.isqrt().pow(2) < groups);
         [width as u32, groups.div_ceil(width) as u32]
     }
 

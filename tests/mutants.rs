@@ -1,0 +1,271 @@
+//! Proof that the suite can fail: shaders with one mistake each, every one of which it must reject.
+
+mod common;
+
+use common::cases::{Case, Family};
+use common::{Subject, one_family_each, suite};
+use surprisal::gpu::{FRAGMENTS, Gpu, Reduce, Sources};
+
+/// A mistake: the file, what stands there, what is put in its place, and the family of kernels and
+/// the reduction that it shows in.
+struct Mutant {
+    what: &'static str,
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
+    kernels: &'static str,
+    reduce: Reduce,
+}
+
+const fn mutant(
+    what: &'static str,
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
+) -> Mutant {
+    Mutant { what, file, from, to, kernels: "row", reduce: Reduce::Tree }
+}
+
+const fn in_kernels(kernels: &'static str, mutant: Mutant) -> Mutant {
+    Mutant { kernels, ..mutant }
+}
+
+const fn by_subgroup(mutant: Mutant) -> Mutant {
+    Mutant { reduce: Reduce::Subgroup, ..mutant }
+}
+
+const ROW_STAT: &str = "fragments/acc_row_stat.wgsl";
+const ROW_STAT_SUBGROUP: &str = "fragments/acc_row_stat_subgroup.wgsl";
+const CROSS_ENTROPY: &str = "fragments/row_cross_entropy.wgsl";
+const FINISH: &str = "fragments/finish_cross_entropy.wgsl";
+
+const MUTANTS: &[Mutant] = &[
+    mutant("min for max", ROW_STAT, "max(acc.max, x)", "min(acc.max, x)"),
+    mutant("no rescale when the maximum moves", ROW_STAT, "e + acc.rest * e", "e + acc.rest"),
+    mutant("the maximum's own 1 counted", ROW_STAT, "Values(-1.0)", "Values(0.0)"),
+    mutant("no rescale of the loser", ROW_STAT, "top_rest + low_sum * e", "top_rest + low_sum"),
+    mutant("one column too few swept", "row.wgsl", "row.words, WG", "max(row.words, 1u) - 1u, WG"),
+    mutant(
+        "one column too few written",
+        "fragments/columns_now.wgsl",
+        "word < params.words",
+        "word + 1u < params.words",
+    ),
+    mutant("the target's neighbour", CROSS_ENTROPY, "target_index.x % WIDTH", "0u"),
+    mutant(
+        "the gradient at another column",
+        "fragments/column_exp.wgsl",
+        "Columns(coef.target_column)",
+        "Columns(coef.target_column + 1u)",
+    ),
+    mutant(
+        "p - 1 by subtraction",
+        FINISH,
+        "select(from_p, -acc.rest / sum,",
+        "select(from_p, from_p,",
+    ),
+    mutant(
+        "lse - x",
+        CROSS_ENTROPY,
+        "(acc.max - row.target_logit) + log1p(acc.rest)",
+        "(acc.max + log1p(acc.rest)) - row.target_logit",
+    ),
+    mutant("ignored rows written", "fragments/column_exp.wgsl", "coef.skipped != 0u", "false"),
+    mutant("ignored rows counted", "fragments/target_kind.wgsl", "all(index == ignored)", "false"),
+    mutant("NaN not seen", "fragments/floats.wgsl", "> 0x7f800000u", "> 0x7fffffffu"),
+    mutant("+inf not seen", "fragments/floats.wgsl", "== 0x7f800000u", "== 0x7fffffffu"),
+    mutant(
+        "log1p(x) = log(1 + x)",
+        "fragments/floats.wgsl",
+        "if (x > 0.41421354)",
+        "if (x >= 0.0)",
+    ),
+    mutant("half of ln 2", "fragments/floats.wgsl", "0.6931472", "0.6931"),
+    mutant("half a tree", "fragments/reduce_tree.wgsl", "stride > 0u", "stride > 1u"),
+    mutant(
+        "words counted from one",
+        "fragments/word_f32x4.wgsl",
+        "+ 4u * word",
+        "+ 4u * word + 1u",
+    ),
+    mutant(
+        "the mean's upstream not divided",
+        "fragments/upstream_mean.wgsl",
+        " / summary.total_weight",
+        "",
+    ),
+    mutant(
+        "the mean not divided",
+        "fragments/reduced_mean.wgsl",
+        "sum / summary.total_weight",
+        "sum",
+    ),
+    mutant("lse summed for loss", "sum_loss.wgsl", "+ row].x", "+ row].y"),
+    mutant(
+        "rows of stats shifted",
+        CROSS_ENTROPY,
+        "params.stats_offset + index",
+        "params.stats_offset",
+    ),
+    mutant(
+        "one upstream for all",
+        "fragments/upstream_rows.wgsl",
+        "params.dloss_offset + row",
+        "0u",
+    ),
+    mutant(
+        "log-softmax without its sum",
+        "fragments/finish_log_softmax.wgsl",
+        "log1p(acc.rest)",
+        "0.0",
+    ),
+    mutant("dot without a factor", "fragments/sweep_dot.wgsl", "* load_second(row, word)", ""),
+    mutant(
+        "a sign in log-softmax's backward",
+        "fragments/column_log_softmax_backward.wgsl",
+        "load_second(row, word) -",
+        "load_second(row, word) +",
+    ),
+    mutant(
+        "all runs but the last forgotten",
+        "fragments/sweep_words.wgsl",
+        "acc_combine(total, lane_collapse(run))",
+        "lane_collapse(run)",
+    ),
+    in_kernels(
+        "lane",
+        mutant("rows by lane shifted", "lane.wgsl", "* WG_SIZE + lane", "* WG_SIZE"),
+    ),
+    in_kernels(
+        "split",
+        mutant(
+            "a piece left out",
+            "split_finish.wgsl",
+            "split < params.splits",
+            "split + 1u < params.splits",
+        ),
+    ),
+    in_kernels(
+        "split",
+        mutant(
+            "pieces that overlap",
+            "split_sweep.wgsl",
+            "(split + 1u) * params.split_words",
+            "(split + 2u) * params.split_words",
+        ),
+    ),
+    in_kernels(
+        "split",
+        mutant(
+            "coefficients of another row",
+            "fragments/scratch.wgsl",
+            "row * (2u + params.splits)",
+            "row * params.splits",
+        ),
+    ),
+    by_subgroup(mutant(
+        "every lane's own 1 left out",
+        ROW_STAT_SUBGROUP,
+        "lane_id == owner",
+        "acc.max == top",
+    )),
+    by_subgroup(mutant("one lane for all", ROW_STAT_SUBGROUP, "subgroupAdd(part)", "part")),
+    in_kernels(
+        "wide",
+        by_subgroup(mutant(
+            "one subgroup left out",
+            "fragments/reduce_subgroup.wgsl",
+            "var i = 1u",
+            "var i = 2u",
+        )),
+    ),
+    in_kernels(
+        "small windows",
+        mutant("every window the first", "fragments/io_in_place.wgsl", "params.input_offset", "0u"),
+    ),
+    in_kernels(
+        "folded",
+        mutant(
+            "a grid unfolded",
+            "fragments/params.wgsl",
+            "group.y * params.grid_width + group.x",
+            "group.x",
+        ),
+    ),
+];
+
+/// Enough for every mistake, and no more.
+fn cases() -> Vec<Case> {
+    let shapes = [(13, 3), (9, 33), (12, 64), (11, 1000), (3, 1031)];
+    let families = Family::ALL.into_iter();
+    families
+        .flat_map(|family| shapes.map(|(rows, classes)| family.case(rows, classes, 2)))
+        .collect()
+}
+
+fn subject(gpu: &Gpu, kernels: &str, reduce: Reduce) -> Subject {
+    let mut tuning = gpu.tuning();
+    for (family, family_tuning) in one_family_each(gpu.tuning()) {
+        if family == kernels || family == "row" && !["lane", "split"].contains(&kernels) {
+            tuning = family_tuning;
+        }
+    }
+    tuning.reduce = reduce;
+    if kernels == "wide" {
+        tuning.min_row_workgroup = 64;
+        tuning.max_row_workgroup = 64;
+    }
+    let gpu = gpu.with_tuning(tuning);
+    let mut caps = gpu.caps().clone();
+    match kernels {
+        "small windows" => caps.max_binding_bytes = 5_000,
+        "folded" => caps.max_workgroups = 3,
+        _ => {}
+    }
+    Subject::gpu(kernels, gpu.with_caps(caps))
+}
+
+fn first_failure(subject: &Subject, cases: &[Case]) -> Option<String> {
+    cases.iter().find_map(|case| suite::check(subject, case).err())
+}
+
+#[test]
+fn the_suite_rejects_every_mutant() {
+    let gpu = common::gpu();
+    let cases = cases();
+    let mut survivors = Vec::new();
+    for mutant in MUTANTS {
+        if mutant.reduce == Reduce::Subgroup && gpu.caps().subgroups.is_none() {
+            continue;
+        }
+        let fragment = FRAGMENTS.iter().find(|fragment| fragment.file == mutant.file);
+        let source = fragment.expect("the file exists").source;
+        assert!(source.contains(mutant.from), "{}: the text has changed", mutant.what);
+        let sources =
+            Sources::default().replace(mutant.file, source.replace(mutant.from, mutant.to));
+        let mutated = subject(&gpu.with_sources(sources), mutant.kernels, mutant.reduce);
+        match first_failure(&mutated, &cases) {
+            // A mutant that does not compile proves nothing.
+            Some(failure) if failure.contains("shader") => {
+                survivors.push(format!("{}: {failure}", mutant.what));
+            }
+            Some(_) => {}
+            None => survivors.push(mutant.what.to_owned()),
+        }
+    }
+    assert!(survivors.is_empty(), "survived: {survivors:#?}");
+}
+
+#[test]
+fn the_same_cases_accept_the_shaders_as_they_are() {
+    let gpu = common::gpu();
+    let cases = cases();
+    let mut configurations: Vec<_> = MUTANTS.iter().map(|m| (m.kernels, m.reduce)).collect();
+    configurations.sort_by_key(|c| format!("{c:?}"));
+    configurations.dedup();
+    for (kernels, reduce) in configurations {
+        if reduce == Reduce::Tree || gpu.caps().subgroups.is_some() {
+            assert_eq!(first_failure(&subject(&gpu, kernels, reduce), &cases), None);
+        }
+    }
+}

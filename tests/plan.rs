@@ -1,0 +1,312 @@
+//! Planning against made-up limits: pure data, no GPU.
+
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+use surprisal::gpu::plan::{
+    Bound, Destination, MAX_WORDS_A_LANE, Plan, Problem, ROW_BLOCK, Region, Step, TargetRegion,
+    UpstreamRegion,
+};
+use surprisal::gpu::{
+    Caps, Family, Kernel, Params, RowKernel, RowOp, Slot, TargetType, Tuning, Word,
+};
+use surprisal::{Error, Reduction};
+
+fn caps() -> impl Strategy<Value = Caps> {
+    let alignment = prop::sample::select(vec![16u64, 32, 64, 256]);
+    let subgroups = prop::sample::select(vec![None, Some((4, 4)), Some((8, 32)), Some((64, 64))]);
+    (12u32..32, 20u32..70_000, alignment, 64u32..=1024, subgroups, any::<bool>(), 3u32..9).prop_map(
+        |(binding, max_workgroups, alignment, lanes, subgroups, software, bindings)| Caps {
+            max_binding_bytes: (1u64 << binding) - 4,
+            max_buffer_bytes: 1 << 40,
+            max_workgroups,
+            max_storage_bindings: bindings,
+            storage_alignment: alignment,
+            uniform_alignment: 256,
+            max_workgroup_size: lanes.next_power_of_two().min(1024),
+            workgroup_memory: 16_384,
+            subgroups,
+            software,
+        },
+    )
+}
+
+fn region(classes: u64) -> impl Strategy<Value = Region> {
+    (0u64..1000, 0u64..9)
+        .prop_map(move |(offset, gap)| Region { offset: offset * 4, row_stride: classes + gap })
+}
+
+fn problem() -> impl Strategy<Value = Problem> {
+    let sizes = (0u64..200_000, 1u64..3000).prop_union_with_long();
+    sizes.prop_flat_map(|(rows, classes)| {
+        let ops = prop::sample::select(vec![
+            RowOp::CrossEntropy,
+            RowOp::Softmax,
+            RowOp::LogSoftmax,
+            RowOp::LogSumExp,
+            RowOp::SoftmaxBackward,
+            RowOp::LogSoftmaxBackward,
+        ]);
+        let output = prop_oneof![
+            Just(Destination::None),
+            Just(Destination::InPlace),
+            region(classes).prop_map(Destination::Separate)
+        ];
+        let reductions = [Reduction::None, Reduction::Mean, Reduction::Sum];
+        let reduction = prop::sample::select(reductions.to_vec());
+        let per_row = any::<Option<u16>>();
+        let width = prop::sample::select(vec![TargetType::I32, TargetType::I64]);
+        (ops, region(classes), region(classes), output, reduction, per_row, width).prop_map(
+            move |(op, input, second, output, reduction, per_row, width)| {
+                let is_loss = op == RowOp::CrossEntropy;
+                let has_stats = is_loss || op == RowOp::LogSumExp;
+                let backward = matches!(op, RowOp::SoftmaxBackward | RowOp::LogSoftmaxBackward);
+                let output = match output {
+                    Destination::None if !has_stats => Destination::InPlace,
+                    other => other,
+                };
+                let reduction = if is_loss { reduction } else { Reduction::None };
+                let by_row = op == RowOp::LogSumExp || is_loss && reduction == Reduction::None;
+                let targets = TargetRegion { offset: 40, width, ignore_index: Some(-100) };
+                Problem {
+                    op,
+                    rows,
+                    classes,
+                    input,
+                    second: backward.then_some(second),
+                    output,
+                    targets: is_loss.then_some(targets),
+                    upstream: match per_row {
+                        Some(at) if by_row => UpstreamRegion::Rows(u64::from(at) * 4),
+                        _ if op == RowOp::LogSumExp => UpstreamRegion::Rows(0),
+                        _ => UpstreamRegion::Scalar(1.0),
+                    },
+                    reduction,
+                }
+            },
+        )
+    })
+}
+
+trait LongRows {
+    fn prop_union_with_long(self) -> BoxedStrategy<(u64, u64)>;
+}
+
+impl<S: Strategy<Value = (u64, u64)> + 'static> LongRows for S {
+    /// Also few and very long rows, up to a million classes.
+    fn prop_union_with_long(self) -> BoxedStrategy<(u64, u64)> {
+        prop_oneof![self, (1u64..80, 30_000u64..1_000_000)].boxed()
+    }
+}
+
+fn row_kernel(step: &Step) -> Option<RowKernel> {
+    if let Kernel::Rows(kernel) = step.kernel { Some(kernel) } else { None }
+}
+
+fn bound(step: &Step, slot: Slot) -> Option<Bound> {
+    step.bindings.iter().copied().find(|bound| bound.slot == slot)
+}
+
+/// Bytes from the buffer's start to the first row of a step.
+fn first_byte(step: &Step, slot: Slot, word: Word, p: &Params) -> Option<u64> {
+    let (residual, unit) = match slot {
+        Slot::Input => (p.input_offset, word.bytes()),
+        Slot::Second => (p.second_offset, word.bytes()),
+        Slot::Output => (p.output_offset, word.bytes()),
+        Slot::Stats => (p.stats_offset, 8),
+        Slot::Dloss => (p.dloss_offset, 4),
+        _ => return None,
+    };
+    bound(step, slot).map(|bound| bound.offset + u64::from(residual) * unit)
+}
+
+/// Steps that handle rows, one a window: split rows have up to three.
+fn windows(plan: &Plan) -> Vec<&Step> {
+    let handles = |family| matches!(family, Family::Row | Family::Lane | Family::SplitSweep);
+    plan.steps.iter().filter(|s| row_kernel(s).is_some_and(|k| handles(k.family))).collect()
+}
+
+fn check(problem: &Problem, caps: &Caps, tuning: &Tuning) -> Result<(), TestCaseError> {
+    let plan = match Plan::new(problem, caps, tuning) {
+        Ok(plan) => plan,
+        Err(Error::TooLarge { needed, limit, .. }) => {
+            prop_assert!(needed > limit);
+            return Ok(());
+        }
+        Err(Error::DeviceTooSmall { .. }) => return Ok(()),
+        Err(other) => return Err(TestCaseError::fail(other.to_string())),
+    };
+    let mut next_row = 0;
+    for step in windows(&plan) {
+        let word = row_kernel(step).expect("it is a row kernel").word;
+        let stride = problem.input.row_stride * 4;
+        let start = first_byte(step, Slot::Input, word, &step.params).expect("it reads rows");
+        prop_assert_eq!(start, problem.input.offset + next_row * stride, "each row once");
+        if let Some(start) = first_byte(step, Slot::Stats, word, &step.params) {
+            prop_assert_eq!(start, next_row * 8);
+        }
+        if let (Some(start), Destination::Separate(region)) =
+            (first_byte(step, Slot::Output, word, &step.params), problem.output)
+        {
+            prop_assert_eq!(start, region.offset + next_row * region.row_stride * 4);
+        }
+        next_row += u64::from(step.params.rows);
+    }
+    prop_assert_eq!(next_row, problem.rows, "every row");
+
+    let kernels: HashSet<_> = windows(&plan).iter().map(|s| (s.kernel, s.workgroup_size)).collect();
+    prop_assert!(kernels.len() <= 1, "one kernel, whatever the windows");
+    for step in &plan.steps {
+        check_step(step, problem, &plan, caps)?;
+    }
+    Ok(())
+}
+
+fn check_step(
+    step: &Step,
+    problem: &Problem,
+    plan: &Plan,
+    caps: &Caps,
+) -> Result<(), TestCaseError> {
+    let p = &step.params;
+    prop_assert!(step.workgroup_size.is_power_of_two());
+    prop_assert!(step.workgroup_size <= caps.max_workgroup_size);
+    prop_assert!(step.grid.iter().all(|&n| 0 < n && n <= caps.max_workgroups.max(1)));
+    prop_assert_eq!(p.grid_width, step.grid[0]);
+    let groups = u64::from(step.grid[0]) * u64::from(step.grid[1]);
+    let needed = match row_kernel(step).map(|k| k.family) {
+        Some(Family::Lane) => u64::from(p.rows).div_ceil(step.workgroup_size.into()),
+        Some(Family::SplitSweep | Family::SplitColumns) => u64::from(p.rows) * u64::from(p.splits),
+        Some(_) => p.rows.into(),
+        None if matches!(step.kernel, Kernel::ScanTargets(_) | Kernel::SumLoss) => {
+            u64::from(p.rows).div_ceil(ROW_BLOCK)
+        }
+        None => 1,
+    };
+    prop_assert!(groups >= needed, "{groups} workgroups, {needed} needed");
+    prop_assert!(groups - needed <= u64::from(step.grid[0]), "no row of the grid to spare");
+
+    if let Some(kernel) = row_kernel(step) {
+        let words = match kernel.family {
+            Family::SplitSweep | Family::SplitColumns => p.split_words,
+            Family::SplitFinish => p.splits,
+            _ => p.words,
+        };
+        let lanes = if kernel.family == Family::Lane { 1 } else { step.workgroup_size };
+        prop_assert!(u64::from(words.div_ceil(lanes)) <= MAX_WORDS_A_LANE);
+        prop_assert_eq!(u64::from(p.words * kernel.word.width()), problem.classes);
+        prop_assert!(p.splits == 0 || p.splits * p.split_words >= p.words, "the whole row");
+    }
+    let slots = step.kernel.bindings().len();
+    prop_assert_eq!(step.bindings.len() + 1, slots, "everything but the params is bound");
+    for bound in &step.bindings {
+        prop_assert!(0 < bound.size && bound.size <= caps.max_binding_bytes);
+        prop_assert_eq!(bound.offset % caps.storage_alignment, 0);
+        prop_assert_eq!(bound.size % 4, 0);
+        let end = bound.offset + bound.size;
+        match bound.slot {
+            Slot::Scratch => prop_assert!(end <= plan.scratch_bytes),
+            Slot::Stats => prop_assert!(end <= plan.stats_bytes),
+            Slot::Input => {
+                let stride = problem.input.row_stride;
+                let last = (problem.rows - 1) * stride + problem.classes;
+                prop_assert!(end <= problem.input.offset + last * 4);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn plans_keep_the_limits(problem in problem(), caps in caps()) {
+        check(&problem, &caps, &Tuning::new(&caps))?;
+    }
+}
+
+#[test]
+fn plans_use_kernels_of_the_table() {
+    let all: HashSet<_> = Kernel::all().into_iter().collect();
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    runner
+        .run(&(problem(), caps()), |(problem, caps)| {
+            if let Ok(plan) = Plan::new(&problem, &caps, &Tuning::new(&caps)) {
+                for step in &plan.steps {
+                    prop_assert!(all.contains(&step.kernel), "{:?}", step.kernel);
+                }
+            }
+            Ok(())
+        })
+        .expect("every planned kernel is checked by the shader tests");
+}
+
+fn h200() -> Caps {
+    Caps {
+        max_binding_bytes: (1 << 31) - 4,
+        max_buffer_bytes: 1 << 37,
+        max_workgroups: 65_535,
+        max_storage_bindings: 8,
+        storage_alignment: 32,
+        uniform_alignment: 64,
+        max_workgroup_size: 1024,
+        workgroup_memory: 49_152,
+        subgroups: Some((32, 32)),
+        software: false,
+    }
+}
+
+fn loss_and_gradient(rows: u64, classes: u64) -> Problem {
+    Problem {
+        op: RowOp::CrossEntropy,
+        rows,
+        classes,
+        input: Region { offset: 0, row_stride: classes },
+        second: None,
+        output: Destination::InPlace,
+        targets: Some(TargetRegion { offset: 0, width: TargetType::I32, ignore_index: None }),
+        upstream: UpstreamRegion::Scalar(1.0),
+        reduction: Reduction::Mean,
+    }
+}
+
+fn families(rows: u64, classes: u64) -> Vec<Family> {
+    let caps = h200();
+    let plan = Plan::new(&loss_and_gradient(rows, classes), &caps, &Tuning::new(&caps));
+    plan.expect("it fits").steps.iter().filter_map(row_kernel).map(|k| k.family).collect()
+}
+
+#[test]
+fn shapes_get_their_kernels() {
+    assert_eq!(families(1000, 10), [Family::Lane]);
+    assert_eq!(families(1000, 1000), [Family::Row]);
+    let split = [Family::SplitSweep, Family::SplitFinish, Family::SplitColumns];
+    assert_eq!(families(1, 128_256), split);
+    assert_eq!(families(8192, 128_256), [Family::Row; 2], "two windows of 2 GiB");
+}
+
+#[test]
+fn a_row_longer_than_a_binding_is_an_error() {
+    let caps = Caps { max_binding_bytes: 1 << 20, ..h200() };
+    let problem = loss_and_gradient(3, 1 << 19);
+    let error = Plan::new(&problem, &caps, &Tuning::new(&caps)).expect_err("2 MiB do not fit");
+    assert!(matches!(error, Error::TooLarge { needed: 2_097_152, .. }), "{error}");
+}
+
+#[test]
+fn four_bindings_are_enough_for_the_core() {
+    let caps = Caps { max_storage_bindings: 4, subgroups: None, ..h200() };
+    for output in [
+        Destination::None,
+        Destination::InPlace,
+        Destination::Separate(Region { offset: 0, row_stride: 1000 }),
+    ] {
+        let problem = Problem { output, ..loss_and_gradient(100, 1000) };
+        Plan::new(&problem, &caps, &Tuning::new(&caps)).expect("GL's floor is enough");
+    }
+    let caps = Caps { max_storage_bindings: 2, ..caps };
+    let error = Plan::new(&loss_and_gradient(100, 1000), &caps, &Tuning::new(&caps));
+    assert!(matches!(error, Err(Error::DeviceTooSmall { .. })));
+}
