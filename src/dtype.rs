@@ -49,7 +49,7 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// A type that logits may have: [`f16`], [`bf16`], [`f32`] or [`f64`].
+/// A type that logits may have: [`struct@f16`], [`bf16`], [`f32`] or [`f64`].
 pub trait Element: bytemuck::Pod + Send + Sync + sealed::Sealed {
     /// The type as a value.
     const DTYPE: Dtype;

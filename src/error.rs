@@ -1,7 +1,5 @@
 //! The one error type of the crate.
 
-use crate::dtype::Dtype;
-
 /// Everything that can go wrong, in one type.
 ///
 /// Messages are one line and name what was wrong with which value; rows are counted from 0.
@@ -45,16 +43,6 @@ pub enum Error {
         needed: u64,
         /// How much there may be.
         limit: u64,
-    },
-    /// A dtype that cannot be used in this place.
-    #[error("{what}: {dtype} is not supported here; use {instead}")]
-    UnsupportedDtype {
-        /// What was given.
-        what: &'static str,
-        /// Its dtype.
-        dtype: Dtype,
-        /// What can be used.
-        instead: &'static str,
     },
     /// No GPU can be used.
     #[error("no usable GPU adapter: {reason}")]

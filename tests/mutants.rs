@@ -8,6 +8,7 @@ use surprisal::gpu::{FRAGMENTS, Gpu, Reduce, Sources};
 
 /// A mistake: the file, what stands there, what is put in its place, and the family of kernels and
 /// the reduction that it shows in.
+#[derive(Clone, Copy)]
 struct Mutant {
     what: &'static str,
     file: &'static str,

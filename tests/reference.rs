@@ -196,27 +196,37 @@ fn cross_entropy_gradient_by_finite_differences() {
     }
 }
 
+fn three_by_six(values: &[f64]) -> Matrix<'_> {
+    Matrix::new(values, 3, 6).expect("its shape")
+}
+
 #[test]
 fn transform_gradients_by_finite_differences() {
     let (rows, classes) = (3, 6);
     let logits = normal(rows * classes, 3);
     let dy = normal(rows * classes, 4);
-    fn matrix(values: &[f64]) -> Matrix<'_> {
-        Matrix::new(values, 3, 6).expect("its shape")
-    }
     let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
 
-    let probs = reference::softmax(matrix(&logits));
-    let got = reference::softmax_backward(matrix(&probs), matrix(&dy));
-    assert_gradient(&got, &differences(&logits, |x| dot(&reference::softmax(matrix(x)), &dy)));
+    let probs = reference::softmax(three_by_six(&logits));
+    let got = reference::softmax_backward(three_by_six(&probs), three_by_six(&dy));
+    assert_gradient(
+        &got,
+        &differences(&logits, |x| dot(&reference::softmax(three_by_six(x)), &dy)),
+    );
 
-    let log_probs = reference::log_softmax(matrix(&logits));
-    let got = reference::log_softmax_backward(matrix(&log_probs), matrix(&dy));
-    assert_gradient(&got, &differences(&logits, |x| dot(&reference::log_softmax(matrix(x)), &dy)));
+    let log_probs = reference::log_softmax(three_by_six(&logits));
+    let got = reference::log_softmax_backward(three_by_six(&log_probs), three_by_six(&dy));
+    assert_gradient(
+        &got,
+        &differences(&logits, |x| dot(&reference::log_softmax(three_by_six(x)), &dy)),
+    );
 
     let dlse = &dy[..rows];
-    let got = reference::logsumexp_backward(matrix(&logits), dlse);
-    assert_gradient(&got, &differences(&logits, |x| dot(&reference::logsumexp(matrix(x)), dlse)));
+    let got = reference::logsumexp_backward(three_by_six(&logits), dlse);
+    assert_gradient(
+        &got,
+        &differences(&logits, |x| dot(&reference::logsumexp(three_by_six(x)), dlse)),
+    );
 }
 
 #[test]

@@ -15,7 +15,8 @@ fn column(coef: Coef, row: u32, word: u32) -> Values {
         return Values(0.0);
     }
     let values = exp(load_input(row, word) - Values(coef.max)) * coef.scale;
-    return select(values, Values(coef.target_value), columns_of(word) == Columns(coef.target_column));
+    let is_target = columns_of(word) == Columns(coef.target_column);
+    return select(values, Values(coef.target_value), is_target);
 }
 
 fn coef_pack(coef: Coef) -> array<vec4<u32>, 2> {

@@ -14,24 +14,20 @@ pub(crate) use transform::transform;
 use rayon::prelude::*;
 
 /// Elements below which handing work to another thread costs more than it saves.
-#[cfg(feature = "rayon")]
 const ELEMENTS_A_TASK: usize = 1 << 14;
-
-#[cfg(feature = "rayon")]
-fn rows_a_task(classes: usize) -> usize {
-    (ELEMENTS_A_TASK / classes.max(1)).max(1)
-}
 
 /// Calls `f(row, its result)` for every row, on all threads.
 fn for_each_row<R: Send>(classes: usize, results: &mut [R], f: impl Fn(usize, &mut R) + Sync) {
+    let rows_a_task = (ELEMENTS_A_TASK / classes.max(1)).max(1);
     #[cfg(feature = "rayon")]
-    results
-        .par_iter_mut()
-        .enumerate()
-        .with_min_len(rows_a_task(classes))
-        .for_each(|(row, result)| f(row, result));
+    let tasks = results.par_chunks_mut(rows_a_task);
     #[cfg(not(feature = "rayon"))]
-    results.iter_mut().enumerate().for_each(|(row, result)| f(row, result));
+    let tasks = results.chunks_mut(rows_a_task);
+    tasks.enumerate().for_each(|(task, results)| {
+        for (i, result) in results.iter_mut().enumerate() {
+            f(task * rows_a_task + i, result);
+        }
+    });
 }
 
 /// Calls `f(row, its columns, its result)` for every row, on all threads.
@@ -41,17 +37,6 @@ fn for_each_row_with_columns<T: Send, R: Send>(
     results: &mut [R],
     f: impl Fn(usize, &mut [T], &mut R) + Sync,
 ) {
-    #[cfg(feature = "rayon")]
-    columns
-        .par_chunks_mut(classes.max(1))
-        .zip(results.par_iter_mut())
-        .enumerate()
-        .with_min_len(rows_a_task(classes))
-        .for_each(|(row, (columns, result))| f(row, columns, result));
-    #[cfg(not(feature = "rayon"))]
-    columns
-        .chunks_mut(classes.max(1))
-        .zip(results.iter_mut())
-        .enumerate()
-        .for_each(|(row, (columns, result))| f(row, columns, result));
+    let mut rows: Vec<_> = columns.chunks_mut(classes.max(1)).zip(results).collect();
+    for_each_row(classes, &mut rows, |row, (columns, result)| f(row, columns, result));
 }

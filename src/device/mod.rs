@@ -125,6 +125,7 @@ impl Device {
     ///
     /// # Errors
     /// As there.
+    #[cfg_attr(not(feature = "gpu"), expect(clippy::unused_async, reason = "a GPU is awaited"))]
     pub async fn run_timed_async<O: Evaluate>(
         &self,
         op: &O,

@@ -53,7 +53,7 @@ impl Call {
                 Slot::Scratch => owned.scratch.as_ref(),
                 slot => roles.get(&slot).copied(),
             };
-            let params = Uniforms::new(gpu, &plan.steps);
+            let params = Uniforms::new(gpu, &plan.steps)?;
             let dispatches = plan
                 .steps
                 .iter()
@@ -67,9 +67,9 @@ impl Call {
                 .collect();
             let Owned { stats, summary, .. } = owned;
             let (rows, classes, gpu) = (problem.rows, problem.classes, gpu.clone());
-            Self { gpu, name, dispatches, rows, classes, stats, summary }
+            Ok(Self { gpu, name, dispatches, rows, classes, stats, summary })
         })
-        .await
+        .await?
     }
 
     /// Records the operation. Nothing is submitted; the results are there once the encoder's
@@ -189,18 +189,15 @@ struct Uniforms {
 }
 
 impl Uniforms {
-    fn new(gpu: &Gpu, steps: &[Step]) -> Self {
+    fn new(gpu: &Gpu, steps: &[Step]) -> Result<Self> {
         let size = size_of::<Params>() as u64;
         let stride = size.next_multiple_of(gpu.caps().uniform_alignment);
         let mut bytes = vec![0; stride as usize * steps.len().max(1)];
         for (slot, step) in bytes.chunks_mut(stride as usize).zip(steps) {
             slot[..size as usize].copy_from_slice(bytemuck::bytes_of(&step.params));
         }
-        Self {
-            buffer: gpu.buffer_with("params", &bytes, wgpu::BufferUsages::UNIFORM),
-            stride,
-            size,
-        }
+        let buffer = gpu.buffer_with("params", &bytes, wgpu::BufferUsages::UNIFORM)?;
+        Ok(Self { buffer, stride, size })
     }
 
     fn binding(&self, step: usize) -> wgpu::BindGroupEntry<'_> {

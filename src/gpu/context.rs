@@ -1,9 +1,8 @@
 //! The one place that creates GPU objects and submits work: [`Gpu`].
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-
-use wgpu::util::{BufferInitDescriptor, DeviceExt as _};
 
 use crate::error::{Error, Result};
 use crate::gpu::caps::{Caps, Tuning};
@@ -30,6 +29,8 @@ struct Inner {
     tuning: Tuning,
     sources: Sources,
     pipelines: Mutex<HashMap<(Kernel, u32), wgpu::ComputePipeline>>,
+    /// How many calls of [`Gpu::scoped`] succeed before one fails; negative for all.
+    fault_at: AtomicI64,
 }
 
 impl Gpu {
@@ -48,8 +49,9 @@ impl Gpu {
         sources: Sources,
     ) -> Self {
         let (device, queue) = (device.clone(), queue.clone());
-        let pipelines = Mutex::default();
-        Self { inner: Arc::new(Inner { device, queue, caps, tuning, sources, pipelines }) }
+        let (pipelines, fault_at) = (Mutex::default(), AtomicI64::new(-1));
+        let inner = Inner { device, queue, caps, tuning, sources, pipelines, fault_at };
+        Self { inner: Arc::new(inner) }
     }
 
     /// The same device with other sizes.
@@ -72,6 +74,15 @@ impl Gpu {
     pub fn with_sources(&self, sources: Sources) -> Self {
         let Inner { device, queue, caps, tuning, .. } = &*self.inner;
         Self::with(device, queue, caps.clone(), *tuning, sources)
+    }
+
+    /// The same device, on which call number `k` from 0 that creates or submits something fails, as
+    /// if memory had run out. For tests of what happens then.
+    #[must_use]
+    pub fn with_fault_at(&self, k: u32) -> Self {
+        let faulty = self.with_tuning(self.tuning());
+        faulty.inner.fault_at.store(k.into(), Ordering::Relaxed);
+        faulty
     }
 
     /// What the device can do.
@@ -97,6 +108,19 @@ impl Gpu {
     /// Runs `create` under error scopes, so that what wgpu refuses becomes an error of ours and not
     /// a panic. `what` names the allocation, for [`Error::OutOfMemory`].
     pub(crate) async fn scoped<T>(&self, what: &str, create: impl FnOnce(&Self) -> T) -> Result<T> {
+        let (created, outcome) = self.attempt(what, create).await?;
+        outcome.map(|()| created)
+    }
+
+    /// [`Self::scoped`], with what was created even if wgpu complained.
+    async fn attempt<T>(
+        &self,
+        what: &str,
+        create: impl FnOnce(&Self) -> T,
+    ) -> Result<(T, Result<()>)> {
+        if self.inner.fault_at.fetch_sub(1, Ordering::Relaxed) == 0 {
+            return Err(Error::OutOfMemory { what: format!("{what} (injected)") });
+        }
         let device = self.device();
         let scopes = [
             wgpu::ErrorFilter::Internal,
@@ -110,16 +134,15 @@ impl Gpu {
         for scope in scopes.into_iter().rev() {
             popped.push(scope.pop());
         }
+        let mut outcome = Ok(());
         for error in popped {
-            match error.await {
-                None => {}
-                Some(wgpu::Error::OutOfMemory { .. }) => {
-                    return Err(Error::OutOfMemory { what: what.to_owned() });
-                }
-                Some(error) => return Err(Error::Gpu { message: one_line(&error.to_string()) }),
-            }
+            let Some(error) = error.await else { continue };
+            outcome = outcome.and(Err(match error {
+                wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory { what: what.to_owned() },
+                error => Error::Gpu { message: one_line(&error.to_string()) },
+            }));
         }
-        Ok(created)
+        Ok((created, outcome))
     }
 
     /// A buffer; call it inside [`Gpu::scoped`].
@@ -139,12 +162,20 @@ impl Gpu {
         label: &str,
         contents: &[u8],
         usage: wgpu::BufferUsages,
-    ) -> wgpu::Buffer {
-        self.device().create_buffer_init(&BufferInitDescriptor {
+    ) -> Result<wgpu::Buffer> {
+        let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
-            contents,
+            size: contents.len() as u64,
             usage,
-        })
+            mapped_at_creation: true,
+        });
+        // A lost device hands out buffers that cannot be mapped.
+        buffer
+            .get_mapped_range_mut(..)
+            .map_err(|error| Error::DeviceLost { reason: one_line(&error.to_string()) })?
+            .copy_from_slice(contents);
+        buffer.unmap();
+        Ok(buffer)
     }
 
     /// An encoder; call it inside [`Gpu::scoped`].
@@ -178,12 +209,14 @@ impl Gpu {
         let name = kernel.name();
         let (device, label) = (self.device(), Some(name.as_str()));
         let failed = |message| Error::Shader { kernel: name.clone(), message };
-        let module = self
-            .scoped(&name, |_| module::create(device, &name, &composed.source))
-            .await
-            .map_err(|error| failed(error.to_string()))?;
-        let info = module.get_compilation_info().await;
-        for message in &info.messages {
+        let refused = |error| match error {
+            Error::Gpu { message } => failed(message),
+            other => other,
+        };
+        let source = &composed.source;
+        let (module, outcome) =
+            self.attempt(&name, |_| module::create(device, &name, source)).await?;
+        for message in &module.get_compilation_info().await.messages {
             if message.message_type == wgpu::CompilationMessageType::Error {
                 let line = message.location.map_or(0, |location| location.line_number);
                 let (file, line) = composed.origin(line);
@@ -191,6 +224,7 @@ impl Gpu {
                 return Err(failed(format!("shaders/{file}:{line}: {text}")));
             }
         }
+        outcome.map_err(refused)?;
         let constants = [("WG_SIZE", f64::from(workgroup_size))];
         self.scoped(&name, |_| {
             let entries: Vec<_> = kernel.bindings().into_iter().map(layout_entry).collect();
@@ -218,7 +252,7 @@ impl Gpu {
             })
         })
         .await
-        .map_err(|error| failed(error.to_string()))
+        .map_err(refused)
     }
 }
 
@@ -239,4 +273,39 @@ fn layout_entry((slot, access): (crate::gpu::Slot, Access)) -> wgpu::BindGroupLa
 /// wgpu's messages have several lines; ours have one.
 pub(crate) fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_allocation_that_fails_is_out_of_memory() {
+        // wgpu's noop backend allocates host memory; no machine has an exabyte of it.
+        let limits = wgpu::Limits { max_buffer_size: 1 << 60, ..wgpu::Limits::default() };
+        let noop = wgpu::NoopBackendOptions {
+            limits: Some(limits.clone()),
+            ..wgpu::NoopBackendOptions::enabled()
+        };
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+            backends: wgpu::Backends::NOOP,
+            flags: wgpu::InstanceFlags::empty(),
+            backend_options: wgpu::BackendOptions { noop, ..Default::default() },
+            ..wgpu::InstanceDescriptor::new_without_display_handle()
+        });
+        let adapter =
+            pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()))
+                .expect("the backend is enabled");
+        let descriptor = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
+            .expect("the adapter has these limits");
+        let gpu = Gpu::new(&device, &queue);
+        let usage = wgpu::BufferUsages::STORAGE;
+        let allocate = |bytes| {
+            pollster::block_on(gpu.scoped("a buffer", |gpu| gpu.buffer("test", bytes, usage)))
+        };
+        allocate(1 << 10).expect("a kilobyte fits");
+        let error = allocate(1 << 59).expect_err("half an exabyte does not");
+        assert_eq!(error, Error::OutOfMemory { what: "a buffer".to_owned() });
+    }
 }

@@ -1,0 +1,27 @@
+# Each recipe is a few plain commands; without just, paste them.
+
+# Everything that continuous integration checks
+test:
+    ./scripts/test.sh
+
+# Formatting, lints and documentation, without running anything
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# The tests that need no GPU
+test-cpu:
+    cargo test --test reference --test plan --test shaders --lib
+
+# CPU path against GPU
+bench:
+    cargo bench
+
+# The WGSL of every kernel, in target/wgsl
+wgsl:
+    cargo run --release --example dump_wgsl
+
+# Licenses, bans and sources of the dependencies
+deny:
+    cargo deny check licenses bans sources

@@ -1,0 +1,77 @@
+//! Every dtype on every device: results in the dtype of the logits, rounded once.
+
+mod common;
+
+use common::cases::Family;
+use common::tolerance::storage;
+use half::{bf16, f16};
+use surprisal::{
+    Array, CrossEntropy, CrossEntropyInput, Device, Dtype, LogSumExp, Matrix, Reduction, Softmax,
+    Upstream, Values, reference,
+};
+
+fn arrays(values: &[f32]) -> [Array; 4] {
+    [
+        Array::F16(values.iter().map(|&x| f16::from_f32(x)).collect()),
+        Array::Bf16(values.iter().map(|&x| bf16::from_f32(x)).collect()),
+        Array::F32(values.to_vec()),
+        // Past f32's digits: the devices round them off.
+        Array::F64(values.iter().map(|&x| f64::from(x) * (1.0 + 1e-12)).collect()),
+    ]
+}
+
+#[test]
+fn every_dtype_on_every_device() {
+    let case = Family::Confident.case(12, 37, 12);
+    let devices = [Device::reference(), Device::cpu(), Device::with_gpu(common::gpu())];
+    for array in arrays(&case.logits) {
+        let matrix = Matrix::new(array.values(), 12, 37).expect("its shape");
+        let op = CrossEntropy::new().with_reduction(Reduction::Sum).with_gradient();
+        let input = CrossEntropyInput::new(matrix, &case.targets);
+        let want = reference::cross_entropy(&op, &input).expect("sound");
+        for device in &devices {
+            let is_reference = device.info() == Device::reference().info();
+            let got = device.run(&op, input).expect("sound");
+            let (lse, dlogits) = (&got.lse, got.dlogits.as_ref().expect("asked for"));
+            let dtype = if is_reference { Dtype::F64 } else { array.dtype() };
+            assert_eq!(dlogits.dtype(), dtype, "a gradient has the logits' dtype");
+            assert_eq!(lse.dtype(), if is_reference { Dtype::F64 } else { Dtype::F32 });
+            let probs = device.run(&Softmax, matrix).expect("sound");
+            assert_eq!(probs.dtype(), dtype);
+            assert_eq!(device.run(&LogSumExp, matrix).expect("sound").dtype(), lse.dtype());
+
+            let want = want.dlogits.as_ref().map(Array::to_f64).expect("asked for");
+            for (got, want) in dlogits.to_f64().iter().zip(&want) {
+                // The target's p - 1 is formed in f32 and rounded once: it keeps its digits. Up to
+                // 60 below the maximum, WGSL's exp may be off by 123 ulp.
+                let bound = 2.0 * storage(dtype, *want) + 3e-5 * want.abs() + 1e-37;
+                assert!((got - want).abs() <= bound, "{dtype}: got {got:e}, want {want:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn upstream_and_targets_of_every_width() {
+    let case = Family::Normal.case(9, 20, 13);
+    let narrow: Vec<i32> = case.targets.iter().map(|&y| y as i32).collect();
+    let dloss: Vec<f32> = (0..9u8).map(f32::from).collect();
+    for device in [Device::reference(), Device::cpu(), Device::with_gpu(common::gpu())] {
+        let op = CrossEntropy::new().with_reduction(Reduction::None).with_gradient();
+        let wide = CrossEntropyInput::new(case.matrix(), &case.targets);
+        let input = CrossEntropyInput::new(case.matrix(), &narrow);
+        assert_eq!(
+            format!("{:?}", device.run(&op, wide)),
+            format!("{:?}", device.run(&op, input)),
+            "i32 and i64 targets"
+        );
+        // Small integers are exact in every dtype.
+        let dloss = arrays(&dloss);
+        let mut outputs = dloss[..3].iter().map(|dloss| {
+            let dloss: Values<'_> = dloss.values();
+            format!("{:?}", device.run(&op, wide.with_upstream(Upstream::Rows(dloss))))
+        });
+        let first = outputs.next();
+        assert!(outputs.all(|output| Some(output) == first));
+    }
+}
