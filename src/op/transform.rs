@@ -170,8 +170,8 @@ pub struct LogSoftmaxBackwardInput<'a> {
 /// ```
 /// use surprisal::{Device, LogSoftmaxBackward, LogSoftmaxBackwardInput, Matrix};
 ///
-/// let half = f32::ln(0.5);
-/// let log_probs = Matrix::new(&[half, half][..], 1, 2)?;
+/// let halves = [f32::ln(0.5); 2];
+/// let log_probs = Matrix::new(&halves, 1, 2)?;
 /// let dlog_probs = Matrix::new(&[1.0f32, 0.0], 1, 2)?;
 /// let input = LogSoftmaxBackwardInput { log_probs, dlog_probs };
 /// let dlogits = Device::cpu().run(&LogSoftmaxBackward, input)?;
