@@ -73,7 +73,7 @@ const MUTANTS: &[Mutant] = &[
     ),
     mutant("ignored rows written", "fragments/column_exp.wgsl", "coef.skipped != 0u", "false"),
     mutant("ignored rows counted", "fragments/target_kind.wgsl", "all(index == ignored)", "false"),
-    mutant("NaN not seen", "fragments/floats.wgsl", "> 0x7f800000u", "> 0x7fffffffu"),
+    mutant("NaN not seen", "fragments/floats.wgsl", "< 0x7f800000u", "<= 0x7fffffffu"),
     mutant("+inf not seen", "fragments/floats.wgsl", "== 0x7f800000u", "== 0x7fffffffu"),
     mutant(
         "log1p(x) = log(1 + x)",

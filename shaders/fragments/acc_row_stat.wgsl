@@ -1,6 +1,7 @@
 // RowStat, the value that every row reduction here is made of: the maximum, and the sum of
 // exp(x - max) over all elements but one instance of the maximum itself. Formulas (1) to (3) of
-// docs/NUMERICS.md. Leaving the maximum's own 1 out keeps the digits of a confident row.
+// docs/NUMERICS.md. Leaving the maximum's own 1 out keeps the digits of a confident row. A NaN ends
+// up in rest: as NaN, or as infinity where a driver's exp(NaN) is that; no sound row makes either.
 
 struct Acc { max: f32, rest: f32 }
 

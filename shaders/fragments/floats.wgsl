@@ -3,9 +3,9 @@
 // The identity of max. Finite, so that no infinity has to be subtracted from another.
 const F32_LOWEST: f32 = -0x1.fffffep+127f;
 
-// Compilers may fold x != x; they cannot fold bits.
-fn is_nan(x: f32) -> bool {
-    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+// Neither NaN nor infinite. Compilers may fold x != x; they cannot fold bits.
+fn is_finite(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
 }
 
 fn is_positive_infinity(x: f32) -> bool {

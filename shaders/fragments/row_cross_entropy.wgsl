@@ -24,7 +24,7 @@ fn row_begin(index: u32) -> Row {
 // A row with NaN, +inf, no finite logit, or no valid target has no loss: formula table in
 // docs/NUMERICS.md, "Special values".
 fn row_is_undefined(row: Row, acc: Acc) -> bool {
-    return row.column == NO_COLUMN || is_nan(acc.rest) || is_positive_infinity(acc.max)
+    return row.column == NO_COLUMN || !is_finite(acc.rest) || is_positive_infinity(acc.max)
         || 1.0 + acc.rest == 0.0;
 }
 

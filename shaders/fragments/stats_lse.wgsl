@@ -5,5 +5,5 @@ fn lse_of(acc: Acc) -> f32 {
     let finite_lse = acc.max + log1p(acc.rest);
     let empty = select(finite_lse, -params.infinity, sum == 0.0);
     let infinite = select(empty, params.infinity, is_positive_infinity(acc.max));
-    return select(infinite, params.nan, is_nan(acc.rest));
+    return select(params.nan, infinite, is_finite(acc.rest));
 }

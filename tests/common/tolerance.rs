@@ -8,12 +8,12 @@
 //! - A sum of exponentials. Each is added to at most `chain` partial sums in turn, and each
 //!   addition (with the rescaling that goes with it) costs a few u.
 //! - log1p: 3 ulp in the shaders, 1 on the CPU. Division: 2.5 ulp in WGSL.
-//! - Exponentials below 2^-126 may be flushed to 0.
+//! - Numbers below 2^-126 may be flushed to 0, on the way in, between, and on the way out.
 
 use surprisal::Dtype;
 
 const U: f64 = 1.0 / (1u64 << 24) as f64;
-/// The smallest normal f32: what flushing an exponential can cost.
+/// The smallest normal f32: what flushing a number can cost.
 const FLUSH: f64 = 1.2e-38;
 
 /// What a device's arithmetic promises.
@@ -99,12 +99,12 @@ impl RowBounds {
     pub fn nll(&self, x: f32) -> f64 {
         let distance = self.max - f64::from(x);
         let value = distance + self.rest.ln_1p();
-        self.arithmetic.scale * (U * (distance + 2.0 * value) + self.log_sum())
+        self.arithmetic.scale * (U * (distance + 2.0 * value) + self.log_sum() + FLUSH)
     }
 
     pub fn lse(&self) -> f64 {
         let value = self.max + self.rest.ln_1p();
-        self.arithmetic.scale * (2.0 * U * value.abs() + self.log_sum())
+        self.arithmetic.scale * (2.0 * U * value.abs() + self.log_sum() + FLUSH)
     }
 
     fn relative_p(&self, x: f32) -> f64 {
