@@ -2,18 +2,18 @@
 
 @compute @workgroup_size(WG_SIZE)
 fn main(lane: Lane) {
-    var acc = Acc(0u, NO_ROW);
+    var acc = Acc(0u, NO_ROW, 0.0);
     for (var block = lane.index; block < params.blocks; block += WG_SIZE) {
-        let part = scratch[block];
-        acc = acc_combine(acc, Acc(part.x, part.y));
+        let part = scratch[2u * block];
+        acc = acc_combine(acc, Acc(part.x, part.y, bitcast<f32>(scratch[2u * block + 1u].x)));
     }
     let total = workgroup_reduce(lane, acc);
     if (lane.index == 0u) {
-        summary.total_weight = f32(total.kept);
+        summary.total_weight = total.weight;
         summary.kept_rows = total.kept;
         summary.bad_row = total.bad;
         if (total.bad != NO_ROW) {
-            summary.bad_target = scratch[total.bad / ROW_BLOCK].zw;
+            summary.bad_target = scratch[2u * (total.bad / ROW_BLOCK)].zw;
         }
     }
 }

@@ -8,12 +8,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, lane: Lane) {
         return;
     }
     let end = min((block + 1u) * ROW_BLOCK, params.rows);
-    var acc = Acc(0u, NO_ROW);
+    var acc = Acc(0u, NO_ROW, 0.0);
     for (var row = block * ROW_BLOCK + lane.index; row < end; row += WG_SIZE) {
         let target_index = target_at(row);
         let ignored = target_is_ignored(target_index);
-        let fine = ignored || target_is_column(target_index);
-        acc = acc_combine(acc, Acc(select(1u, 0u, ignored), select(row, NO_ROW, fine)));
+        let is_column = target_is_column(target_index);
+        let bad = select(row, NO_ROW, ignored || is_column);
+        var weight = 0.0;
+        if (is_column && !ignored) {
+            weight = class_weight(target_index.x);
+        }
+        acc = acc_combine(acc, Acc(select(1u, 0u, ignored), bad, weight));
     }
     let total = workgroup_reduce(lane, acc);
     if (lane.index == 0u) {
@@ -22,6 +27,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, lane: Lane) {
             let value = target_at(total.bad);
             found = vec4<u32>(total.kept, params.first_row + total.bad, value.x, value.y);
         }
-        scratch[params.first_block + block] = found;
+        let at = 2u * (params.first_block + block);
+        scratch[at] = found;
+        scratch[at + 1u] = vec4<u32>(bitcast<u32>(total.weight), 0u, 0u, 0u);
     }
 }

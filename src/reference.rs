@@ -72,10 +72,25 @@ fn lse_of(stat: &Result<RowStat, f64>) -> f64 {
     stat.as_ref().map_or_else(|lse| *lse, RowStat::lse)
 }
 
-/// Cross-entropy with index targets, formulas (5) to (8).
+/// What happens to logits before the softmax, and its derivative: formula (11).
+fn chain(op: &CrossEntropy, x: f64) -> (f64, f64) {
+    let (z, scale) = (x * op.logit_scale(), op.logit_scale());
+    match op.softcap() {
+        None => (z, scale),
+        // 1 - tanh^2 = 1 / cosh^2, which keeps its digits where tanh is nearly 1.
+        Some(cap) => (cap * (z / cap).tanh(), scale / (z / cap).cosh().powi(2)),
+    }
+}
+
+/// A coefficient of 0 contributes 0, though its factor be infinite.
+fn times(coefficient: f64, x: f64) -> f64 {
+    if coefficient == 0.0 { 0.0 } else { coefficient * x }
+}
+
+/// Cross-entropy with index targets, formulas (5) to (8) and (11) to (14).
 ///
 /// # Errors
-/// [`Error`](crate::Error) if shapes disagree or a target is out of range.
+/// [`Error`](crate::Error) if shapes disagree, an option or a target is out of range.
 pub fn cross_entropy(
     op: &CrossEntropy,
     input: &CrossEntropyInput<'_>,
@@ -83,12 +98,15 @@ pub fn cross_entropy(
     op.validate(input)?;
     let (rows, classes) = (input.logits.rows(), input.logits.classes());
     let logits = input.logits.values().to_f64();
-    let kept_rows = (0..rows).filter(|&row| op.keeps(input.targets.get(row))).count();
-    let scale = if op.reduction() == Reduction::Mean { 1.0 / kept_rows as f64 } else { 1.0 };
+    let (kept_rows, total_weight) = op.totals(&input.targets);
+    let divisor = op.normalizer().unwrap_or(total_weight);
+    let scale = if op.reduction() == Reduction::Mean { 1.0 / divisor } else { 1.0 };
     let dloss = match input.upstream {
         Upstream::Scalar(dloss) => vec![dloss; rows],
         Upstream::Rows(dloss) => dloss.to_f64(),
     };
+    let e = op.label_smoothing();
+    let smooth_class = e / classes as f64;
 
     let mut losses = vec![0.0; rows];
     let mut lse = vec![0.0; rows];
@@ -98,29 +116,42 @@ pub fn cross_entropy(
         // A kept target is a class: the input was validated.
         let Some(y) = usize::try_from(target).ok().filter(|_| op.keeps(target)) else { continue };
         let x = &logits[i * classes..(i + 1) * classes];
-        let stat = RowStat::of(x);
+        let z: Vec<f64> = x.iter().map(|&x| chain(op, x).0).collect();
+        let stat = RowStat::of(&z);
         lse[i] = lse_of(&stat);
-        losses[i] = stat.as_ref().map_or(f64::NAN, |stat| stat.nll(x[y]));
+        let own = (1.0 - e) * op.weight(y);
+        losses[i] = stat.as_ref().map_or(f64::NAN, |stat| {
+            let mut smoothing = 0.0;
+            for (j, z) in z.iter().enumerate() {
+                smoothing += times(smooth_class * op.weight(j), stat.nll(*z));
+            }
+            times(own, stat.nll(z[y])) + smoothing + times(op.z_loss(), lse[i] * lse[i])
+        });
         if !op.has_gradient() {
             continue;
         }
+        // dz = A p - B onehot - k w, with A = B + more.
+        let more = smooth_class * op.weight_sum(classes) + 2.0 * times(op.z_loss(), lse[i]);
+        let g = if scale.is_infinite() { f64::NAN } else { dloss[i] * scale };
         for j in 0..classes {
-            let p_minus_onehot = match &stat {
-                Ok(stat) if j == y => stat.p_minus_1(x[j]),
-                Ok(stat) => stat.p(x[j]),
-                Err(_) => f64::NAN,
-            };
-            dlogits[i * classes + j] = dloss[i] * scale * p_minus_onehot;
+            let dz = stat.as_ref().map_or(f64::NAN, |stat| {
+                let p = stat.p(z[j]);
+                let part = if j == y { own * stat.p_minus_1(z[j]) } else { own * p };
+                part + more * p - smooth_class * op.weight(j)
+            });
+            dlogits[i * classes + j] = g * dz * chain(op, x[j]).1;
         }
     }
 
+    let sum = losses.iter().sum::<f64>();
     let loss = match op.reduction() {
         Reduction::None => Loss::Rows(Array::F64(losses)),
-        Reduction::Sum => Loss::Reduced(losses.iter().sum()),
-        Reduction::Mean => Loss::Reduced(losses.iter().sum::<f64>() / kept_rows as f64),
+        Reduction::Sum => Loss::Reduced(sum),
+        Reduction::Mean if divisor == 0.0 => Loss::Reduced(f64::NAN),
+        Reduction::Mean => Loss::Reduced(sum / divisor),
     };
     let dlogits = op.has_gradient().then_some(Array::F64(dlogits));
-    Ok(CrossEntropyOutput::new(loss, Array::F64(lse), dlogits, kept_rows as u64))
+    Ok(CrossEntropyOutput::new(loss, Array::F64(lse), dlogits, (kept_rows, total_weight)))
 }
 
 /// The softmax of each row, formula (3).

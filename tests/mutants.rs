@@ -4,6 +4,7 @@ mod common;
 
 use common::cases::{Case, Family};
 use common::{Subject, one_family_each, suite};
+use surprisal::CrossEntropy;
 use surprisal::gpu::{FRAGMENTS, Gpu, Reduce, Sources};
 
 /// A mistake: the file, what stands there, what is put in its place, and the family of kernels and
@@ -38,6 +39,7 @@ const fn by_subgroup(mutant: Mutant) -> Mutant {
 const ROW_STAT: &str = "fragments/acc_row_stat.wgsl";
 const ROW_STAT_SUBGROUP: &str = "fragments/acc_row_stat_subgroup.wgsl";
 const CROSS_ENTROPY: &str = "fragments/row_cross_entropy.wgsl";
+const SMOOTHED: &str = "fragments/acc_smoothed.wgsl";
 const FINISH: &str = "fragments/finish_cross_entropy.wgsl";
 
 const MUTANTS: &[Mutant] = &[
@@ -62,8 +64,8 @@ const MUTANTS: &[Mutant] = &[
     mutant(
         "p - 1 by subtraction",
         FINISH,
-        "select(from_p, -acc.rest / sum,",
-        "select(from_p, from_p,",
+        "select(p - 1.0, -acc.rest / sum,",
+        "select(p - 1.0, p - 1.0,",
     ),
     mutant(
         "lse - x",
@@ -92,15 +94,10 @@ const MUTANTS: &[Mutant] = &[
     mutant(
         "the mean's upstream not divided",
         "fragments/upstream_mean.wgsl",
-        " / summary.total_weight",
-        "",
+        "params.upstream / divisor",
+        "params.upstream",
     ),
-    mutant(
-        "the mean not divided",
-        "fragments/reduced_mean.wgsl",
-        "sum / summary.total_weight",
-        "sum",
-    ),
+    mutant("the mean not divided", "fragments/reduced_mean.wgsl", "sum / divisor", "sum"),
     mutant("lse summed for loss", "sum_loss.wgsl", "+ row].x", "+ row].y"),
     mutant(
         "rows of stats shifted",
@@ -193,6 +190,72 @@ const MUTANTS: &[Mutant] = &[
             "group.x",
         ),
     ),
+    in_kernels(
+        "options",
+        mutant("half of the z-loss's slope", FINISH, "2.0 * params.z_loss", "params.z_loss"),
+    ),
+    in_kernels(
+        "options",
+        mutant(
+            "smoothing without its weights' sum",
+            SMOOTHED,
+            "params.weight_sum * log1p",
+            "log1p",
+        ),
+    ),
+    in_kernels(
+        "options",
+        mutant(
+            "a spread that stays when the maximum moves",
+            SMOOTHED,
+            "select(w, acc.weight, rises)",
+            "w",
+        ),
+    ),
+    in_kernels(
+        "options",
+        mutant("the loser's spread left where it was", SMOOTHED, "+ low_weight * distance", ""),
+    ),
+    in_kernels(
+        "options",
+        by_subgroup(mutant(
+            "spreads not moved",
+            "fragments/acc_smoothed_subgroup.wgsl",
+            "+ acc.weight * distance",
+            "",
+        )),
+    ),
+    in_kernels(
+        "options",
+        mutant(
+            "smoothing kept from the columns",
+            "fragments/shift_weights.wgsl",
+            "shift * weights[word]",
+            "Values(0.0)",
+        ),
+    ),
+    in_kernels(
+        "options",
+        mutant(
+            "the chain's slope forgotten",
+            "fragments/chain_softcap.wgsl",
+            "params.logit_scale * (4.0",
+            "(4.0",
+        ),
+    ),
+    in_kernels(
+        "options",
+        mutant("tanh's series cut short", "fragments/chain_softcap.wgsl", "0.13333334", "0.0"),
+    ),
+    in_kernels(
+        "options",
+        mutant(
+            "rows counted, not weighed",
+            "scan_targets.wgsl",
+            "weight = class_weight(target_index.x)",
+            "weight = 1.0",
+        ),
+    ),
 ];
 
 /// Enough for every mistake, and no more.
@@ -227,6 +290,18 @@ fn subject(gpu: &Gpu, kernels: &str, reduce: Reduce) -> Subject {
 }
 
 fn first_failure(subject: &Subject, cases: &[Case]) -> Option<String> {
+    if subject.name.ends_with("options") {
+        return cases.iter().find_map(|case| {
+            let weights = (0..case.classes).map(|j| 0.5 + (j % 3) as f64);
+            let op = CrossEntropy::new()
+                .with_class_weights(weights)
+                .with_label_smoothing(0.2)
+                .with_z_loss(1e-2)
+                .with_softcap(15.0)
+                .with_logit_scale(1.5);
+            suite::with_options(subject, case, &op).err()
+        });
+    }
     cases.iter().find_map(|case| suite::check(subject, case).err())
 }
 

@@ -4,11 +4,12 @@ use std::collections::HashSet;
 
 use proptest::prelude::*;
 use surprisal::gpu::plan::{
-    Bound, Destination, MAX_WORDS_A_LANE, Plan, Problem, ROW_BLOCK, Region, Step, TargetRegion,
-    UpstreamRegion,
+    Bound, Destination, LossNumbers, MAX_WORDS_A_LANE, Plan, Problem, ROW_BLOCK, Region, Step,
+    TargetRegion, UpstreamRegion,
 };
 use surprisal::gpu::{
-    Caps, Family, Kernel, Params, RowKernel, RowOp, Slot, TargetType, Tuning, Word,
+    Caps, Chain, Family, Kernel, Params, RowKernel, RowOp, Slot, TargetType, Tuning, Weighting,
+    Word,
 };
 use surprisal::{Error, Reduction};
 
@@ -56,35 +57,55 @@ fn problem() -> impl Strategy<Value = Problem> {
         let reduction = prop::sample::select(reductions.to_vec());
         let per_row = any::<Option<u16>>();
         let width = prop::sample::select(vec![TargetType::I32, TargetType::I64]);
-        (ops, region(classes), region(classes), output, reduction, per_row, width).prop_map(
-            move |(op, input, second, output, reduction, per_row, width)| {
-                let is_loss = op == RowOp::CrossEntropy;
-                let has_stats = is_loss || op == RowOp::LogSumExp;
-                let backward = matches!(op, RowOp::SoftmaxBackward | RowOp::LogSoftmaxBackward);
-                let output = match output {
-                    Destination::None if !has_stats => Destination::InPlace,
-                    other => other,
-                };
-                let reduction = if is_loss { reduction } else { Reduction::None };
-                let by_row = op == RowOp::LogSumExp || is_loss && reduction == Reduction::None;
-                let targets = TargetRegion { offset: 40, width, ignore_index: Some(-100) };
-                Problem {
+        let weightings = [Weighting::None, Weighting::Weights, Weighting::Smoothed];
+        let options = (
+            prop::sample::select(weightings.to_vec()),
+            prop::sample::select(vec![Chain::None, Chain::Softcap]),
+        );
+        (ops, region(classes), region(classes), output, reduction, per_row, width, options)
+            .prop_map(
+                move |(
                     op,
-                    rows,
-                    classes,
                     input,
-                    second: backward.then_some(second),
+                    second,
                     output,
-                    targets: is_loss.then_some(targets),
-                    upstream: match per_row {
-                        Some(at) if by_row => UpstreamRegion::Rows(u64::from(at) * 4),
-                        _ if op == RowOp::LogSumExp => UpstreamRegion::Rows(0),
-                        _ => UpstreamRegion::Scalar(1.0),
-                    },
                     reduction,
-                }
-            },
-        )
+                    per_row,
+                    width,
+                    (weighting, chain),
+                )| {
+                    let is_loss = op == RowOp::CrossEntropy;
+                    let has_stats = is_loss || op == RowOp::LogSumExp;
+                    let backward = matches!(op, RowOp::SoftmaxBackward | RowOp::LogSoftmaxBackward);
+                    let output = match output {
+                        Destination::None if !has_stats => Destination::InPlace,
+                        other => other,
+                    };
+                    let reduction = if is_loss { reduction } else { Reduction::None };
+                    let by_row = op == RowOp::LogSumExp || is_loss && reduction == Reduction::None;
+                    let targets = TargetRegion { offset: 40, width, ignore_index: Some(-100) };
+                    Problem {
+                        op,
+                        rows,
+                        classes,
+                        input,
+                        second: backward.then_some(second),
+                        output,
+                        targets: is_loss.then_some(targets),
+                        upstream: match per_row {
+                            Some(at) if by_row => UpstreamRegion::Rows(u64::from(at) * 4),
+                            _ if op == RowOp::LogSumExp => UpstreamRegion::Rows(0),
+                            _ => UpstreamRegion::Scalar(1.0),
+                        },
+                        reduction,
+                        loss: LossNumbers {
+                            weighting: if is_loss { weighting } else { Weighting::None },
+                            chain: if is_loss { chain } else { Chain::None },
+                            ..LossNumbers::default()
+                        },
+                    }
+                },
+            )
     })
 }
 
@@ -178,7 +199,7 @@ fn check_step(
         Some(Family::Lane) => u64::from(p.rows).div_ceil(step.workgroup_size.into()),
         Some(Family::SplitSweep | Family::SplitColumns) => u64::from(p.rows) * u64::from(p.splits),
         Some(_) => p.rows.into(),
-        None if matches!(step.kernel, Kernel::ScanTargets(_) | Kernel::SumLoss) => {
+        None if matches!(step.kernel, Kernel::ScanTargets(..) | Kernel::SumLoss) => {
             u64::from(p.rows).div_ceil(ROW_BLOCK)
         }
         None => 1,
@@ -269,6 +290,7 @@ fn loss_and_gradient(rows: u64, classes: u64) -> Problem {
         targets: Some(TargetRegion { offset: 0, width: TargetType::I32, ignore_index: None }),
         upstream: UpstreamRegion::Scalar(1.0),
         reduction: Reduction::Mean,
+        loss: LossNumbers::default(),
     }
 }
 

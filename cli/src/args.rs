@@ -42,6 +42,24 @@ pub(crate) struct CrossEntropyArgs {
     /// Rows with this target are skipped; `none` skips no row
     #[arg(long, default_value = "-100", allow_hyphen_values = true, value_name = "I|none")]
     pub(crate) ignore_index: IgnoreIndex,
+    /// A weight for each class: a file [classes], or `inverse-frequency` to take it from the targets
+    #[arg(long, value_name = "FILE|inverse-frequency")]
+    pub(crate) class_weights: Option<ClassWeights>,
+    /// Spreads this share of each target over all classes; in [0, 1]
+    #[arg(long, default_value = "0", value_name = "E")]
+    pub(crate) label_smoothing: f64,
+    /// Adds this times the squared log-sum-exp
+    #[arg(long, default_value = "0", allow_hyphen_values = true, value_name = "L")]
+    pub(crate) z_loss: f64,
+    /// Bounds the logits: S tanh(logits / S)
+    #[arg(long, value_name = "S")]
+    pub(crate) softcap: Option<f64>,
+    /// Multiplies the logits, before the softcap
+    #[arg(long, default_value = "1", allow_hyphen_values = true, value_name = "A")]
+    pub(crate) logit_scale: f64,
+    /// What a mean divides by, instead of the batch's total weight
+    #[arg(long, value_name = "N")]
+    pub(crate) normalizer: Option<f64>,
     /// The gradient of the loss itself: a number, or a file shaped like the loss
     #[arg(long, default_value = "1", allow_hyphen_values = true, value_name = "FILE|NUMBER")]
     pub(crate) upstream: UpstreamArg,
@@ -121,6 +139,23 @@ impl std::str::FromStr for IgnoreIndex {
             return Ok(Self(None));
         }
         text.parse().map(|value| Self(Some(value))).map_err(|_| "not an integer or `none`".into())
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum ClassWeights {
+    InverseFrequency,
+    File(InputSpec),
+}
+
+impl std::str::FromStr for ClassWeights {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "inverse-frequency" {
+            return Ok(Self::InverseFrequency);
+        }
+        text.parse().map(Self::File)
     }
 }
 

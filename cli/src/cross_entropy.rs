@@ -3,14 +3,14 @@
 use std::time::Instant;
 
 use surprisal::{
-    Array, CrossEntropy, CrossEntropyInput, Device, DeviceKind, Error, Loss, Reduction, Targets,
-    Upstream,
+    Array, CrossEntropy, CrossEntropyInput, CrossEntropyOutput, Device, DeviceKind, Error, Loss,
+    Reduction, Targets, Upstream,
 };
 
-use crate::args::{CrossEntropyArgs, UpstreamArg};
+use crate::args::{ClassWeights, CrossEntropyArgs, UpstreamArg};
 use crate::device;
 use crate::error::{Failure, Result};
-use crate::files::{Data, InputArray, InputSpec, Outputs, check_distinct, matrix};
+use crate::files::{Data, InputArray, InputSpec, OutputSpec, Outputs, check_distinct, matrix};
 use crate::progress::Progress;
 use crate::report::{Clock, Report, Work, number, shortest};
 
@@ -21,11 +21,15 @@ pub(crate) fn run(args: &CrossEntropyArgs) -> Result<()> {
     if let UpstreamArg::File(spec) = &args.upstream {
         inputs.push(spec);
     }
+    if let Some(ClassWeights::File(spec)) = &args.class_weights {
+        inputs.push(spec);
+    }
     check_distinct(&outputs, &inputs)?;
     let mut logits = InputArray::open(&args.logits)?;
     let mut targets = InputArray::open(&args.targets)?;
-    let (rows, classes) = check_shapes(&logits, &targets)?;
+    let (_, classes) = check_shapes(&logits, &targets)?;
     let mut upstream = open_upstream(args, &targets)?;
+    let mut weights = open_weights(args, classes)?;
     let device = device::open(&args.common)?;
     let mut files = Outputs::open(&outputs)?;
     if device.info().kind != DeviceKind::Reference {
@@ -36,20 +40,31 @@ pub(crate) fn run(args: &CrossEntropyArgs) -> Result<()> {
     let started = Instant::now();
     let target_data = targets.read(&progress)?;
     let upstream_data = upstream.as_mut().map(|file| file.read_floats(&progress)).transpose()?;
+    let weight_data = weights.as_mut().map(|file| file.read_floats(&progress)).transpose()?;
     let logit_data = logits.read_floats(&progress)?;
     clock.read = started.elapsed();
 
     let mut op = CrossEntropy::new()
         .with_reduction(args.reduction.into())
-        .with_ignore_index(args.ignore_index.0);
+        .with_ignore_index(args.ignore_index.0)
+        .with_label_smoothing(args.label_smoothing)
+        .with_z_loss(args.z_loss)
+        .with_softcap(args.softcap)
+        .with_logit_scale(args.logit_scale)
+        .with_normalizer(args.normalizer);
     if args.grad.is_some() {
         op = op.with_gradient();
     }
-    let input = CrossEntropyInput::new(
-        matrix(&logits, &logit_data)?,
-        index_targets(&target_data, &targets)?,
-    )
-    .with_upstream(upstream_of(args, upstream_data.as_ref()));
+    let index_targets = index_targets(&target_data, &targets)?;
+    op = match (&args.class_weights, &weight_data) {
+        (Some(ClassWeights::InverseFrequency), _) => op
+            .with_inverse_frequency_weights(index_targets, classes)
+            .map_err(|error| blame(&error, args))?,
+        (_, Some(weights)) => op.with_class_weights(weights.to_f64()),
+        _ => op,
+    };
+    let input = CrossEntropyInput::new(matrix(&logits, &logit_data)?, index_targets)
+        .with_upstream(upstream_of(args, upstream_data.as_ref()));
     progress.start("computing", 0);
     let (output, timings) = device.run_timed(&op, input).map_err(|error| blame(&error, args))?;
 
@@ -71,22 +86,34 @@ pub(crate) fn run(args: &CrossEntropyArgs) -> Result<()> {
     progress.finish();
     clock.write = started.elapsed();
 
+    let report = report(args, &output, &logits, &device, &outputs)?;
+    report.print(&args.common, &clock, &timings)
+}
+
+fn report(
+    args: &CrossEntropyArgs,
+    output: &CrossEntropyOutput,
+    logits: &InputArray,
+    device: &Device,
+    outputs: &[(&'static str, &OutputSpec)],
+) -> Result<Report> {
+    let (rows, classes) = logits.rows_and_classes()?;
     let passes = if args.grad.is_some() { 2 } else { 1 };
-    let heading = heading(args, &output.loss, output.kept_rows, rows, classes, &device);
-    let mut report = Report::new(Work { rows, classes, passes }, &device, logits.dtype, heading);
+    let heading = heading(args, &output.loss, output.kept_rows, rows, classes, device);
+    let mut report = Report::new(Work { rows, classes, passes }, device, logits.dtype, heading);
     report.loss =
-        Some(output.loss.reduced().map_or(serde_json::Value::Null, |x| number(x, &device)));
+        Some(output.loss.reduced().map_or(serde_json::Value::Null, |x| number(x, device)));
     report.kept_rows = Some(output.kept_rows);
     report.total_weight = Some(output.total_weight);
     for (option, spec) in outputs {
-        let what = match option {
+        let what = match *option {
             "--out" => "loss",
             "--lse" => "log-sum-exp",
             _ => "gradient",
         };
         report.wrote(what, spec.path());
     }
-    report.print(&args.common, &clock, &timings)
+    Ok(report)
 }
 
 fn check_shapes(logits: &InputArray, targets: &InputArray) -> Result<(usize, usize)> {
@@ -113,6 +140,17 @@ fn index_targets<'a>(data: &'a Data, file: &InputArray) -> Result<Targets<'a>> {
             file.dtype
         ))),
     }
+}
+
+/// The file of class weights, if there is one, with a weight for each class.
+fn open_weights(args: &CrossEntropyArgs, classes: usize) -> Result<Option<InputArray>> {
+    let Some(ClassWeights::File(spec)) = &args.class_weights else { return Ok(None) };
+    let file = InputArray::open(spec)?;
+    if file.shape == [classes as u64] {
+        return Ok(Some(file));
+    }
+    let found = file.shown_shape();
+    Err(Failure::input(format!("{spec}: has the shape {found}, there are {classes} classes")))
 }
 
 /// The upstream gradient's file, if it is one, with the shape of the loss.

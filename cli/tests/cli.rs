@@ -299,6 +299,53 @@ fn options_of_the_loss() {
 }
 
 #[test]
+fn options_of_cross_entropy() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    let weights: Vec<f32> = (0..10u8).map(|j| f32::from(j) / 4.0).collect();
+    write_npy(&path("weights.npy"), &[10], &weights);
+    write_npy(&path("short.npy"), &[3], &[1.0f32; 3]);
+    let args = ["cross-entropy", "digits_logits.npy", "digits_targets.npy", "--json"];
+    let options: &[&[&str]] = &[
+        &["--class-weights", "weights.npy"],
+        &["--class-weights", "inverse-frequency"],
+        &["--label-smoothing", "0.1"],
+        &["--z-loss", "0.001", "--softcap", "30", "--logit-scale", "0.5"],
+        &["--normalizer", "1000"],
+    ];
+    let mut losses = Vec::new();
+    for more in options {
+        let loss = |device| {
+            let device = ["--device", device];
+            let report = surprisal(folder.path(), &[&args[..], more, &device].concat()).json();
+            (report["loss"].as_f64().expect("a number"), report["total_weight"].clone())
+        };
+        let (reference, cpu, gpu) = (loss("reference").0, loss("cpu"), loss("gpu"));
+        for (loss, _) in [&cpu, &gpu] {
+            assert!((loss - reference).abs() < 1e-5 * reference, "{more:?}: {loss}, {reference}");
+        }
+        losses.push(reference);
+        if more[0] == "--normalizer" {
+            assert!((reference - 0.406_095_857_17 * 1.797).abs() < 1e-9);
+        }
+    }
+    losses.sort_by(f64::total_cmp);
+    losses.dedup();
+    assert_eq!(losses.len(), options.len(), "each option changes the loss: {losses:?}");
+
+    let fails = |more: &[&str], parts: &[&str]| {
+        let device = ["--device", "cpu"];
+        surprisal(folder.path(), &[&args[..], more, &device].concat()).fails(2, parts);
+    };
+    fails(&["--class-weights", "short.npy"], &["short.npy", "[3]", "10"]);
+    fails(&["--class-weights", "digits_targets.npy"], &["digits_targets.npy", "[1797]"]);
+    fails(&["--label-smoothing", "1.5"], &["label_smoothing", "1.5"]);
+    fails(&["--softcap", "0"], &["softcap", "0"]);
+    fails(&["--normalizer", "2", "--reduction", "sum"], &["normalizer", "sum"]);
+    fails(&["--label-smoothing", "much"], &["much"]);
+}
+
+#[test]
 fn infinite_losses_are_strings() {
     let folder = tempfile::tempdir().expect("a folder");
     write_npy(&folder.path().join("x.npy"), &[1, 2], &[f32::NEG_INFINITY, 0.0]);

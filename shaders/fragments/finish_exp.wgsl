@@ -7,5 +7,10 @@ fn row_finish(index: u32, row: Row, acc: Acc) -> Coef {
     let sum = 1.0 + acc.rest;
     let undefined = !is_finite(acc.rest) || is_positive_infinity(acc.max) || sum == 0.0;
     return Coef(
-        acc.max, select(upstream_at(index) / sum, params.nan, undefined), 0.0, NO_COLUMN, 0u);
+        acc.max,
+        select(upstream_at(index) / sum, params.nan, undefined),
+        0.0,
+        0.0,
+        NO_COLUMN,
+        0u);
 }

@@ -27,6 +27,14 @@ struct Params {
     first_row: u32,         // of the batch, in this window
     first_block: u32,       // of the batch, in this window, counted in scratch words
     blocks: u32,            // in the whole batch
+    smooth_target: f32,     // 1 - e, with label smoothing e
+    smooth_class: f32,      // e / classes
+    weight_sum: f32,        // of all class weights
+    z_loss: f32,
+    logit_scale: f32,
+    softcap: f32,           // 0: none
+    normalizer: f32,        // what a mean divides by instead of the total weight; 0: none
+    pad: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

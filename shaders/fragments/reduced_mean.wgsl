@@ -1,5 +1,6 @@
-// The reduced loss of a mean: NaN when nothing was kept.
+// The reduced loss of a mean: NaN when nothing that weighs was kept.
 
 fn reduced(sum: f32) -> f32 {
-    return select(sum / summary.total_weight, params.nan, summary.total_weight == 0.0);
+    let divisor = mean_divisor(summary.total_weight);
+    return select(sum / divisor, params.nan, divisor == 0.0);
 }

@@ -11,3 +11,7 @@ struct Summary {
 }
 
 const NO_ROW: u32 = 0xffffffffu;
+
+fn mean_divisor(total_weight: f32) -> f32 {
+    return select(params.normalizer, total_weight, params.normalizer == 0.0);
+}

@@ -3,5 +3,6 @@
 @group(0) @binding(6) var<uniform> summary: Summary;
 
 fn upstream_at(row: u32) -> f32 {
-    return params.upstream / summary.total_weight;
+    let divisor = mean_divisor(summary.total_weight);
+    return select(params.upstream / divisor, params.nan, divisor == 0.0);
 }

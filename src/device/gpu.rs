@@ -96,7 +96,8 @@ impl OwnedGpu {
             Reduction::None => Loss::Rows(Array::F32(loss)),
             Reduction::Mean | Reduction::Sum => Loss::Reduced(summary.loss.into()),
         };
-        Ok(CrossEntropyOutput::new(loss, Array::F32(lse), dlogits, summary.kept_rows.into()))
+        let totals = (summary.kept_rows.into(), summary.total_weight.into());
+        Ok(CrossEntropyOutput::new(loss, Array::F32(lse), dlogits, totals))
     }
 
     pub(crate) async fn transform(

@@ -6,7 +6,8 @@ use crate::error::{Error, Result};
 use crate::gpu::context::Gpu;
 use crate::gpu::kernel::Slot;
 use crate::gpu::params::{Params, Summary};
-use crate::gpu::plan::{Plan, Problem, Step};
+use crate::gpu::plan::{Plan, Step};
+use crate::gpu::record::Description;
 
 /// An operation bound to its buffers, ready to be recorded any number of times.
 ///
@@ -34,23 +35,20 @@ struct Dispatch {
 pub(crate) type Roles<'a> = HashMap<Slot, &'a wgpu::Buffer>;
 
 impl Call {
-    pub(crate) async fn new(
-        gpu: &Gpu,
-        name: &'static str,
-        problem: &Problem,
-        roles: Roles<'_>,
-    ) -> Result<Self> {
-        let plan = Plan::new(problem, gpu.caps(), &gpu.tuning())?;
+    pub(crate) async fn new(gpu: &Gpu, description: Description<'_>) -> Result<Self> {
+        let Description { name, problem, roles, weights } = description;
+        let plan = Plan::new(&problem, gpu.caps(), &gpu.tuning())?;
         let mut pipelines = Vec::with_capacity(plan.steps.len());
         for step in &plan.steps {
             pipelines.push(gpu.pipeline(step.kernel, step.workgroup_size).await?);
         }
         gpu.scoped(name, |gpu| {
-            let owned = Owned::new(gpu, &plan);
+            let owned = Owned::new(gpu, &plan, weights.as_deref())?;
             let buffer = |slot| match slot {
                 Slot::Stats => owned.stats.as_ref(),
                 Slot::Summary => owned.summary.as_ref(),
                 Slot::Scratch => owned.scratch.as_ref(),
+                Slot::Weights => owned.weights.as_ref(),
                 slot => roles.get(&slot).copied(),
             };
             let params = Uniforms::new(gpu, &plan.steps)?;
@@ -165,19 +163,26 @@ struct Owned {
     stats: Option<wgpu::Buffer>,
     summary: Option<wgpu::Buffer>,
     scratch: Option<wgpu::Buffer>,
+    weights: Option<wgpu::Buffer>,
 }
 
 impl Owned {
-    fn new(gpu: &Gpu, plan: &Plan) -> Self {
+    fn new(gpu: &Gpu, plan: &Plan, weights: Option<&[f32]>) -> Result<Self> {
         use wgpu::BufferUsages as Usage;
         let results = Usage::STORAGE | Usage::COPY_SRC;
         let some = |label, size: u64, usage| (size > 0).then(|| gpu.buffer(label, size, usage));
         let summary_bytes = if plan.has_summary { Summary::SIZE } else { 0 };
-        Self {
+        let weights = weights
+            .map(|weights| {
+                gpu.buffer_with("class weights", bytemuck::cast_slice(weights), Usage::STORAGE)
+            })
+            .transpose()?;
+        Ok(Self {
             stats: some("stats", plan.stats_bytes, results),
             summary: some("summary", summary_bytes, results | Usage::UNIFORM),
             scratch: some("scratch", plan.scratch_bytes, Usage::STORAGE),
-        }
+            weights,
+        })
     }
 }
 

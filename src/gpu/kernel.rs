@@ -16,6 +16,7 @@ pub enum Slot {
     Summary = 6,
     Second = 7,
     Scratch = 8,
+    Weights = 9,
 }
 
 /// How a kernel uses what it binds.
@@ -66,6 +67,9 @@ fragments! {
     SECOND_INPUT = "fragments/second_input.wgsl" binds Second Read;
     ACC_ROW_STAT = "fragments/acc_row_stat.wgsl";
     ACC_ROW_STAT_SUBGROUP = "fragments/acc_row_stat_subgroup.wgsl";
+    ACC_SMOOTHED = "fragments/acc_smoothed.wgsl";
+    ACC_SMOOTHED_SUBGROUP = "fragments/acc_smoothed_subgroup.wgsl";
+    SMOOTHING_NONE = "fragments/smoothing_none.wgsl";
     ACC_SUM = "fragments/acc_sum.wgsl";
     ACC_SUM_SUBGROUP = "fragments/acc_sum_subgroup.wgsl";
     ACC_TARGETS = "fragments/acc_targets.wgsl";
@@ -73,8 +77,15 @@ fragments! {
     REDUCE_SUBGROUP = "fragments/reduce_subgroup.wgsl";
     SWEEP_WORDS = "fragments/sweep_words.wgsl";
     SWEEP_ROW_STAT = "fragments/sweep_row_stat.wgsl";
+    SWEEP_SMOOTHED = "fragments/sweep_smoothed.wgsl";
     SWEEP_DOT = "fragments/sweep_dot.wgsl";
     SWEEP_SECOND = "fragments/sweep_second.wgsl";
+    CHAIN_NONE = "fragments/chain_none.wgsl";
+    CHAIN_SOFTCAP = "fragments/chain_softcap.wgsl";
+    WEIGHTS_NONE = "fragments/weights_none.wgsl";
+    WEIGHTS_BUFFER = "fragments/weights_buffer.wgsl" binds Weights Read;
+    SHIFT_NONE = "fragments/shift_none.wgsl";
+    SHIFT_WEIGHTS = "fragments/shift_weights.wgsl";
     TARGETS_I32 = "fragments/targets_i32.wgsl" binds Targets Read;
     TARGETS_I64 = "fragments/targets_i64.wgsl" binds Targets Read;
     TARGET_KIND = "fragments/target_kind.wgsl";
@@ -146,6 +157,7 @@ struct OpFiles {
 }
 
 static ROW_STAT: [&Fragment; 2] = [&ACC_ROW_STAT, &ACC_ROW_STAT_SUBGROUP];
+static SMOOTHED: [&Fragment; 2] = [&ACC_SMOOTHED, &ACC_SMOOTHED_SUBGROUP];
 static SUM: [&Fragment; 2] = [&ACC_SUM, &ACC_SUM_SUBGROUP];
 
 /// One row an operation: adding one adds a row and the files that it names.
@@ -296,6 +308,28 @@ impl TargetType {
     }
 }
 
+/// Which options of cross-entropy concern single classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Weighting {
+    /// None.
+    None,
+    /// Class weights: one is read for each row.
+    Weights,
+    /// Label smoothing, with class weights or with ones: all are read for each row.
+    Smoothed,
+}
+
+/// What happens to logits before the softmax.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Chain {
+    /// Nothing.
+    None,
+    /// They are scaled, and bounded if there is a softcap.
+    Softcap,
+}
+
 /// Where the upstream gradient comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -346,6 +380,10 @@ pub struct RowKernel {
     pub targets: TargetType,
     /// Where the upstream gradient comes from.
     pub upstream: UpstreamFrom,
+    /// Options that concern single classes, for cross-entropy.
+    pub weighting: Weighting,
+    /// What happens to logits first, for cross-entropy.
+    pub chain: Chain,
 }
 
 /// One kernel of the crate, in one of its variants.
@@ -354,8 +392,8 @@ pub struct RowKernel {
 pub enum Kernel {
     /// Rows of a matrix.
     Rows(RowKernel),
-    /// Counts kept rows and finds the first bad target, by blocks.
-    ScanTargets(TargetType),
+    /// Counts and weighs kept rows and finds the first bad target, by blocks.
+    ScanTargets(TargetType, Weighting),
     /// Folds the blocks of [`Kernel::ScanTargets`].
     FinishTargets,
     /// Sums losses, by blocks.
@@ -371,9 +409,11 @@ impl Kernel {
     pub fn fragments(&self) -> Vec<&'static Fragment> {
         match self {
             Self::Rows(kernel) => kernel.fragments(),
-            Self::ScanTargets(targets) => vec![
+            Self::ScanTargets(targets, weighting) => vec![
                 &PARAMS,
                 &SUMMARY,
+                &WORD_F32,
+                weighting.fragment(),
                 targets.fragment(),
                 &TARGET_KIND,
                 &ACC_TARGETS,
@@ -438,8 +478,10 @@ impl Kernel {
     /// Every kernel that a plan can ask for, and those of dtypes that no plan asks for yet.
     pub fn all() -> Vec<Self> {
         let mut all = vec![
-            Self::ScanTargets(TargetType::I32),
-            Self::ScanTargets(TargetType::I64),
+            Self::ScanTargets(TargetType::I32, Weighting::None),
+            Self::ScanTargets(TargetType::I64, Weighting::None),
+            Self::ScanTargets(TargetType::I32, Weighting::Weights),
+            Self::ScanTargets(TargetType::I64, Weighting::Weights),
             Self::FinishTargets,
             Self::SumLoss,
             Self::FinishSum,
@@ -458,6 +500,12 @@ impl Kernel {
     }
 }
 
+impl Weighting {
+    fn fragment(self) -> &'static Fragment {
+        if self == Self::None { &WEIGHTS_NONE } else { &WEIGHTS_BUFFER }
+    }
+}
+
 impl RowKernel {
     fn files(self) -> &'static OpFiles {
         // OPS has a row for every RowOp; the tests walk through all of them.
@@ -472,16 +520,39 @@ impl RowKernel {
             RowOp::LogSumExp => &[UpstreamFrom::Rows],
             _ => &[UpstreamFrom::Scalar],
         };
+        let options: &[(Weighting, Chain)] = match op.op {
+            RowOp::CrossEntropy => &[
+                (Weighting::None, Chain::None),
+                (Weighting::Weights, Chain::None),
+                (Weighting::Smoothed, Chain::None),
+                (Weighting::None, Chain::Softcap),
+                (Weighting::Weights, Chain::Softcap),
+                (Weighting::Smoothed, Chain::Softcap),
+            ],
+            _ => &[(Weighting::None, Chain::None)],
+        };
         let mut variants = Vec::new();
         for family in Family::ALL {
             let writes_nothing = family == Family::SplitColumns || !op.has_stats;
             for &columns in &all_columns[..if writes_nothing { 2 } else { 3 }] {
                 for reduce in [Reduce::Subgroup, Reduce::Tree] {
                     for targets in [TargetType::I32, TargetType::I64] {
-                        variants.extend(upstreams.iter().map(|&upstream| {
-                            Self { family, op: op.op, word, columns, reduce, targets, upstream }
+                        for &(weighting, chain) in options {
+                            variants.extend(upstreams.iter().map(|&upstream| {
+                                Self {
+                                    family,
+                                    op: op.op,
+                                    word,
+                                    columns,
+                                    reduce,
+                                    targets,
+                                    upstream,
+                                    weighting,
+                                    chain,
+                                }
                                 .canonical()
-                        }));
+                            }));
+                        }
                     }
                 }
             }
@@ -503,6 +574,13 @@ impl RowKernel {
         if !self.has_row() || self.columns == Columns::None {
             self.upstream = UpstreamFrom::Scalar;
         }
+        if self.op != RowOp::CrossEntropy {
+            (self.weighting, self.chain) = (Weighting::None, Chain::None);
+        }
+        // A single weight is read where a row begins, all of them in its sweep and its columns.
+        if !self.has_row() && self.weighting == Weighting::Weights {
+            self.weighting = Weighting::None;
+        }
         match self.family {
             Family::SplitSweep => self.columns = Columns::None,
             // Whether columns follow matters here, not where they go.
@@ -521,6 +599,9 @@ impl RowKernel {
 
     fn fragments(self) -> Vec<&'static Fragment> {
         let files = self.files();
+        let smoothed = self.weighting == Weighting::Smoothed;
+        let acc = if smoothed { SMOOTHED } else { files.acc };
+        let sweep = if smoothed { &SWEEP_SMOOTHED } else { files.sweep };
         let mut list = vec![&PARAMS, &FLOATS, self.word.fragment()];
         list.push(match (self.family, self.columns) {
             (Family::SplitSweep | Family::SplitFinish, _) | (_, Columns::None) => &IO_READ,
@@ -530,43 +611,51 @@ impl RowKernel {
         if files.has_second && self.family != Family::SplitFinish {
             list.push(&SECOND_INPUT);
         }
+        list.push(if self.chain == Chain::None { &CHAIN_NONE } else { &CHAIN_SOFTCAP });
+        if smoothed || self.has_row() && self.op == RowOp::CrossEntropy {
+            list.push(self.weighting.fragment());
+        }
         if self.family != Family::SplitColumns {
-            list.push(files.acc[0]);
+            list.push(acc[0]);
         }
         if matches!(self.family, Family::Row | Family::Lane | Family::SplitSweep) {
-            list.extend([files.sweep, &SWEEP_WORDS]);
+            list.extend([sweep, &SWEEP_WORDS]);
         }
         if matches!(self.family, Family::Row | Family::SplitSweep | Family::SplitFinish) {
             match self.reduce {
                 Reduce::Tree => list.push(&REDUCE_TREE),
-                Reduce::Subgroup => list.extend([files.acc[1], &REDUCE_SUBGROUP]),
+                Reduce::Subgroup => list.extend([acc[1], &REDUCE_SUBGROUP]),
             }
         }
         if self.has_row() {
             self.push_row_fragments(&mut list);
         }
         if self.family == Family::SplitColumns {
-            list.push(files.coef);
+            list.extend([files.coef, self.shift()]);
             list.extend(files.column);
         }
-        list.extend(
-            match self.family {
-                Family::Row => [Some(&ROW), None],
-                Family::Lane => [Some(&LANE), None],
-                Family::SplitSweep => [Some(&SCRATCH), Some(&SPLIT_SWEEP)],
-                Family::SplitFinish => [Some(&SCRATCH), Some(&SPLIT_FINISH)],
-                Family::SplitColumns => [Some(&SCRATCH), Some(&SPLIT_COLUMNS)],
-            }
-            .into_iter()
-            .flatten(),
-        );
+        list.extend(match self.family {
+            Family::Row => vec![&ROW],
+            Family::Lane => vec![&LANE],
+            Family::SplitSweep => vec![&SCRATCH, &SPLIT_SWEEP],
+            Family::SplitFinish => vec![&SCRATCH, &SPLIT_FINISH],
+            Family::SplitColumns => vec![&SCRATCH, &SPLIT_COLUMNS],
+        });
         list
+    }
+
+    /// The third term of the column formula.
+    fn shift(self) -> &'static Fragment {
+        if self.weighting == Weighting::Smoothed { &SHIFT_WEIGHTS } else { &SHIFT_NONE }
     }
 
     fn push_row_fragments(self, list: &mut Vec<&'static Fragment>) {
         let files = self.files();
         if self.op == RowOp::CrossEntropy {
             list.push(self.targets.fragment());
+            if self.weighting != Weighting::Smoothed {
+                list.push(&SMOOTHING_NONE);
+            }
         }
         list.extend(files.row);
         if self.columns == Columns::None {
@@ -578,7 +667,7 @@ impl RowKernel {
             UpstreamFrom::Mean => list.extend([&SUMMARY, &UPSTREAM_MEAN]),
             UpstreamFrom::Rows => list.push(&UPSTREAM_ROWS),
         }
-        list.extend([files.coef, files.finish]);
+        list.extend([files.coef, self.shift(), files.finish]);
         if self.family == Family::SplitFinish {
             list.push(&COLUMNS_LATER);
         } else {

@@ -18,8 +18,8 @@ pub use caps::{Caps, Reduce, Tuning};
 pub use compose::{Composed, Sources, compose};
 pub use context::Gpu;
 pub use kernel::{
-    Access, Columns, FRAGMENTS, Family, Fragment, Kernel, RowKernel, RowOp, Slot, TargetType,
-    UpstreamFrom, Word,
+    Access, Chain, Columns, FRAGMENTS, Family, Fragment, Kernel, RowKernel, RowOp, Slot,
+    TargetType, UpstreamFrom, Weighting, Word,
 };
 pub use params::{Params, Summary};
 pub use record::{

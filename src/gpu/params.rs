@@ -31,6 +31,14 @@ pub struct Params {
     pub first_row: u32,
     pub first_block: u32,
     pub blocks: u32,
+    pub smooth_target: f32,
+    pub smooth_class: f32,
+    pub weight_sum: f32,
+    pub z_loss: f32,
+    pub logit_scale: f32,
+    pub softcap: f32,
+    pub normalizer: f32,
+    pub pad: u32,
 }
 
 /// `Summary` of `shaders/fragments/summary.wgsl`: what a batch comes to.

@@ -4,7 +4,8 @@
 use crate::error::{Error, Result};
 use crate::gpu::caps::{Caps, Tuning};
 use crate::gpu::kernel::{
-    Columns, Family, Kernel, RowKernel, RowOp, Slot, TargetType, UpstreamFrom, Word,
+    Chain, Columns, Family, Kernel, RowKernel, RowOp, Slot, TargetType, UpstreamFrom, Weighting,
+    Word,
 };
 use crate::gpu::params::{Params, Summary};
 use crate::op::Reduction;
@@ -63,6 +64,43 @@ pub enum UpstreamRegion {
     Rows(u64),
 }
 
+/// The options of a cross-entropy that are numbers for the shaders.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LossNumbers {
+    /// Which options concern single classes.
+    pub weighting: Weighting,
+    /// What happens to logits first.
+    pub chain: Chain,
+    /// e, the label smoothing.
+    pub label_smoothing: f32,
+    /// The sum of all class weights.
+    pub weight_sum: f32,
+    /// The factor of lse^2.
+    pub z_loss: f32,
+    /// The factor of the logits.
+    pub logit_scale: f32,
+    /// The bound of the logits; 0 for none.
+    pub softcap: f32,
+    /// What a mean divides by instead of the total weight; 0 for none.
+    pub normalizer: f32,
+}
+
+impl Default for LossNumbers {
+    /// Plain cross-entropy.
+    fn default() -> Self {
+        Self {
+            weighting: Weighting::None,
+            chain: Chain::None,
+            label_smoothing: 0.0,
+            weight_sum: 0.0,
+            z_loss: 0.0,
+            logit_scale: 1.0,
+            softcap: 0.0,
+            normalizer: 0.0,
+        }
+    }
+}
+
 /// What is to be computed, with everything that the plan depends on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
@@ -84,6 +122,8 @@ pub struct Problem {
     pub upstream: UpstreamRegion,
     /// How losses are reduced; `None` where there are none.
     pub reduction: Reduction,
+    /// The other options of a cross-entropy.
+    pub loss: LossNumbers,
 }
 
 /// A buffer bound to a slot.
@@ -239,7 +279,7 @@ impl<'a> Planner<'a> {
         }
         self.check_bindings()?;
         let split_words = self.window_rows.min(self.problem.rows) * (2 + self.splits);
-        let scratch_words = if self.splits > 0 { split_words } else { 0 }.max(blocks).max(1);
+        let scratch_words = if self.splits > 0 { split_words } else { 0 }.max(2 * blocks.max(1));
         Ok(Plan {
             has_summary: self.has_targets(),
             stats_bytes: if self.has_stats() { self.problem.rows.max(1) * STATS_ROW } else { 0 },
@@ -303,6 +343,13 @@ impl<'a> Planner<'a> {
             nan: f32::NAN,
             infinity: f32::INFINITY,
             splits: self.splits as u32,
+            smooth_target: 1.0 - problem.loss.label_smoothing,
+            smooth_class: problem.loss.label_smoothing / problem.classes as f32,
+            weight_sum: problem.loss.weight_sum,
+            z_loss: problem.loss.z_loss,
+            logit_scale: problem.loss.logit_scale,
+            softcap: problem.loss.softcap,
+            normalizer: problem.loss.normalizer,
             ..bytemuck::Zeroable::zeroed()
         }
     }
@@ -349,6 +396,8 @@ impl<'a> Planner<'a> {
             reduce: self.tuning.reduce,
             targets: self.problem.targets.map_or(TargetType::I32, |targets| targets.width),
             upstream,
+            weighting: self.problem.loss.weighting,
+            chain: self.problem.loss.chain,
         };
         Kernel::Rows(kernel.canonical())
     }
@@ -395,6 +444,7 @@ impl<'a> Planner<'a> {
             available.push(bound);
             params.stats_offset = (residual / STATS_ROW) as u32;
         }
+        available.extend(self.weights());
         if self.splits > 0 {
             let size = rows * (2 + self.splits) * SCRATCH_WORD;
             available.push(Bound { slot: Slot::Scratch, offset: 0, size });
@@ -444,8 +494,16 @@ impl<'a> Planner<'a> {
         if self.caps.software { 8 } else { 256.min(self.caps.max_workgroup_size) }
     }
 
+    /// Two words for each block.
     fn block_scratch(blocks: u64) -> Bound {
-        Bound { slot: Slot::Scratch, offset: 0, size: blocks.max(1) * SCRATCH_WORD }
+        Bound { slot: Slot::Scratch, offset: 0, size: 2 * blocks.max(1) * SCRATCH_WORD }
+    }
+
+    /// The class weights, where there are any.
+    fn weights(&self) -> Option<Bound> {
+        let size = self.problem.classes * 4;
+        let has = self.problem.loss.weighting != Weighting::None;
+        has.then_some(Bound { slot: Slot::Weights, offset: 0, size })
     }
 
     fn scan_targets(&mut self, blocks: u64) {
@@ -462,8 +520,15 @@ impl<'a> Planner<'a> {
                 ..self.base_params(rows)
             };
             let (groups, size) = (rows.div_ceil(ROW_BLOCK), self.sum_workgroup());
-            let bound = [bound, Self::block_scratch(blocks)];
-            self.push(Kernel::ScanTargets(targets.width), size, groups, params, &bound);
+            let mut available = vec![bound, Self::block_scratch(blocks)];
+            available.extend(self.weights());
+            let weighting = if self.problem.loss.weighting == Weighting::None {
+                Weighting::None
+            } else {
+                Weighting::Weights
+            };
+            let kernel = Kernel::ScanTargets(targets.width, weighting);
+            self.push(kernel, size, groups, params, &available);
         }
         self.fold(Kernel::FinishTargets, blocks);
     }

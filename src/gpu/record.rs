@@ -6,8 +6,8 @@ use crate::gpu::buffers::{
 };
 use crate::gpu::call::{Call, Roles};
 use crate::gpu::context::Gpu;
-use crate::gpu::kernel::{RowOp, Slot};
-use crate::gpu::plan::{Destination, Problem, TargetRegion, UpstreamRegion};
+use crate::gpu::kernel::{Chain, RowOp, Slot, Weighting};
+use crate::gpu::plan::{Destination, LossNumbers, Problem, TargetRegion, UpstreamRegion};
 use crate::op::{
     CrossEntropy, LogSoftmax, LogSoftmaxBackward, LogSumExp, LogSumExpBackward, Reduction, Softmax,
     SoftmaxBackward, sealed,
@@ -28,9 +28,11 @@ pub trait Record: sealed::Sealed {
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Description<'a> {
-    name: &'static str,
-    problem: Problem,
-    roles: Roles<'a>,
+    pub(crate) name: &'static str,
+    pub(crate) problem: Problem,
+    pub(crate) roles: Roles<'a>,
+    /// The weight of each class, where there are any.
+    pub(crate) weights: Option<Vec<f32>>,
 }
 
 impl Gpu {
@@ -42,8 +44,7 @@ impl Gpu {
     /// written; [`Error::ShapeMismatch`]; [`Error::TooLarge`] if a row does not fit a binding;
     /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub async fn prepare<O: Record>(&self, op: &O, buffers: O::Buffers<'_>) -> Result<Call> {
-        let Description { name, problem, roles } = op.describe(buffers)?;
-        Call::new(self, name, &problem, roles).await
+        Call::new(self, op.describe(buffers)?).await
     }
 
     /// [`Self::prepare`], blocking.
@@ -61,6 +62,7 @@ struct Builder<'a> {
     name: &'static str,
     problem: Problem,
     roles: Roles<'a>,
+    weights: Option<Vec<f32>>,
     input: MatrixBuffer<'a>,
 }
 
@@ -82,8 +84,10 @@ impl<'a> Builder<'a> {
             targets: None,
             upstream: UpstreamRegion::Scalar(1.0),
             reduction: Reduction::None,
+            loss: LossNumbers::default(),
         };
-        Ok(Self { name, problem, roles: Roles::from([(Slot::Input, input.buffer)]), input })
+        let roles = Roles::from([(Slot::Input, input.buffer)]);
+        Ok(Self { name, problem, roles, weights: None, input })
     }
 
     fn matrix(&self, name: &'static str, matrix: MatrixBuffer<'a>) -> Result<MatrixBuffer<'a>> {
@@ -154,7 +158,8 @@ impl<'a> Builder<'a> {
                 reason: "is also read from; write in place, or to another buffer".to_owned(),
             });
         }
-        Ok(Description { name: self.name, problem: self.problem, roles: self.roles })
+        let Self { name, problem, roles, weights, .. } = self;
+        Ok(Description { name, problem, roles, weights })
     }
 }
 
@@ -204,7 +209,15 @@ impl Record for CrossEntropy {
             Builder::new(RowOp::CrossEntropy, "cross-entropy", "logits", buffers.logits)?
                 .targets(buffers.targets, self.ignore_index())?
                 .upstream("upstream", buffers.upstream)?;
+        self.validate_options(builder.problem.classes)?;
         builder.problem.reduction = self.reduction();
+        builder.problem.loss = self.numbers(builder.problem.classes);
+        builder.weights = match builder.problem.loss.weighting {
+            Weighting::None => None,
+            _ => {
+                Some((0..builder.problem.classes as usize).map(|j| self.weight(j) as f32).collect())
+            }
+        };
         match (self.has_gradient(), buffers.dlogits) {
             (true, Some(dlogits)) => builder.output("dlogits", dlogits)?.finish(),
             (false, None) => builder.finish(),
@@ -216,6 +229,29 @@ impl Record for CrossEntropy {
                     "the operation was built without a gradient".to_owned()
                 },
             }),
+        }
+    }
+}
+
+impl CrossEntropy {
+    /// The options as the shaders take them.
+    fn numbers(&self, classes: u64) -> LossNumbers {
+        let weighting = if self.label_smoothing() > 0.0 {
+            Weighting::Smoothed
+        } else if self.class_weights().is_some() {
+            Weighting::Weights
+        } else {
+            Weighting::None
+        };
+        LossNumbers {
+            weighting,
+            chain: if self.has_chain() { Chain::Softcap } else { Chain::None },
+            label_smoothing: self.label_smoothing() as f32,
+            weight_sum: self.weight_sum(classes as usize) as f32,
+            z_loss: self.z_loss() as f32,
+            logit_scale: self.logit_scale() as f32,
+            softcap: self.softcap().unwrap_or(0.0) as f32,
+            normalizer: self.normalizer().unwrap_or(0.0) as f32,
         }
     }
 }

@@ -18,6 +18,17 @@ use crate::op::{Op, Reduction, Upstream, sealed};
 /// [`ignore_index`](Self::ignore_index) is not read: its loss, its log-sum-exp and its gradient
 /// are exactly 0.
 ///
+/// With all options (formulas (11) to (14)), in the order in which they act:
+///
+/// ```text
+/// z    = logit_scale logits;  then  z = softcap tanh(z / softcap)
+/// loss = (1 - e) w[y] nll[y] + (e / classes) sum_j w[j] nll[j] + z_loss lse^2,   nll = -log softmax(z)
+/// mean = sum of losses / (normalizer, or else the sum of w[y] over kept rows)
+/// ```
+///
+/// with class weights `w` and label smoothing `e`. What has a coefficient of 0 contributes 0, though
+/// it be infinite.
+///
 /// **Accuracy.** Neither term of the loss is negative, so nothing cancels: a row whose loss is
 /// 6e-9 has all its digits, and adding 1e6 to every logit changes the result only as far as
 /// rounding changed the logits. In f32 the loss is good to about 2^-22 relative, plus what
@@ -61,11 +72,27 @@ pub struct CrossEntropy {
     reduction: Reduction,
     ignore_index: Option<i64>,
     gradient: bool,
+    class_weights: Option<Vec<f64>>,
+    label_smoothing: f64,
+    z_loss: f64,
+    softcap: Option<f64>,
+    logit_scale: f64,
+    normalizer: Option<f64>,
 }
 
 impl Default for CrossEntropy {
     fn default() -> Self {
-        Self { reduction: Reduction::Mean, ignore_index: Some(-100), gradient: false }
+        Self {
+            reduction: Reduction::Mean,
+            ignore_index: Some(-100),
+            gradient: false,
+            class_weights: None,
+            label_smoothing: 0.0,
+            z_loss: 0.0,
+            softcap: None,
+            logit_scale: 1.0,
+            normalizer: None,
+        }
     }
 }
 
@@ -97,6 +124,121 @@ impl CrossEntropy {
         self
     }
 
+    /// Sets a weight for each class, `[classes]`. A mean divides by the sum of the kept targets'
+    /// weights, as in PyTorch.
+    #[must_use]
+    pub fn with_class_weights<W: Into<f64>>(
+        mut self,
+        weights: impl IntoIterator<Item = W>,
+    ) -> Self {
+        self.class_weights = Some(weights.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Sets the weight of each class from how rarely it occurs: kept rows / (classes * count), and 0
+    /// for a class that does not occur. Set the ignored value first.
+    ///
+    /// # Errors
+    /// [`Error::TargetOutOfRange`].
+    ///
+    /// ```
+    /// use surprisal::CrossEntropy;
+    ///
+    /// let op = CrossEntropy::new().with_inverse_frequency_weights(&[0i64, 0, 0, 1, -100], 3)?;
+    /// assert_eq!(op.class_weights().unwrap()[1..], [4.0 / 3.0, 0.0]);
+    /// # Ok::<(), surprisal::Error>(())
+    /// ```
+    pub fn with_inverse_frequency_weights<'a>(
+        self,
+        targets: impl Into<Targets<'a>>,
+        classes: usize,
+    ) -> Result<Self> {
+        let targets = targets.into();
+        self.validate_targets(&targets, classes)?;
+        let mut counts = vec![0.0f64; classes];
+        for target in (0..targets.len()).map(|row| targets.get(row)) {
+            if let Some(class) = usize::try_from(target).ok().filter(|_| self.keeps(target)) {
+                counts[class] += 1.0;
+            }
+        }
+        let kept = counts.iter().sum::<f64>();
+        let weight = |count: &f64| match *count {
+            0.0 => 0.0,
+            count => kept / (classes as f64 * count),
+        };
+        Ok(self.with_class_weights(counts.iter().map(weight).collect::<Vec<f64>>()))
+    }
+
+    /// Sets the label smoothing `e` in [0, 1]: the target's share is `1 - e`, and `e` is spread over
+    /// all classes alike.
+    #[must_use]
+    pub fn with_label_smoothing(mut self, e: f64) -> Self {
+        self.label_smoothing = e;
+        self
+    }
+
+    /// Adds `factor * lse^2` to the loss of each kept row, which keeps logits from drifting.
+    #[must_use]
+    #[doc(alias = "lse_square_scale")]
+    pub fn with_z_loss(mut self, factor: f64) -> Self {
+        self.z_loss = factor;
+        self
+    }
+
+    /// Bounds the logits: `softcap * tanh(logits / softcap)`. Makes infinite logits finite.
+    #[must_use]
+    pub fn with_softcap(mut self, softcap: impl Into<Option<f64>>) -> Self {
+        self.softcap = softcap.into();
+        self
+    }
+
+    /// Multiplies the logits, before the softcap: 1 / temperature.
+    #[must_use]
+    #[doc(alias = "temperature")]
+    pub fn with_logit_scale(mut self, scale: f64) -> Self {
+        self.logit_scale = scale;
+        self
+    }
+
+    /// Sets what a mean divides by, instead of the batch's own total weight: for a batch that is
+    /// computed in parts.
+    #[must_use]
+    #[doc(alias = "num_items_in_batch")]
+    pub fn with_normalizer(mut self, normalizer: impl Into<Option<f64>>) -> Self {
+        self.normalizer = normalizer.into();
+        self
+    }
+
+    /// The weight of each class, if there are any.
+    pub fn class_weights(&self) -> Option<&[f64]> {
+        self.class_weights.as_deref()
+    }
+
+    /// The label smoothing; 0 for none.
+    pub fn label_smoothing(&self) -> f64 {
+        self.label_smoothing
+    }
+
+    /// The factor of the squared log-sum-exp; 0 for none.
+    pub fn z_loss(&self) -> f64 {
+        self.z_loss
+    }
+
+    /// The bound of the logits, if there is one.
+    pub fn softcap(&self) -> Option<f64> {
+        self.softcap
+    }
+
+    /// The factor of the logits.
+    pub fn logit_scale(&self) -> f64 {
+        self.logit_scale
+    }
+
+    /// What a mean divides by, if it was given.
+    pub fn normalizer(&self) -> Option<f64> {
+        self.normalizer
+    }
+
     /// How the rows' losses are reduced.
     pub fn reduction(&self) -> Reduction {
         self.reduction
@@ -112,6 +254,73 @@ impl CrossEntropy {
         self.gradient
     }
 
+    /// The weight of a class; 1 where there are none.
+    pub(crate) fn weight(&self, class: usize) -> f64 {
+        self.class_weights.as_ref().map_or(1.0, |weights| weights[class])
+    }
+
+    /// The sum of all class weights.
+    pub(crate) fn weight_sum(&self, classes: usize) -> f64 {
+        self.class_weights.as_ref().map_or(classes as f64, |weights| weights.iter().sum())
+    }
+
+    /// Whether logits are not taken as they are.
+    pub(crate) fn has_chain(&self) -> bool {
+        self.softcap.is_some() || self.logit_scale != 1.0
+    }
+
+    /// Kept rows, and the sum of their targets' weights.
+    pub(crate) fn totals(&self, targets: &Targets<'_>) -> (u64, f64) {
+        let (mut rows, mut weight) = (0, 0.0);
+        for target in (0..targets.len()).map(|row| targets.get(row)) {
+            if let Some(class) = usize::try_from(target).ok().filter(|_| self.keeps(target)) {
+                rows += 1;
+                weight += self.weight(class);
+            }
+        }
+        (rows, weight)
+    }
+
+    /// The options that a batch of any shape could be wrong about, with the classes it has.
+    pub(crate) fn validate_options(&self, classes: u64) -> Result<()> {
+        let invalid = |what, reason| Err(Error::InvalidInput { what, reason });
+        if let Some(weights) = &self.class_weights
+            && weights.len() as u64 != classes
+        {
+            return Err(Error::ShapeMismatch {
+                what: "class_weights",
+                expected: format!("[{classes}], one for each class"),
+                found: format!("[{}]", weights.len()),
+            });
+        }
+        let e = self.label_smoothing;
+        if !(0.0..=1.0).contains(&e) {
+            return invalid("label_smoothing", format!("{e} is not in [0, 1]"));
+        }
+        if !self.z_loss.is_finite() {
+            return invalid("z_loss", format!("{} is not finite", self.z_loss));
+        }
+        if !self.logit_scale.is_finite() {
+            return invalid("logit_scale", format!("{} is not finite", self.logit_scale));
+        }
+        match self.softcap {
+            Some(cap) if !(cap > 0.0 && cap.is_finite()) => {
+                return invalid("softcap", format!("{cap} is not a positive number"));
+            }
+            _ => {}
+        }
+        match self.normalizer {
+            Some(n) if !(n > 0.0 && n.is_finite()) => {
+                invalid("normalizer", format!("{n} is not a positive number"))
+            }
+            Some(n) if self.reduction != Reduction::Mean => {
+                let reduction = self.reduction;
+                invalid("normalizer", format!("{n} divides a mean; reduction {reduction} has none"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn keeps(&self, target: i64) -> bool {
         self.ignore_index != Some(target)
     }
@@ -119,6 +328,7 @@ impl CrossEntropy {
     /// Everything that can be said about an input before any of it is computed.
     pub(crate) fn validate(&self, input: &CrossEntropyInput<'_>) -> Result<()> {
         let (rows, classes) = (input.logits.rows(), input.logits.classes());
+        self.validate_options(classes as u64)?;
         if input.targets.len() != rows {
             return Err(Error::ShapeMismatch {
                 what: "targets",
@@ -127,8 +337,12 @@ impl CrossEntropy {
             });
         }
         self.validate_upstream(&input.upstream, rows)?;
-        for row in 0..rows {
-            let value = input.targets.get(row);
+        self.validate_targets(&input.targets, classes)
+    }
+
+    fn validate_targets(&self, targets: &Targets<'_>, classes: usize) -> Result<()> {
+        for row in 0..targets.len() {
+            let value = targets.get(row);
             if self.keeps(value) && usize::try_from(value).map_or(true, |y| y >= classes) {
                 let (row, classes) = (row as u64, classes as u64);
                 return Err(Error::TargetOutOfRange { row, value, classes });
@@ -280,12 +494,17 @@ pub struct CrossEntropyOutput {
     pub dlogits: Option<Array>,
     /// How many rows were not ignored.
     pub kept_rows: u64,
-    /// What a mean divides by.
+    /// The sum of the kept targets' class weights: what a mean divides by, unless it is told.
     pub total_weight: f64,
 }
 
 impl CrossEntropyOutput {
-    pub(crate) fn new(loss: Loss, lse: Array, dlogits: Option<Array>, kept_rows: u64) -> Self {
-        Self { loss, lse, dlogits, kept_rows, total_weight: kept_rows as f64 }
+    pub(crate) fn new(
+        loss: Loss,
+        lse: Array,
+        dlogits: Option<Array>,
+        (kept_rows, total_weight): (u64, f64),
+    ) -> Self {
+        Self { loss, lse, dlogits, kept_rows, total_weight }
     }
 }

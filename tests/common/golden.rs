@@ -10,6 +10,7 @@ pub struct Golden {
     pub op: String,
     pub options: Value,
     pub inputs: Vec<String>,
+    pub expected: Vec<String>,
     bytes: &'static [u8],
 }
 
@@ -32,6 +33,7 @@ pub fn cases(op: &str) -> Vec<Golden> {
             op: op.to_owned(),
             options: case["options"].clone(),
             inputs: strings(&case["inputs"]),
+            expected: strings(&case["expected"]),
             bytes: TENSORS,
         })
         .collect()

@@ -218,3 +218,76 @@ pub fn backwards(subject: &Subject, case: &Case) -> Outcome {
         bound * dlse + tolerance::rounding(arithmetic, want[i].abs())
     })
 }
+
+/// Cross-entropy with any options, loss by row and gradient, against the reference.
+pub fn with_options(subject: &Subject, case: &Case, op: &CrossEntropy) -> Outcome {
+    let mut rng = Rng::new(case.classes as u64);
+    let by_row: Vec<f32> = (0..case.rows).map(|_| rng.normal() as f32).collect();
+    let upstream = match op.reduction() {
+        Reduction::None => Upstream::Rows((&by_row).into()),
+        _ => Upstream::Scalar(0.75),
+    };
+    let input = CrossEntropyInput::new(case.matrix(), &case.targets).with_upstream(upstream);
+    let op = op.clone().with_gradient();
+    let error = |error: surprisal::Error| error.to_string();
+    let what = |name: &str| format!("{} {} {op:?}: {name}", subject.name, case.name);
+    let want = reference::cross_entropy(&op, &input).map_err(error)?;
+    let got = subject.device.run(&op, input).map_err(error)?;
+    let close = |got: f64, want: f64| (got - want).abs() <= 1e-6 * want.abs();
+    if got.kept_rows != want.kept_rows || !close(got.total_weight, want.total_weight) {
+        return Err(what("totals"));
+    }
+    let none = op.clone().with_normalizer(None).with_reduction(Reduction::None);
+    let rows = CrossEntropyInput::new(case.matrix(), &case.targets);
+    let rows = reference::cross_entropy(&none, &rows).map_err(error)?;
+    let losses = rows.loss.rows().map(Array::to_f64).unwrap_or_default();
+    let lse = want.lse.to_f64();
+    let chain = |x: f32| -> (f64, f64) {
+        let z = f64::from(x) * op.logit_scale();
+        op.softcap().map_or((z, op.logit_scale()), |cap| {
+            (cap * (z / cap).tanh(), op.logit_scale() / (z / cap).cosh().powi(2))
+        })
+    };
+    let target = |row: usize| usize::try_from(case.targets[row]).ok();
+    let bounds: Vec<_> = (0..case.rows)
+        .map(|row| {
+            let x = &case.logits[row * case.classes..(row + 1) * case.classes];
+            let z: Vec<f64> = x.iter().map(|&x| chain(x).0).collect();
+            let y = target(row).unwrap_or(0);
+            tolerance::OptionBounds::new(subject.arithmetic, &op, &z, y, lse[row])
+        })
+        .collect();
+    let loss_bound = |row: usize| target(row).map_or(0.0, |y| bounds[row].loss(y, losses[row]));
+    let divisor = op.normalizer().unwrap_or(want.total_weight);
+    let scale = if op.reduction() == Reduction::Mean { divisor } else { 1.0 };
+    match (&got.loss, &want.loss) {
+        (surprisal::Loss::Rows(got), surprisal::Loss::Rows(want)) => {
+            compare_all(&what("loss"), got, &want.to_f64(), loss_bound)?;
+        }
+        (got, want) => {
+            let sum: f64 = losses.iter().map(|loss| loss.abs()).sum();
+            let bound = (0..case.rows).map(loss_bound).sum::<f64>()
+                + tolerance::loss_sum(subject.arithmetic, case.rows, sum);
+            let (got, want) = (got.reduced().unwrap_or(-1.0), want.reduced().unwrap_or(-2.0));
+            let overflows = sum > f64::from(f32::MAX) && got == f64::INFINITY;
+            if !overflows || subject.arithmetic.is_exact() {
+                compare(&what("loss"), 0, got, want, bound / scale)?;
+            }
+        }
+    }
+    let lse_bound = |row: usize| target(row).map_or(0.0, |_| bounds[row].lse());
+    compare_all(&what("lse"), &got.lse, &lse, lse_bound)?;
+    let (Some(got), Some(want)) = (got.dlogits, want.dlogits.map(|d| d.to_f64())) else {
+        return Err(what("no gradient"));
+    };
+    compare_all(&what("dlogits"), &got, &want, |i| {
+        let (row, j) = (i / case.classes, i % case.classes);
+        let dloss = match op.reduction() {
+            Reduction::None => f64::from(by_row[row]).abs(),
+            _ => 0.75 / scale,
+        };
+        let slope = chain(case.logits[i]).1;
+        target(row).map_or(0.0, |y| bounds[row].column(j, y, dloss, slope))
+            + tolerance::rounding(subject.arithmetic, want[i].abs())
+    })
+}

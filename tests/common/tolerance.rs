@@ -90,6 +90,11 @@ impl RowBounds {
         Self { arithmetic, max, rest, rest_error }
     }
 
+    /// The log-sum-exp itself.
+    fn lse_value(&self) -> f64 {
+        self.max + self.rest.ln_1p()
+    }
+
     /// Of log1p(rest).
     fn log_sum(&self) -> f64 {
         U * self.arithmetic.function * self.rest.ln_1p() + self.rest_error / (1.0 + self.rest)
@@ -161,5 +166,89 @@ pub fn storage(dtype: Dtype, value: f64) -> f64 {
         Dtype::F16 => value.abs() * (2f64).powi(-11) + (2f64).powi(-25),
         Dtype::Bf16 => value.abs() * (2f64).powi(-8) + FLUSH,
         _ => 0.0,
+    }
+}
+
+/// Of cross-entropy with options, for one row: the bounds of plain cross-entropy on z, and what the
+/// options add.
+#[derive(Debug)]
+pub struct OptionBounds {
+    arithmetic: Arithmetic,
+    plain: RowBounds,
+    z: Vec<f32>,
+    /// Absolute error of z: a product, a quotient, and a tanh of a few ulp.
+    z_error: f64,
+    /// `(1 - e) w_y`, `(e / C) w_j` for each j, and `2 z_loss lse`: what the row's terms are multiplied by.
+    own: f64,
+    smooth: Vec<f64>,
+    z_slope: f64,
+}
+
+impl OptionBounds {
+    /// For z and the lse as the reference has them.
+    pub fn new(
+        arithmetic: Arithmetic,
+        op: &surprisal::CrossEntropy,
+        z: &[f64],
+        target: usize,
+        lse: f64,
+    ) -> Self {
+        let e = op.label_smoothing();
+        let weight = |j: usize| op.class_weights().map_or(1.0, |weights| weights[j]);
+        let largest = z.iter().filter(|z| z.is_finite()).fold(0.0, |m: f64, z| m.max(z.abs()));
+        let has_chain = op.softcap().is_some() || op.logit_scale() != 1.0;
+        let z: Vec<f32> = z.iter().map(|&z| z as f32).collect();
+        let smooth = (0..z.len()).map(|j| e / z.len() as f64 * weight(j).abs()).collect();
+        Self {
+            plain: RowBounds::new(&z, arithmetic),
+            z_error: if has_chain { U * (10.0 + arithmetic.function) * largest } else { 0.0 },
+            own: (1.0 - e) * weight(target).abs(),
+            smooth,
+            z_slope: 2.0 * op.z_loss().abs() * if lse.is_finite() { lse.abs() } else { 0.0 },
+            z,
+            arithmetic,
+        }
+    }
+
+    fn smooth_sum(&self) -> f64 {
+        self.smooth.iter().sum()
+    }
+
+    /// Of the row's loss.
+    pub fn loss(&self, target: usize, loss: f64) -> f64 {
+        let terms = self.z.iter().zip(&self.smooth).filter(|(z, _)| z.is_finite());
+        let smoothing: f64 = terms.map(|(z, smooth)| smooth * self.plain.nll(*z)).sum();
+        let sums = self.arithmetic.sum(self.z.len()) + 8.0 * U;
+        let own = if self.own == 0.0 { 0.0 } else { self.own * self.plain.nll(self.z[target]) };
+        let through_z = 2.0 * self.z_error * (self.own + self.smooth_sum() + self.z_slope);
+        let bound = own + smoothing + self.z_slope * self.plain.lse() + through_z;
+        self.arithmetic.scale * (bound + sums * loss.abs() + FLUSH)
+    }
+
+    /// Of the log-sum-exp.
+    pub fn lse(&self) -> f64 {
+        self.plain.lse() + self.arithmetic.scale * self.z_error
+    }
+
+    /// Of a column's gradient, for the upstream gradient and the chain's slope there.
+    pub fn column(&self, j: usize, target: usize, dloss: f64, slope: f64) -> f64 {
+        let z = self.z[j];
+        let p = (f64::from(z) - self.plain.lse_value()).exp();
+        let a = self.own + self.smooth_sum() + self.z_slope;
+        let p_error = self.plain.p(z, p) + 2.0 * p * self.z_error;
+        let own = if j == target {
+            self.own * (self.plain.p_minus_1(z) + 2.0 * self.z_error * p * (1.0 - p).max(U))
+        } else {
+            0.0
+        };
+        let more = self.z_slope * self.plain.lse() / self.plain.lse_value().abs().max(1e-30);
+        let sums = self.arithmetic.sum(self.z.len()) + (8.0 + self.arithmetic.function) * U;
+        let magnitude =
+            a * p + self.smooth[j] + if j == target { self.own * (1.0 - p) } else { 0.0 };
+        // 1 / cosh^2: an exponential of twice the distance, squared.
+        let slope_error = 40.0 * U * magnitude * slope.abs();
+        let terms = if j == target { (a - self.own).max(0.0) * p_error + own } else { a * p_error };
+        let dz = terms + more * p + sums * magnitude;
+        self.arithmetic.scale * dloss * (slope.abs() * dz + slope_error + FLUSH)
     }
 }

@@ -1,0 +1,76 @@
+// RowStat with what label smoothing needs beside it: the sum of the class weights w_j that were
+// seen, and the sum of w_j (max - x_j), which moves with the maximum. Formula (12) of
+// docs/NUMERICS.md. A weight of 0 contributes 0, whatever its logit.
+
+struct Acc { max: f32, rest: f32, weight: f32, spread: f32 }
+
+// WIDTH independent ones, one for each component of a word.
+struct LaneAcc { max: Values, rest: Values, weight: Values, spread: Values }
+
+fn lane_identity() -> LaneAcc {
+    return LaneAcc(Values(F32_LOWEST), Values(-1.0), Values(0.0), Values(0.0));
+}
+
+fn lane_push(acc: LaneAcc, x: Values, w: Values) -> LaneAcc {
+    let e = select(exp(-abs(x - acc.max)), Values(1.0), x == acc.max);
+    let rises = x > acc.max;
+    // What weighs 0 may be infinitely far away.
+    let moved = select(w, acc.weight, rises);
+    let is_zero = (x == acc.max) | (moved == Values(0.0));
+    let distance = select(abs(x - acc.max), Values(0.0), is_zero);
+    return LaneAcc(
+        max(acc.max, x),
+        select(acc.rest + e, e + acc.rest * e, rises),
+        acc.weight + w,
+        acc.spread + moved * distance);
+}
+
+fn acc_combine(a: Acc, b: Acc) -> Acc {
+    let a_wins = a.max >= b.max;
+    let top = select(b.max, a.max, a_wins);
+    let low = select(a.max, b.max, a_wins);
+    let top_rest = select(b.rest, a.rest, a_wins);
+    let low_sum = 1.0 + select(a.rest, b.rest, a_wins);
+    let low_weight = select(a.weight, b.weight, a_wins);
+    let e = select(exp(low - top), 1.0, low == top);
+    let distance = select(top - low, 0.0, low == top || low_weight == 0.0);
+    return Acc(
+        top,
+        top_rest + low_sum * e,
+        a.weight + b.weight,
+        a.spread + b.spread + low_weight * distance);
+}
+
+fn acc_identity() -> Acc {
+    return Acc(F32_LOWEST, -1.0, 0.0, 0.0);
+}
+
+fn lane_component(acc: LaneAcc, i: u32) -> Acc {
+    return Acc(
+        component(acc.max, i),
+        component(acc.rest, i),
+        component(acc.weight, i),
+        component(acc.spread, i));
+}
+
+fn lane_collapse(acc: LaneAcc) -> Acc {
+    var total = lane_component(acc, 0u);
+    for (var i = 1u; i < WIDTH; i += 1u) {
+        total = acc_combine(total, lane_component(acc, i));
+    }
+    return total;
+}
+
+fn acc_pack(acc: Acc) -> vec4<u32> {
+    return bitcast<vec4<u32>>(vec4<f32>(acc.max, acc.rest, acc.weight, acc.spread));
+}
+
+fn acc_unpack(words: vec4<u32>) -> Acc {
+    let floats = bitcast<vec4<f32>>(words);
+    return Acc(floats.x, floats.y, floats.z, floats.w);
+}
+
+// (e / C) sum_j w_j nll_j.
+fn smoothing_loss(acc: Acc) -> f32 {
+    return params.smooth_class * (acc.spread + params.weight_sum * log1p(acc.rest));
+}

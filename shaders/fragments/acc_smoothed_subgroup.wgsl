@@ -1,0 +1,15 @@
+// RowStat with its weights over the active lanes of a subgroup: every lane gets the result.
+
+fn acc_subgroup(acc: Acc, lane_id: u32) -> Acc {
+    let top = subgroupMax(acc.max);
+    // One lane that holds the maximum keeps its own 1 left out; the others' count.
+    let owner = subgroupMin(select(0xffffffffu, lane_id, acc.max == top));
+    let e = select(exp(acc.max - top), 1.0, acc.max == top);
+    let part = select((1.0 + acc.rest) * e, acc.rest, lane_id == owner);
+    let distance = select(top - acc.max, 0.0, acc.max == top || acc.weight == 0.0);
+    return Acc(
+        top,
+        subgroupAdd(part),
+        subgroupAdd(acc.weight),
+        subgroupAdd(acc.spread + acc.weight * distance));
+}
