@@ -15,7 +15,7 @@ use surprisal::gpu::{
     VectorBuffer,
 };
 use surprisal::wgpu::{self, BufferUsages, util::DeviceExt as _};
-use surprisal::{CrossEntropy, CrossEntropyInput, Device, Matrix, Softmax};
+use surprisal::{Array, CrossEntropy, CrossEntropyInput, Device, Matrix, Softmax};
 
 const SHAPES: [(usize, usize); 4] = [(65_536, 128), (16_384, 1000), (1024, 32_000), (256, 128_256)];
 
@@ -102,8 +102,9 @@ impl Resident {
             move |got| {
                 let got = got.expect("it can be read");
                 let got: &[f32] = bytemuck::cast_slice(&got);
-                let off = got.iter().zip(&want).map(|(got, want)| (got - want).abs() / want);
-                assert!(off.fold(0.0, f32::max) < 1e-4, "the answer is wrong");
+                let close =
+                    |(got, want): (&f32, &f32)| (got - want).abs() <= 1e-4 * want.abs() + 1e-9;
+                assert!(got.iter().zip(&want).all(close), "the answer is wrong");
             },
         );
         device.poll(wgpu::PollType::wait_indefinitely()).expect("it finishes");
@@ -144,7 +145,9 @@ fn benches(criterion: &mut Criterion) {
         let call = resident.cross_entropy(&data);
         resident.run(&call);
         let on_gpu = f64::from(call.read_summary_blocking().expect("sound").loss);
-        let on_cpu = cpu.run(&op, data.input()).expect("sound").loss.reduced().expect("a mean");
+        let output = cpu.run(&op, data.input()).expect("sound");
+        resident.check(output.dlogits.as_ref().and_then(Array::as_f32).expect("asked for"));
+        let on_cpu = output.loss.reduced().expect("a mean");
         assert!((on_gpu - on_cpu).abs() < 1e-5 * on_cpu, "{on_gpu} and {on_cpu}");
         loss.bench_function("cpu", |b| b.iter(|| black_box(cpu.run(&op, data.input()))));
         loss.bench_function(&gpu_name, |b| b.iter(|| resident.run(&call)));

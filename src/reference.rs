@@ -176,7 +176,10 @@ pub fn logsumexp(logits: Matrix<'_>) -> Vec<f64> {
 }
 
 /// The gradient of [`softmax`] from its result and the gradient with respect to it, formula (9).
-pub fn softmax_backward(probs: Matrix<'_>, dprobs: Matrix<'_>) -> Vec<f64> {
+///
+/// # Errors
+/// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch).
+pub fn softmax_backward(probs: Matrix<'_>, dprobs: Matrix<'_>) -> Result<Vec<f64>> {
     by_row_pair(probs, dprobs, |p, dp, out| {
         let dot: f64 = p.iter().zip(dp).map(|(p, dp)| p * dp).sum();
         out.extend(p.iter().zip(dp).map(|(p, dp)| p * (dp - dot)));
@@ -185,7 +188,10 @@ pub fn softmax_backward(probs: Matrix<'_>, dprobs: Matrix<'_>) -> Vec<f64> {
 
 /// The gradient of [`log_softmax`] from its result and the gradient with respect to it,
 /// formula (10).
-pub fn log_softmax_backward(log_probs: Matrix<'_>, dlog_probs: Matrix<'_>) -> Vec<f64> {
+///
+/// # Errors
+/// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch).
+pub fn log_softmax_backward(log_probs: Matrix<'_>, dlog_probs: Matrix<'_>) -> Result<Vec<f64>> {
     by_row_pair(log_probs, dlog_probs, |lp, dlp, out| {
         let sum: f64 = dlp.iter().sum();
         out.extend(lp.iter().zip(dlp).map(|(lp, dlp)| dlp - lp.exp() * sum));
@@ -193,14 +199,18 @@ pub fn log_softmax_backward(log_probs: Matrix<'_>, dlog_probs: Matrix<'_>) -> Ve
 }
 
 /// The gradient of [`logsumexp`] from its input and the gradient with respect to its result.
-pub fn logsumexp_backward(logits: Matrix<'_>, dlse: &[f64]) -> Vec<f64> {
+///
+/// # Errors
+/// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch).
+pub fn logsumexp_backward(logits: Matrix<'_>, dlse: &[f64]) -> Result<Vec<f64>> {
+    TransformInput { input: logits, second: None, dlse: Some(dlse.into()) }.validate()?;
     let mut dlogits = softmax(logits);
     for (row, dlse) in dlogits.chunks_mut(logits.classes().max(1)).zip(dlse) {
         for p in row {
             *p *= dlse;
         }
     }
-    dlogits
+    Ok(dlogits)
 }
 
 fn by_row(matrix: Matrix<'_>, mut f: impl FnMut(&[f64], &mut Vec<f64>)) -> Vec<f64> {
@@ -215,10 +225,11 @@ fn by_row_pair(
     a: Matrix<'_>,
     b: Matrix<'_>,
     mut f: impl FnMut(&[f64], &[f64], &mut Vec<f64>),
-) -> Vec<f64> {
+) -> Result<Vec<f64>> {
+    a.expect_same_shape(&b, "upstream gradient")?;
     let b = b.values().to_f64();
     let mut rows_of_b = b.chunks(a.classes().max(1));
-    by_row(a, |a, out| f(a, rows_of_b.next().unwrap_or_default(), out))
+    Ok(by_row(a, |a, out| f(a, rows_of_b.next().unwrap_or_default(), out)))
 }
 
 /// Whichever of the row transforms is asked for.
@@ -229,10 +240,10 @@ pub(crate) fn transform(op: Transform, input: &TransformInput<'_>) -> Result<Arr
         Transform::Softmax => softmax(input.input),
         Transform::LogSoftmax => log_softmax(input.input),
         Transform::LogSumExp => logsumexp(input.input),
-        Transform::SoftmaxBackward => softmax_backward(input.input, second),
-        Transform::LogSoftmaxBackward => log_softmax_backward(input.input, second),
+        Transform::SoftmaxBackward => softmax_backward(input.input, second)?,
+        Transform::LogSoftmaxBackward => log_softmax_backward(input.input, second)?,
         Transform::LogSumExpBackward => {
-            logsumexp_backward(input.input, &input.dlse.map_or_else(Vec::new, |d| d.to_f64()))
+            logsumexp_backward(input.input, &input.dlse.map_or_else(Vec::new, |d| d.to_f64()))?
         }
     }))
 }

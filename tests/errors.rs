@@ -3,11 +3,11 @@
 mod common;
 
 use surprisal::gpu::{
-    CrossEntropyBuffers, Gpu, MatrixBuffer, OutputBuffer, Sources, TargetsBuffer, TransformBuffers,
-    UpstreamBuffer, VectorBuffer,
+    CrossEntropyBuffers, Fault, Gpu, MatrixBuffer, OutputBuffer, Sources, TargetsBuffer,
+    TransformBuffers, UpstreamBuffer, VectorBuffer,
 };
 use surprisal::{
-    AdapterChoice, CrossEntropy, CrossEntropyInput, Device, Error, LogSumExpBackward,
+    AdapterChoice, CrossEntropy, CrossEntropyInput, Device, Error, LogSumExp, LogSumExpBackward,
     LogSumExpBackwardInput, Matrix, Reduction, Softmax, SoftmaxBackward, SoftmaxBackwardInput,
     Upstream, wgpu,
 };
@@ -97,6 +97,15 @@ fn a_batch_that_is_too_large() {
     let error = device.run(&Softmax, two_by_three()).expect_err("24 bytes do not fit into 16");
     assert_eq!(error, Error::TooLarge { what: "a matrix", needed: 24, limit: 16 });
 
+    // The results of the rows need a buffer too.
+    let mut caps = gpu.caps().clone();
+    caps.max_buffer_bytes = 20;
+    let device = Device::with_gpu(gpu.with_caps(caps));
+    let three = Matrix::new(&[0.0f32; 3], 3, 1).expect("its shape");
+    let error = device.run(&LogSumExp, three).expect_err("24 bytes do not fit into 20");
+    let what = "the buffer of row results";
+    assert_eq!(error, Error::TooLarge { what, needed: 24, limit: 20 });
+
     let mut caps = gpu.caps().clone();
     caps.max_binding_bytes = 256 + caps.storage_alignment;
     let device = Device::with_gpu(gpu.with_caps(caps));
@@ -108,7 +117,7 @@ fn a_batch_that_is_too_large() {
 #[test]
 fn no_such_adapter() {
     for choice in ["99", "no such card", "gl:no such card"] {
-        let choice: AdapterChoice = choice.parse().expect("parsing cannot fail");
+        let choice: AdapterChoice = choice.parse().expect("an adapter is named");
         let error = Device::gpu_with(&choice).expect_err("there is none");
         assert!(matches!(error, Error::NoAdapter { .. }), "{error}");
         assert_message(&error, &["found"]);
@@ -151,6 +160,13 @@ fn buffers_that_cannot_be_used() {
         (softmax(sound.with_offset(2), OutputBuffer::InPlace), "multiple of 4"),
         (softmax(sound.with_offset(4), OutputBuffer::InPlace), "28"),
         (softmax(sound.with_row_stride(2), OutputBuffer::InPlace), "row stride 2"),
+        (
+            softmax(
+                MatrixBuffer::new(&storage, 1, 3).with_row_stride(u64::MAX),
+                OutputBuffer::InPlace,
+            ),
+            "larger than any",
+        ),
         (softmax(sound.with_row_stride(u64::MAX), OutputBuffer::InPlace), "larger than any"),
         (softmax(MatrixBuffer::new(&storage, 2, 0), OutputBuffer::InPlace), "0 classes"),
         (softmax(MatrixBuffer::new(&copy, 2, 3), OutputBuffer::InPlace), "STORAGE"),
@@ -212,13 +228,27 @@ fn a_lost_device() {
 }
 
 #[test]
+fn a_device_lost_at_any_call() {
+    let op = CrossEntropy::new().with_gradient();
+    let input = CrossEntropyInput::new(two_by_three(), &[0i64, 1]);
+    for k in 0.. {
+        let device = Device::with_gpu(common::gpu().with_fault_at(k, Fault::DeviceLost));
+        let Err(error) = device.run(&op, input) else {
+            assert!(k > 10, "only {k} calls; is the seam still where it was?");
+            return;
+        };
+        assert!(matches!(error, Error::DeviceLost { .. }), "call {k}: {error}");
+    }
+}
+
+#[test]
 fn out_of_memory_at_any_allocation() {
     let gpu = common::gpu();
     let op = CrossEntropy::new().with_gradient();
     let input = CrossEntropyInput::new(two_by_three(), &[0i64, 1]);
     let sound = Device::with_gpu(gpu.clone()).run(&op, input).expect("it works");
     for k in 0.. {
-        let device = Device::with_gpu(gpu.with_fault_at(k));
+        let device = Device::with_gpu(gpu.with_fault_at(k, Fault::OutOfMemory));
         match device.run(&op, input) {
             Err(error) => {
                 assert!(matches!(error, Error::OutOfMemory { .. }), "call {k}: {error}");

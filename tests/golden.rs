@@ -89,11 +89,11 @@ fn softmax_and_log_softmax() {
             let (got, dlogits) = if name == "softmax" {
                 let got = reference::softmax(matrix(&logits));
                 let out = Matrix::new(&out, shape[0], shape[1]).expect("its shape");
-                (got, reference::softmax_backward(out, dout))
+                (got, reference::softmax_backward(out, dout).expect("same shapes"))
             } else {
                 let got = reference::log_softmax(matrix(&logits));
                 let out = Matrix::new(&out, shape[0], shape[1]).expect("its shape");
-                (got, reference::log_softmax_backward(out, dout))
+                (got, reference::log_softmax_backward(out, dout).expect("same shapes"))
             };
             assert_close(&format!("{} out", golden.name), &got, &out);
             let name = format!("{} dlogits", golden.name);

@@ -208,21 +208,23 @@ fn transform_gradients_by_finite_differences() {
     let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
 
     let probs = reference::softmax(three_by_six(&logits));
-    let got = reference::softmax_backward(three_by_six(&probs), three_by_six(&dy));
+    let got =
+        reference::softmax_backward(three_by_six(&probs), three_by_six(&dy)).expect("same shapes");
     assert_gradient(
         &got,
         &differences(&logits, |x| dot(&reference::softmax(three_by_six(x)), &dy)),
     );
 
     let log_probs = reference::log_softmax(three_by_six(&logits));
-    let got = reference::log_softmax_backward(three_by_six(&log_probs), three_by_six(&dy));
+    let got = reference::log_softmax_backward(three_by_six(&log_probs), three_by_six(&dy))
+        .expect("same shapes");
     assert_gradient(
         &got,
         &differences(&logits, |x| dot(&reference::log_softmax(three_by_six(x)), &dy)),
     );
 
     let dlse = &dy[..rows];
-    let got = reference::logsumexp_backward(three_by_six(&logits), dlse);
+    let got = reference::logsumexp_backward(three_by_six(&logits), dlse).expect("same shapes");
     assert_gradient(
         &got,
         &differences(&logits, |x| dot(&reference::logsumexp(three_by_six(x)), dlse)),

@@ -99,7 +99,7 @@ pub(crate) struct CommonArgs {
     #[arg(long, value_name = "INDEX|[BACKEND:]NAME")]
     pub(crate) adapter: Option<AdapterChoice>,
     /// Threads on the CPU; all cores unless set
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) threads: Option<u32>,
 }
 

@@ -82,12 +82,13 @@ pub(crate) fn run(args: &CrossEntropyArgs) -> Result<()> {
     if let Some(dlogits) = &output.dlogits {
         files.write("--grad", "dlogits", dlogits, &logits.shape, &progress)?;
     }
-    files.finish()?;
+    files.complete()?;
     progress.finish();
     clock.write = started.elapsed();
 
     let report = report(args, &output, &logits, &device, &outputs)?;
-    report.print(&args.common, &clock, &timings)
+    report.print(&args.common, &clock, &timings)?;
+    files.finish()
 }
 
 fn report(

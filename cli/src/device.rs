@@ -17,6 +17,8 @@ pub(crate) fn open(args: &CommonArgs) -> Result<Device> {
             .map_err(Failure::run)?;
     }
     let gpu = |choice: &AdapterChoice| Device::gpu_with(choice).map_err(Failure::run);
+    // An adapter that was named and is not there is bad usage, not a failed run.
+    let named = |choice: &AdapterChoice| Device::gpu_with(choice).map_err(Failure::input);
     match (args.device, &args.adapter) {
         (DeviceArg::Cpu | DeviceArg::Reference, Some(_)) => {
             Err(Failure::input("--adapter chooses a GPU; it goes with --device gpu or auto"))
@@ -24,19 +26,25 @@ pub(crate) fn open(args: &CommonArgs) -> Result<Device> {
         (DeviceArg::Cpu, None) => Ok(Device::cpu()),
         (DeviceArg::Reference, None) => Ok(Device::reference()),
         (DeviceArg::Gpu, None) => gpu(&AdapterChoice::Best),
-        (DeviceArg::Gpu | DeviceArg::Auto, Some(choice)) => gpu(choice),
+        (DeviceArg::Gpu, Some(choice)) => named(choice),
+        (DeviceArg::Auto, Some(choice)) => named(choice).inspect(|device| say(args, device, "")),
         (DeviceArg::Auto, None) => {
             let device = Device::best();
-            if !args.quiet {
-                let why = match device.info().kind {
-                    DeviceKind::Gpu => "",
-                    _ => " (no GPU found; a software driver does not count)",
-                };
-                // Nobody is left to tell if stderr is closed.
-                let _ = writeln!(std::io::stderr(), "device: {}{why}", device.info());
-            }
+            let why = match device.info().kind {
+                DeviceKind::Gpu => "",
+                _ => " (no GPU found; a software driver does not count)",
+            };
+            say(args, &device, why);
             Ok(device)
         }
+    }
+}
+
+/// Which device `auto` takes.
+fn say(args: &CommonArgs, device: &Device, why: &str) {
+    if !args.quiet {
+        // Nobody is left to tell if stderr is closed.
+        let _ = writeln!(std::io::stderr(), "device: {}{why}", device.info());
     }
 }
 

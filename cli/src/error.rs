@@ -43,6 +43,9 @@ impl Failure {
 
     /// clap's message without the usage that follows it.
     pub(crate) fn usage(error: &clap::Error) -> Self {
+        if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            return Self::input("a command is missing (see surprisal --help)");
+        }
         let text = error.to_string();
         let message = text.split("\n\n").next().unwrap_or_default();
         let message = message.strip_prefix("error: ").unwrap_or(message);

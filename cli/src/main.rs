@@ -5,6 +5,7 @@ mod cross_entropy;
 mod device;
 mod error;
 mod files;
+mod interrupt;
 mod progress;
 mod report;
 mod transform;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     // A panic is a defect; the user gets one line of it all the same. wgpu panics when a device is
     // lost, which the library turns into an error: nothing is to be printed then.
     std::panic::set_hook(Box::new(|_| {}));
+    interrupt::watch();
     match catch_unwind(run) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => fail(&failure),
@@ -34,10 +36,21 @@ fn main() -> ExitCode {
 }
 
 fn fail(failure: &Failure) -> ExitCode {
-    let line = failure.message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = failure.message.split_whitespace().collect::<Vec<_>>().join(" ");
+    // File names and headers may hold anything; a terminal is to see text, and not a megabyte of it.
+    let line: String = words.chars().take(MAX_LINE).flat_map(shown).collect();
     // Nobody is left to tell if stderr is closed.
     let _ = writeln!(std::io::stderr(), "surprisal: {line}");
     ExitCode::from(failure.code)
+}
+
+/// Characters of a message that are shown at most.
+const MAX_LINE: usize = 600;
+
+fn shown(c: char) -> impl Iterator<Item = char> {
+    let (plain, escaped) =
+        if c.is_control() { (None, Some(c.escape_default())) } else { (Some(c), None) };
+    plain.into_iter().chain(escaped.into_iter().flatten())
 }
 
 fn run() -> Result<()> {

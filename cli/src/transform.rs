@@ -70,7 +70,7 @@ where
     let started = Instant::now();
     let out_shape = if kept { &logits.shape[..] } else { &logits.shape[..logits.shape.len() - 1] };
     files.write("--out", shape.tensor, &output, out_shape, &progress)?;
-    files.finish()?;
+    files.complete()?;
     progress.finish();
     clock.write = started.elapsed();
 
@@ -80,5 +80,6 @@ where
     for (_, spec) in outputs {
         report.wrote(shape.name, spec.path());
     }
-    report.print(&args.common, &clock, &timings)
+    report.print(&args.common, &clock, &timings)?;
+    files.finish()
 }

@@ -48,6 +48,7 @@ impl Run {
             assert!(self.stderr[0].contains(part), "`{part}` is missing: {}", self.stderr[0]);
         }
         assert!(!self.stderr[0].contains("panicked"), "{}", self.stderr[0]);
+        assert!(self.stderr[0].len() < 1000, "a line of {} bytes", self.stderr[0].len());
     }
 }
 
@@ -369,6 +370,9 @@ fn bad_input() {
     fs::write(path("junk.npy"), b"this is no array at all").expect("written");
     fs::write(path("junk.safetensors"), b"\xff\xff\xff\xff\xff\xff\xff\x7f{}").expect("written");
     fs::write(path("empty.npy"), b"").expect("written");
+    let deep =
+        [&b"\x93NUMPY\x02\x00"[..], &200_000u32.to_le_bytes(), &vec![b'('; 200_000]].concat();
+    fs::write(path("deep.npy"), deep).expect("written");
     let whole = fs::read(path("x.npy")).expect("it is there");
     fs::write(path("cut.npy"), &whole[..whole.len() - 3]).expect("written");
     let header = |text: &str| {
@@ -396,6 +400,9 @@ fn bad_input() {
         (&["x.npy", "missing.npy"], &["missing.npy"]),
         (&["junk.npy", "y.npy"], &["junk.npy", "not a .npy"]),
         (&["empty.npy", "y.npy"], &["empty.npy"]),
+        (&["deep.npy", "y.npy"], &["deep.npy"]),
+        (&["\u{1b}[31m.npy", "y.npy"], &["\\u{1b}[31m.npy"]),
+        (&["digits.safetensors:", "y.npy"], &["name"]),
         (&["junk.safetensors", "y.npy"], &["junk.safetensors", "not a .safetensors"]),
         (&["cut.npy", "y.npy"], &["cut.npy", "truncated"]),
         (&["fortran.npy", "y.npy"], &["fortran.npy", "Fortran"]),
@@ -444,10 +451,14 @@ fn outputs_that_cannot_be_written() {
         let args = ["cross-entropy", "digits_logits.npy", "digits_targets.npy", "--device", "cpu"];
         surprisal(folder.path(), &[&args[..], more].concat())
     };
-    run(&["--grad", "no/such/folder/g.npy"]).fails(1, &["no/such/folder/g.npy"]);
+    run(&["--grad", "no/such/folder/g.npy"]).fails(2, &["no/such/folder/g.npy", "no folder"]);
+    run(&["--grad", "digits_logits.npy/g.npy"]).fails(2, &["no folder"]);
+    run(&["--grad", "g.safetensors:__metadata__"]).fails(2, &["__metadata__"]);
+    let long = format!("{}.npy", "a".repeat(300));
+    run(&["--out", "kept.npy", "--grad", &long]).fails(2, &["--grad"]);
     run(&["--grad", "taken.npy"]).fails(2, &["taken.npy"]);
     // One bad output, and the good one is not written either.
-    run(&["--out", "kept.npy", "--grad", "no/such/folder/g.npy"]).fails(1, &["no/such"]);
+    run(&["--out", "kept.npy", "--grad", "no/such/folder/g.npy"]).fails(2, &["no/such"]);
     assert_eq!(names(folder.path()), before);
     let kept = fs::read(folder.path().join("kept.npy")).expect("it is there");
     assert_eq!(kept, b"what stood there before");
@@ -482,7 +493,72 @@ fn adapters_by_index_and_by_name() {
         assert_eq!(found, name);
     }
     let run = surprisal(folder.path(), &[&args[..], &["no such card"]].concat());
-    run.fails(1, &["no such card", "found"]);
+    run.fails(2, &["no such card", "found"]);
+    for adapter in ["", "vulkan:", "99"] {
+        surprisal(folder.path(), &[&args[..], &[adapter]].concat()).fails(2, &[]);
+    }
+    let auto = ["softmax", "digits_logits.npy", "--adapter", "0"];
+    let run = surprisal(folder.path(), &auto);
+    assert!(run.stderr.len() == 1 && run.stderr[0].contains("device: gpu"), "{:?}", run.stderr);
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_are_not_waited_for() {
+    let folder = folder();
+    let made = Command::new("mkfifo").arg(folder.path().join("pipe.npy")).status();
+    assert!(made.expect("mkfifo is there").success());
+    surprisal(folder.path(), &["softmax", "pipe.npy"]).fails(2, &["pipe.npy", "not a file"]);
+    let args = ["softmax", "digits_logits.npy", "--device", "cpu", "--out", "pipe.npy"];
+    surprisal(folder.path(), &args).fails(2, &["pipe.npy", "not a file"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_npy(&folder.path().join("x.npy"), &[200_000, 200], &vec![0.5f32; 40_000_000]);
+    fs::write(folder.path().join("kept.npy"), b"what stood there before").expect("written");
+    let before = names(folder.path());
+    for signal in ["-INT", "-TERM"] {
+        let run = Command::new(env!("CARGO_BIN_EXE_surprisal"))
+            .args(["softmax", "x.npy", "--device", "reference", "--out", "kept.npy"])
+            .current_dir(folder.path())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("the command starts");
+        // Its temporary file shows that it is at work.
+        while names(folder.path()) == before {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let kill = Command::new("kill").args([signal, &run.id().to_string()]).status();
+        assert!(kill.expect("kill is there").success());
+        let output = run.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "surprisal: interrupted\n");
+        assert_eq!(names(folder.path()), before);
+        let kept = fs::read(folder.path().join("kept.npy")).expect("it is there");
+        assert_eq!(kept, b"what stood there before");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_report_that_cannot_be_printed() {
+    let folder = folder();
+    fs::write(folder.path().join("kept.npy"), b"what stood there before").expect("written");
+    let before = names(folder.path());
+    let full = fs::File::create("/dev/full").expect("it can be opened");
+    let output = Command::new(env!("CARGO_BIN_EXE_surprisal"))
+        .args(["softmax", "digits_logits.npy", "--device", "cpu", "--out", "kept.npy"])
+        .current_dir(folder.path())
+        .stdout(full)
+        .output()
+        .expect("the command starts");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(names(folder.path()), before);
+    let kept = fs::read(folder.path().join("kept.npy")).expect("it is there");
+    assert_eq!(kept, b"what stood there before");
 }
 
 #[test]
@@ -521,7 +597,7 @@ fn help_and_version() {
         assert!(help.stdout.contains(command), "{command}");
     }
     assert!(surprisal(folder.path(), &["--version"]).stdout.contains("0.1.0"));
-    surprisal(folder.path(), &[]).fails(2, &["surprisal"]);
+    surprisal(folder.path(), &[]).fails(2, &["a command is missing"]);
     surprisal(folder.path(), &["frobnicate"]).fails(2, &["frobnicate"]);
 }
 

@@ -24,6 +24,7 @@ pub async fn adapters() -> Vec<wgpu::Adapter> {
 /// assert_eq!("0".parse(), Ok(AdapterChoice::Index(0)));
 /// let llvmpipe = AdapterChoice::Name { backend: Some("vulkan".into()), name: "llvmpipe".into() };
 /// assert_eq!("vulkan:llvmpipe".parse(), Ok(llvmpipe));
+/// assert!("vulkan:".parse::<AdapterChoice>().is_err());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -44,7 +45,7 @@ pub enum AdapterChoice {
 }
 
 impl FromStr for AdapterChoice {
-    type Err = std::convert::Infallible;
+    type Err = Error;
 
     /// `INDEX` or `[BACKEND:]NAME`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -53,12 +54,15 @@ impl FromStr for AdapterChoice {
             return Ok(Self::Index(index));
         }
         let lower = text.to_lowercase();
-        Ok(match lower.split_once(':') {
-            Some((backend, name)) if BACKENDS.contains(&backend) => {
-                Self::Name { backend: Some(backend.to_owned()), name: name.to_owned() }
-            }
-            _ => Self::Name { backend: None, name: lower },
-        })
+        let (backend, name) = match lower.split_once(':') {
+            Some((backend, name)) if BACKENDS.contains(&backend) => (Some(backend), name),
+            _ => (None, lower.as_str()),
+        };
+        if name.is_empty() {
+            let reason = format!("`{text}` names none; write INDEX or [BACKEND:]NAME");
+            return Err(Error::InvalidInput { what: "adapter", reason });
+        }
+        Ok(Self::Name { backend: backend.map(str::to_owned), name: name.to_owned() })
     }
 }
 
@@ -70,7 +74,7 @@ impl AdapterChoice {
 
     fn choose(&self, mut adapters: Vec<wgpu::Adapter>) -> Result<wgpu::Adapter> {
         let names: Vec<_> = adapters.iter().map(describe).collect();
-        let found = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        let found = if names.is_empty() { "no adapter".to_owned() } else { names.join(", ") };
         let missing = |what: String| Error::NoAdapter { reason: format!("{what}; found {found}") };
         let position = match self {
             Self::Best | Self::Real => adapters
@@ -80,13 +84,16 @@ impl AdapterChoice {
                 .filter(|(rank, _)| *self == Self::Best || *rank < SOFTWARE)
                 .min()
                 .map(|(_, i)| i)
-                .ok_or_else(|| missing("no driver offers one".to_owned())),
+                .ok_or_else(|| missing("a GPU is wanted".to_owned())),
             Self::Index(index) if *index < adapters.len() => Ok(*index),
             Self::Index(index) => Err(missing(format!("there is no adapter {index}"))),
             Self::Name { backend, name } => adapters
                 .iter()
                 .position(|adapter| matches(adapter, backend.as_deref(), name))
-                .ok_or_else(|| missing(format!("none is called `{name}`"))),
+                .ok_or_else(|| {
+                    let backend = backend.as_ref().map_or(String::new(), |b| format!(" on {b}"));
+                    missing(format!("none{backend} is called `{name}`"))
+                }),
         }?;
         Ok(adapters.swap_remove(position))
     }
@@ -94,7 +101,7 @@ impl AdapterChoice {
 
 fn matches(adapter: &wgpu::Adapter, backend: Option<&str>, name: &str) -> bool {
     let info = adapter.get_info();
-    backend.is_none_or(|backend| backend == info.backend.to_str())
+    backend.is_none_or(|backend| backend.eq_ignore_ascii_case(info.backend.to_str()))
         && info.name.to_lowercase().contains(&name.to_lowercase())
 }
 

@@ -50,11 +50,11 @@ impl OwnedGpu {
         &self,
         op: &CrossEntropy,
         input: &CrossEntropyInput<'_>,
-        timings: &mut Timings,
-    ) -> Result<CrossEntropyOutput> {
+    ) -> Result<(CrossEntropyOutput, Timings)> {
+        let mut timings = Timings::default();
         op.validate(input)?;
         if input.logits.rows() == 0 {
-            return crate::cpu::cross_entropy(op, input);
+            return Ok((crate::cpu::cross_entropy(op, input)?, timings));
         }
         let clock = Clock::start();
         let logits = self.upload(input.logits.values()).await?;
@@ -80,7 +80,7 @@ impl OwnedGpu {
         // The uploaded logits are ours: the gradient takes their place.
         let buffers =
             if op.has_gradient() { buffers.with_dlogits(OutputBuffer::InPlace) } else { buffers };
-        let call = self.compute(op, buffers, timings).await?;
+        let call = self.compute(op, buffers, &mut timings).await?;
 
         let clock = Clock::start();
         let summary = call.read_summary().await?;
@@ -97,18 +97,18 @@ impl OwnedGpu {
             Reduction::Mean | Reduction::Sum => Loss::Reduced(summary.loss.into()),
         };
         let totals = (summary.kept_rows.into(), summary.total_weight.into());
-        Ok(CrossEntropyOutput::new(loss, Array::F32(lse), dlogits, totals))
+        Ok((CrossEntropyOutput::new(loss, Array::F32(lse), dlogits, totals), timings))
     }
 
     pub(crate) async fn transform(
         &self,
         op: Transform,
         input: &TransformInput<'_>,
-        timings: &mut Timings,
-    ) -> Result<Array> {
+    ) -> Result<(Array, Timings)> {
+        let mut timings = Timings::default();
         input.validate()?;
         if input.input.rows() == 0 {
-            return crate::cpu::transform(op, input);
+            return Ok((crate::cpu::transform(op, input)?, timings));
         }
         let clock = Clock::start();
         let uploaded = self.upload(input.input.values()).await?;
@@ -128,25 +128,25 @@ impl OwnedGpu {
             (Transform::SoftmaxBackward, Some((second, buffer)), _) => {
                 let upstream = matrix(second, buffer);
                 let buffers = BackwardBuffers { forward: logits, upstream, dlogits: output };
-                self.compute(&SoftmaxBackward, buffers, timings).await?
+                self.compute(&SoftmaxBackward, buffers, &mut timings).await?
             }
             (Transform::LogSoftmaxBackward, Some((second, buffer)), _) => {
                 let upstream = matrix(second, buffer);
                 let buffers = BackwardBuffers { forward: logits, upstream, dlogits: output };
-                self.compute(&LogSoftmaxBackward, buffers, timings).await?
+                self.compute(&LogSoftmaxBackward, buffers, &mut timings).await?
             }
             (Transform::LogSumExpBackward, _, Some(dlse)) => {
                 let dlse = VectorBuffer::new(&dlse.buffer);
                 let buffers = LogSumExpBackwardBuffers { logits, dlse, dlogits: output };
-                self.compute(&LogSumExpBackward, buffers, timings).await?
+                self.compute(&LogSumExpBackward, buffers, &mut timings).await?
             }
             (Transform::LogSumExp, ..) => {
-                self.compute(&LogSumExp, LogSumExpBuffers { logits }, timings).await?
+                self.compute(&LogSumExp, LogSumExpBuffers { logits }, &mut timings).await?
             }
             (Transform::LogSoftmax, ..) => {
-                self.compute(&LogSoftmax, TransformBuffers { logits, output }, timings).await?
+                self.compute(&LogSoftmax, TransformBuffers { logits, output }, &mut timings).await?
             }
-            _ => self.compute(&Softmax, TransformBuffers { logits, output }, timings).await?,
+            _ => self.compute(&Softmax, TransformBuffers { logits, output }, &mut timings).await?,
         };
 
         let clock = Clock::start();
@@ -157,7 +157,7 @@ impl OwnedGpu {
             self.download(&uploaded, input.input.dtype()).await?
         };
         timings.download += clock.elapsed();
-        Ok(result)
+        Ok((result, timings))
     }
 
     /// Prepares, submits and waits.
@@ -242,7 +242,15 @@ impl OwnedGpu {
             use wgpu::BufferUsages as Usage;
             let usage = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
             let what = format!("a buffer of {bytes} bytes");
-            self.gpu.scoped(&what, |gpu| gpu.buffer("matrix", bytes, usage)).await?
+            let allocate = |gpu: &Gpu| gpu.buffer("matrix", bytes, usage);
+            match self.gpu.scoped(&what, allocate).await {
+                // What the pool holds may be what is missing.
+                Err(Error::OutOfMemory { .. }) if !self.pool().is_empty() => {
+                    self.pool().clear();
+                    self.gpu.scoped(&what, allocate).await?
+                }
+                outcome => outcome?,
+            }
         };
         Ok(Pooled { owner: self, buffer, bytes })
     }

@@ -95,7 +95,7 @@ impl Device {
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) and
     /// [`Error::DeviceLost`](crate::Error::DeviceLost).
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn run<O: Evaluate>(&self, op: &O, input: O::Input<'_>) -> Result<O::Output> {
+    pub fn run<'a, O: Evaluate>(&'a self, op: &'a O, input: O::Input<'a>) -> Result<O::Output> {
         self.run_timed(op, input).map(|(output, _)| output)
     }
 
@@ -104,10 +104,10 @@ impl Device {
     /// # Errors
     /// As there.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn run_timed<O: Evaluate>(
-        &self,
-        op: &O,
-        input: O::Input<'_>,
+    pub fn run_timed<'a, O: Evaluate>(
+        &'a self,
+        op: &'a O,
+        input: O::Input<'a>,
     ) -> Result<(O::Output, Timings)> {
         pollster::block_on(self.run_timed_async(op, input))
     }
@@ -117,7 +117,11 @@ impl Device {
     ///
     /// # Errors
     /// As there.
-    pub async fn run_async<O: Evaluate>(&self, op: &O, input: O::Input<'_>) -> Result<O::Output> {
+    pub async fn run_async<'a, O: Evaluate>(
+        &'a self,
+        op: &'a O,
+        input: O::Input<'a>,
+    ) -> Result<O::Output> {
         self.run_timed_async(op, input).await.map(|(output, _)| output)
     }
 
@@ -126,15 +130,15 @@ impl Device {
     /// # Errors
     /// As there.
     #[cfg_attr(not(feature = "gpu"), expect(clippy::unused_async, reason = "a GPU is awaited"))]
-    pub async fn run_timed_async<O: Evaluate>(
-        &self,
-        op: &O,
-        input: O::Input<'_>,
+    pub async fn run_timed_async<'a, O: Evaluate>(
+        &'a self,
+        op: &'a O,
+        input: O::Input<'a>,
     ) -> Result<(O::Output, Timings)> {
         let mut timings = Timings::default();
         let output = match &self.inner {
             #[cfg(feature = "gpu")]
-            Inner::Gpu(gpu) => op.on_gpu(gpu, input, &mut timings).await?,
+            Inner::Gpu(gpu) => return op.on_gpu(gpu, input).await,
             Inner::Cpu => timings.compute(|| op.on_cpu(input))?,
             Inner::Reference => timings.compute(|| op.on_reference(input))?,
         };

@@ -9,6 +9,12 @@ use crate::op::{
 };
 use crate::{cpu, reference};
 
+/// What runs on a GPU; on native targets it may move between threads.
+#[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
+type GpuFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<(T, Timings)>> + Send + 'a>>;
+#[cfg(all(feature = "gpu", target_arch = "wasm32"))]
+type GpuFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<(T, Timings)>> + 'a>>;
+
 /// An operation that [`Device::run`](crate::Device::run) can evaluate: all of this crate's.
 pub trait Evaluate: Op + Sync {
     #[doc(hidden)]
@@ -17,12 +23,11 @@ pub trait Evaluate: Op + Sync {
     fn on_cpu(&self, input: Self::Input<'_>) -> Result<Self::Output>;
     #[cfg(feature = "gpu")]
     #[doc(hidden)]
-    fn on_gpu(
-        &self,
-        gpu: &OwnedGpu,
-        input: Self::Input<'_>,
-        timings: &mut Timings,
-    ) -> impl Future<Output = Result<Self::Output>>;
+    fn on_gpu<'a>(
+        &'a self,
+        gpu: &'a OwnedGpu,
+        input: Self::Input<'a>,
+    ) -> GpuFuture<'a, Self::Output>;
 }
 
 impl Evaluate for CrossEntropy {
@@ -35,13 +40,12 @@ impl Evaluate for CrossEntropy {
     }
 
     #[cfg(feature = "gpu")]
-    async fn on_gpu(
-        &self,
-        gpu: &OwnedGpu,
-        input: Self::Input<'_>,
-        timings: &mut Timings,
-    ) -> Result<Self::Output> {
-        gpu.cross_entropy(self, &input, timings).await
+    fn on_gpu<'a>(
+        &'a self,
+        gpu: &'a OwnedGpu,
+        input: Self::Input<'a>,
+    ) -> GpuFuture<'a, Self::Output> {
+        Box::pin(async move { gpu.cross_entropy(self, &input).await })
     }
 }
 
@@ -57,13 +61,14 @@ macro_rules! evaluate_transform {
             }
 
             #[cfg(feature = "gpu")]
-    async fn on_gpu(
-                &self,
-                gpu: &OwnedGpu,
-                input: Self::Input<'_>,
-                timings: &mut Timings,
-            ) -> Result<Self::Output> {
-                gpu.transform(Self::TRANSFORM, &Self::common(input), timings).await
+            fn on_gpu<'a>(
+                &'a self,
+                gpu: &'a OwnedGpu,
+                input: Self::Input<'a>,
+            ) -> GpuFuture<'a, Self::Output> {
+                Box::pin(async move {
+                    gpu.transform(Self::TRANSFORM, &Self::common(input)).await
+                })
             }
         }
     )*};

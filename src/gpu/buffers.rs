@@ -46,6 +46,9 @@ impl<'a> MatrixBuffer<'a> {
             let stride = self.region.row_stride;
             return invalid(format!("row stride {stride} is less than {} classes", self.classes));
         }
+        if self.region.row_stride.checked_mul(4).is_none() {
+            return invalid(format!("row stride {} is larger than any", self.region.row_stride));
+        }
         let end = (self.rows.max(1) - 1)
             .checked_mul(self.region.row_stride)
             .and_then(|elements| elements.checked_add(self.classes))

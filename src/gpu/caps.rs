@@ -28,6 +28,14 @@ pub struct Caps {
 }
 
 impl Caps {
+    /// Lanes a workgroup may have here: a power of two, because the reductions halve it, and few
+    /// enough for an accumulator of each in workgroup memory.
+    pub(crate) fn lanes(&self) -> u32 {
+        const ACCUMULATOR: u32 = 16;
+        let limit = self.max_workgroup_size.min(self.workgroup_memory / ACCUMULATOR);
+        1 << limit.max(1).ilog2()
+    }
+
     /// The largest binding that is used on any device.
     const MAX_BINDING: u64 = (1 << 31) - 4;
 
@@ -86,6 +94,23 @@ pub struct Tuning {
 }
 
 impl Tuning {
+    /// These sizes as far as a device allows them: powers of two that it can run, in order, and a
+    /// reduction that it has.
+    pub(crate) fn fit(self, caps: &Caps) -> Self {
+        let lanes = caps.lanes();
+        let subgroup = caps.subgroups.map(|(_, largest)| largest.next_power_of_two());
+        let subgroup = subgroup.filter(|&size| size <= lanes && self.reduce == Reduce::Subgroup);
+        let size = |size: u32| size.clamp(subgroup.unwrap_or(1), lanes);
+        let largest = size(1 << self.max_row_workgroup.max(1).ilog2());
+        let smallest = size(1 << self.min_row_workgroup.max(1).ilog2()).min(largest);
+        Self {
+            reduce: if subgroup.is_some() { Reduce::Subgroup } else { Reduce::Tree },
+            min_row_workgroup: smallest,
+            max_row_workgroup: largest,
+            ..self
+        }
+    }
+
     /// The smallest subgroup that the reduction through subgroups has room for.
     pub(crate) const MIN_SUBGROUP: u32 = 4;
 
@@ -98,12 +123,13 @@ impl Tuning {
             if caps.software { (8, 8, 4, 16) } else { (32, 256, 64, 512) };
         Self {
             reduce: if caps.subgroups.is_some() { Reduce::Subgroup } else { Reduce::Tree },
-            min_row_workgroup: subgroup.max(smallest).min(caps.max_workgroup_size),
-            max_row_workgroup: subgroup.max(largest).min(caps.max_workgroup_size),
+            min_row_workgroup: subgroup.max(smallest),
+            max_row_workgroup: subgroup.max(largest),
             lane_max_classes: 32,
             split_min_classes: 1 << 15,
             split_max_rows: split_rows,
             split_workgroups,
         }
+        .fit(caps)
     }
 }

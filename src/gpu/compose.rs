@@ -22,6 +22,11 @@ impl Sources {
         self
     }
 
+    /// Whether no text was replaced.
+    pub fn are_original(&self) -> bool {
+        self.replaced.is_empty()
+    }
+
     /// The text of a fragment.
     pub fn text<'a>(&'a self, fragment: &Fragment) -> &'a str {
         self.replaced.get(fragment.file).map_or(fragment.source, String::as_str)

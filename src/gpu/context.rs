@@ -29,8 +29,20 @@ struct Inner {
     tuning: Tuning,
     sources: Sources,
     pipelines: Mutex<HashMap<(Kernel, u32), wgpu::ComputePipeline>>,
-    /// How many calls of [`Gpu::scoped`] succeed before one fails; negative for all.
+    /// How many calls of [`Gpu::scoped`] succeed before one fails, negative for all; and how.
     fault_at: AtomicI64,
+    fault: Fault,
+}
+
+/// What goes wrong in [`Gpu::with_fault_at`].
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// An allocation fails.
+    OutOfMemory,
+    /// The device is destroyed.
+    DeviceLost,
 }
 
 impl Gpu {
@@ -50,7 +62,8 @@ impl Gpu {
     ) -> Self {
         let (device, queue) = (device.clone(), queue.clone());
         let (pipelines, fault_at) = (Mutex::default(), AtomicI64::new(-1));
-        let inner = Inner { device, queue, caps, tuning, sources, pipelines, fault_at };
+        let fault = Fault::OutOfMemory;
+        let inner = Inner { device, queue, caps, tuning, sources, pipelines, fault_at, fault };
         Self { inner: Arc::new(inner) }
     }
 
@@ -61,28 +74,38 @@ impl Gpu {
         Self::with(device, queue, caps.clone(), tuning, sources.clone())
     }
 
-    /// The same device, planned for as if it could do no more than `caps` says. Claiming more than
-    /// the device can do makes calls fail.
+    /// The same device, planned for as if it could do no more than `caps` says; sizes that do not
+    /// fit are reduced. Claiming more than the device can do makes calls fail.
     #[must_use]
     pub fn with_caps(&self, caps: Caps) -> Self {
         let Inner { device, queue, tuning, sources, .. } = &*self.inner;
         Self::with(device, queue, caps, *tuning, sources.clone())
     }
 
-    /// The same device with other shaders.
+    /// The same device with other shaders. They are compiled with all of wgpu's run-time checks.
     #[must_use]
     pub fn with_sources(&self, sources: Sources) -> Self {
         let Inner { device, queue, caps, tuning, .. } = &*self.inner;
         Self::with(device, queue, caps.clone(), *tuning, sources)
     }
 
-    /// The same device, on which call number `k` from 0 that creates or submits something fails, as
-    /// if memory had run out. For tests of what happens then.
+    /// The same device, on which call number `k` from 0 that creates or submits something fails. For
+    /// tests of what happens then.
+    #[doc(hidden)]
     #[must_use]
-    pub fn with_fault_at(&self, k: u32) -> Self {
-        let faulty = self.with_tuning(self.tuning());
-        faulty.inner.fault_at.store(k.into(), Ordering::Relaxed);
-        faulty
+    pub fn with_fault_at(&self, k: u32, fault: Fault) -> Self {
+        let Inner { device, queue, caps, tuning, sources, .. } = &*self.inner;
+        let inner = Inner {
+            device: device.clone(),
+            queue: queue.clone(),
+            caps: caps.clone(),
+            tuning: *tuning,
+            sources: sources.clone(),
+            pipelines: Mutex::default(),
+            fault_at: AtomicI64::new(k.into()),
+            fault,
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// What the device can do.
@@ -119,7 +142,12 @@ impl Gpu {
         create: impl FnOnce(&Self) -> T,
     ) -> Result<(T, Result<()>)> {
         if self.inner.fault_at.fetch_sub(1, Ordering::Relaxed) == 0 {
-            return Err(Error::OutOfMemory { what: format!("{what} (injected)") });
+            match self.inner.fault {
+                Fault::OutOfMemory => {
+                    return Err(Error::OutOfMemory { what: format!("{what} (injected)") });
+                }
+                Fault::DeviceLost => self.device().destroy(),
+            }
         }
         let device = self.device();
         let scopes = [
@@ -139,10 +167,26 @@ impl Gpu {
             let Some(error) = error.await else { continue };
             outcome = outcome.and(Err(match error {
                 wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory { what: what.to_owned() },
-                error => Error::Gpu { message: one_line(&error.to_string()) },
+                error => self.refused(&error.to_string()),
             }));
         }
         Ok((created, outcome))
+    }
+
+    /// What a refusal of wgpu means: on a lost device, that it is lost. Objects that were made after
+    /// the loss look fine until they are used, which is then refused for another reason.
+    pub(crate) fn refused(&self, message: &str) -> Error {
+        let message = one_line(message);
+        let probe = self.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some("probe"),
+            size: 4,
+            usage: wgpu::BufferUsages::MAP_WRITE,
+            mapped_at_creation: true,
+        });
+        match probe.get_mapped_range_mut(..) {
+            Ok(_) => Error::Gpu { message },
+            Err(_) => Error::DeviceLost { reason: message },
+        }
     }
 
     /// A buffer; call it inside [`Gpu::scoped`].
@@ -172,7 +216,7 @@ impl Gpu {
         // A lost device hands out buffers that cannot be mapped.
         buffer
             .get_mapped_range_mut(..)
-            .map_err(|error| Error::DeviceLost { reason: one_line(&error.to_string()) })?
+            .map_err(|error| self.refused(&error.to_string()))?
             .copy_from_slice(contents);
         buffer.unmap();
         Ok(buffer)
@@ -214,8 +258,12 @@ impl Gpu {
             other => other,
         };
         let source = &composed.source;
-        let (module, outcome) =
-            self.attempt(&name, |_| module::create(device, &name, source)).await?;
+        let (module, outcome) = self
+            .attempt(&name, |gpu| module::create(device, &name, source, &gpu.inner.sources))
+            .await?;
+        if let Err(error @ Error::DeviceLost { .. }) = outcome {
+            return Err(error);
+        }
         for message in &module.get_compilation_info().await.messages {
             if message.message_type == wgpu::CompilationMessageType::Error {
                 let line = message.location.map_or(0, |location| location.line_number);

@@ -16,7 +16,7 @@ pub use buffers::{MatrixBuffer, OutputBuffer, TargetsBuffer, UpstreamBuffer, Vec
 pub use call::Call;
 pub use caps::{Caps, Reduce, Tuning};
 pub use compose::{Composed, Sources, compose};
-pub use context::Gpu;
+pub use context::{Fault, Gpu};
 pub use kernel::{
     Access, Chain, Columns, FRAGMENTS, Family, Fragment, Kernel, RowKernel, RowOp, Slot,
     TargetType, UpstreamFrom, Weighting, Word,

@@ -2,11 +2,21 @@
 
 #![expect(unsafe_code, reason = "trusted shader modules are unsafe to create; argued below")]
 
+use crate::gpu::compose::Sources;
+
 /// Makes a module with buffer bounds checked, loops not bounded and integer division not checked.
 ///
 /// Bounding adds a counter and a branch to every iteration of every loop, which has been measured
 /// to cost up to a hundred times the loop itself.
-pub(crate) fn create(device: &wgpu::Device, label: &str, source: &str) -> wgpu::ShaderModule {
+///
+/// The argument for that holds for this crate's own shaders; with any of them replaced, all checks
+/// are on.
+pub(crate) fn create(
+    device: &wgpu::Device,
+    label: &str,
+    source: &str,
+    sources: &Sources,
+) -> wgpu::ShaderModule {
     let checks = wgpu::ShaderRuntimeChecks {
         bounds_checks: true,
         force_loop_bounding: false,
@@ -17,6 +27,9 @@ pub(crate) fn create(device: &wgpu::Device, label: &str, source: &str) -> wgpu::
         label: Some(label),
         source: wgpu::ShaderSource::Wgsl(source.into()),
     };
+    if !sources.are_original() {
+        return device.create_shader_module(descriptor);
+    }
     // SAFETY: what is switched off must not be needed. Every loop in shaders/ counts a u32 up (or
     // halves one) towards a bound that is fixed before the loop starts, so all are finite, and the
     // bounds are far enough from 2^32 that the counters do not wrap: a plan binds at most 2^31

@@ -179,7 +179,7 @@ impl Plan {
 struct Planner<'a> {
     problem: &'a Problem,
     caps: &'a Caps,
-    tuning: &'a Tuning,
+    tuning: Tuning,
     word: Word,
     /// How many pieces a row is cut into; 0 if rows are not split.
     splits: u64,
@@ -199,7 +199,7 @@ impl<'a> Planner<'a> {
         let mut planner = Self {
             problem,
             caps,
-            tuning,
+            tuning: tuning.fit(caps),
             word: Word::F32,
             splits: 0,
             window_rows: 0,
@@ -210,7 +210,10 @@ impl<'a> Planner<'a> {
         if by_four && caps.storage_alignment.is_multiple_of(16) {
             planner.word = Word::F32x4;
         }
-        planner.splits = planner.pieces_a_row();
+        planner.splits = planner.pieces_a_row(planner.needed_pieces());
+        if planner.splits > planner.needed_pieces() && !planner.can_split() {
+            planner.splits = planner.needed_pieces();
+        }
         planner.window_rows = planner.rows_a_window()?;
         Ok(planner)
     }
@@ -243,19 +246,33 @@ impl<'a> Planner<'a> {
             return Err(too_large("a row", row_bytes, room));
         }
         // Eight bytes a row: stats, and targets at most.
-        let by_matrix = self.matrices().map(|m| 1 + (room - row_bytes) / (m.row_stride * 4).max(1));
+        let by_matrix =
+            self.matrices().map(|m| 1 + (room - row_bytes) / m.row_stride.saturating_mul(4).max(1));
         // A workgroup a row, or one a piece of it, in a grid of two dimensions.
         let by_grid = u64::from(self.caps.max_workgroups).pow(2) / self.splits.max(1);
         Ok(by_matrix.chain([room / 8, by_grid]).min().unwrap_or(1).max(1))
     }
 
-    fn pieces_a_row(&self) -> u64 {
+    /// How many pieces a row has to be cut into so that no lane handles too many words; 0 if it
+    /// need not be cut.
+    fn needed_pieces(&self) -> u64 {
+        let words = self.problem.classes / u64::from(self.word.width());
+        let needed = words.div_ceil(MAX_WORDS_A_LANE * u64::from(self.caps.lanes()));
+        if needed > 1 { needed } else { 0 }
+    }
+
+    /// Whether the device has the bindings for split rows: they need one more than others.
+    fn can_split(&self) -> bool {
+        [Family::SplitSweep, Family::SplitFinish, Family::SplitColumns].iter().all(|&family| {
+            self.row_kernel(family).storage_bindings() <= self.caps.max_storage_bindings
+        })
+    }
+
+    fn pieces_a_row(&self, needed: u64) -> u64 {
         let (rows, classes) = (self.problem.rows, self.problem.classes);
-        let words = classes / u64::from(self.word.width());
-        let needed = words.div_ceil(MAX_WORDS_A_LANE * u64::from(self.caps.max_workgroup_size));
         let few = rows > 0 && rows <= u64::from(self.tuning.split_max_rows);
         if !few || classes < u64::from(self.tuning.split_min_classes) {
-            return if needed > 1 { needed } else { 0 };
+            return needed;
         }
         // A piece keeps a whole workgroup busy for a while, whatever the row's length.
         let longest = classes.div_ceil(4 * u64::from(self.tuning.max_row_workgroup)).max(1);
@@ -280,7 +297,7 @@ impl<'a> Planner<'a> {
         self.check_bindings()?;
         let split_words = self.window_rows.min(self.problem.rows) * (2 + self.splits);
         let scratch_words = if self.splits > 0 { split_words } else { 0 }.max(2 * blocks.max(1));
-        Ok(Plan {
+        let plan = Plan {
             has_summary: self.has_targets(),
             stats_bytes: if self.has_stats() { self.problem.rows.max(1) * STATS_ROW } else { 0 },
             scratch_bytes: if self.has_targets() || self.splits > 0 {
@@ -289,7 +306,13 @@ impl<'a> Planner<'a> {
                 0
             },
             steps: self.steps,
-        })
+        };
+        let (largest, limit) =
+            (plan.stats_bytes.max(plan.scratch_bytes), self.caps.max_buffer_bytes);
+        if largest > limit {
+            return Err(too_large("the buffer of row results", largest, limit));
+        }
+        Ok(plan)
     }
 
     fn check_bindings(&self) -> Result<()> {
@@ -365,12 +388,12 @@ impl<'a> Planner<'a> {
     ) -> (Bound, u64) {
         let start = offset + rows[0] * stride;
         let aligned = start - start % self.caps.storage_alignment;
-        let size = start - aligned + (rows[1] - 1) * stride + last;
+        let size = start - aligned + (rows[1] - 1).saturating_mul(stride) + last;
         (Bound { slot, offset: aligned, size }, start - aligned)
     }
 
     fn matrix_window(&self, slot: Slot, region: Region, rows: [u64; 2]) -> (Bound, u32, u32) {
-        let (row_bytes, stride) = (self.problem.classes * 4, region.row_stride * 4);
+        let (row_bytes, stride) = (self.problem.classes * 4, region.row_stride.saturating_mul(4));
         let (bound, residual) = self.window(slot, region.offset, stride, row_bytes, rows);
         (bound, (residual / self.word.bytes()) as u32, (stride / self.word.bytes()) as u32)
     }
@@ -450,7 +473,7 @@ impl<'a> Planner<'a> {
             available.push(Bound { slot: Slot::Scratch, offset: 0, size });
             self.split_steps(params, &available);
         } else if problem.classes <= MAX_WORDS_A_LANE.min(self.tuning.lane_max_classes.into()) {
-            let size = 64.min(self.caps.max_workgroup_size);
+            let size = 64.min(self.caps.lanes());
             let groups = rows.div_ceil(size.into());
             self.push(self.row_kernel(Family::Lane), size, groups, params, &available);
         } else {
@@ -491,7 +514,7 @@ impl<'a> Planner<'a> {
     }
 
     fn sum_workgroup(&self) -> u32 {
-        if self.caps.software { 8 } else { 256.min(self.caps.max_workgroup_size) }
+        if self.caps.software { 8.min(self.caps.lanes()) } else { 256.min(self.caps.lanes()) }
     }
 
     /// Two words for each block.
@@ -554,7 +577,7 @@ impl<'a> Planner<'a> {
     }
 
     fn fold(&mut self, kernel: Kernel, blocks: u64) {
-        let size = FOLD_WORKGROUP.min(self.caps.max_workgroup_size);
+        let size = FOLD_WORKGROUP.min(self.caps.lanes());
         let params = Params { blocks: blocks as u32, ..self.base_params(self.problem.rows) };
         let summary = Bound { slot: Slot::Summary, offset: 0, size: Summary::SIZE };
         let bound = [summary, Self::block_scratch(blocks)];

@@ -78,8 +78,9 @@ impl Gpu {
             self.submit(encoder).await?;
             self.map(&staging, size).await?;
             {
-                let view =
-                    staging.get_mapped_range(..size).map_err(|error| lost(&error.to_string()))?;
+                let view = staging
+                    .get_mapped_range(..size)
+                    .map_err(|error| self.refused(&error.to_string()))?;
                 sink(&view);
             }
             staging.unmap();
@@ -97,7 +98,7 @@ impl Gpu {
             });
         })
         .await?;
-        self.answer(receiver).await?.map_err(|error| lost(&error.to_string()))
+        self.answer(receiver).await?.map_err(|error| self.refused(&error.to_string()))
     }
 
     /// Waits until everything that was submitted has run.

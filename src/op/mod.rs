@@ -22,9 +22,9 @@ pub(crate) mod sealed {
 /// The trait is sealed; the operations of this crate are its only implementations.
 pub trait Op: sealed::Sealed {
     /// What it reads.
-    type Input<'a>;
+    type Input<'a>: Send;
     /// What it returns.
-    type Output;
+    type Output: Send;
 }
 
 /// How the losses of a batch become the reported loss.

@@ -16,7 +16,7 @@ use self::tolerance::Arithmetic;
 /// Without any, the test fails: a GPU test that cannot run has not passed.
 pub fn gpu() -> Gpu {
     let choice = std::env::var("SURPRISAL_TEST_ADAPTER")
-        .map_or(AdapterChoice::Best, |name| name.parse().expect("parsing cannot fail"));
+        .map_or(AdapterChoice::Best, |name| name.parse().expect("an adapter is named"));
     let device = Device::gpu_with(&choice)
         .unwrap_or_else(|error| panic!("{error} (scripts/test.sh installs a software driver)"));
     device.as_gpu().expect("it is a GPU").clone()

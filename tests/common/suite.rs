@@ -176,7 +176,7 @@ pub fn backwards(subject: &Subject, case: &Case) -> Outcome {
 
     let p: Vec<f32> = reference::softmax(case.matrix()).into_iter().map(|p| p as f32).collect();
     let probs = Matrix::new(&p, rows, classes).map_err(error)?;
-    let want = reference::softmax_backward(probs, dmatrix);
+    let want = reference::softmax_backward(probs, dmatrix).expect("same shapes");
     let got = subject
         .device
         .run(&SoftmaxBackward, SoftmaxBackwardInput { probs, dprobs: dmatrix })
@@ -192,7 +192,7 @@ pub fn backwards(subject: &Subject, case: &Case) -> Outcome {
     let lp: Vec<f32> =
         reference::log_softmax(case.matrix()).into_iter().map(|lp| lp as f32).collect();
     let log_probs = Matrix::new(&lp, rows, classes).map_err(error)?;
-    let want = reference::log_softmax_backward(log_probs, dmatrix);
+    let want = reference::log_softmax_backward(log_probs, dmatrix).expect("same shapes");
     let input = LogSoftmaxBackwardInput { log_probs, dlog_probs: dmatrix };
     let got = subject.device.run(&LogSoftmaxBackward, input).map_err(error)?;
     let magnitudes = sums(&|i| f64::from(dy[i]).abs());
@@ -208,7 +208,8 @@ pub fn backwards(subject: &Subject, case: &Case) -> Outcome {
     let want: Vec<f64> = reference::logsumexp_backward(
         case.matrix(),
         &dlse.iter().copied().map(f64::from).collect::<Vec<_>>(),
-    );
+    )
+    .expect("same shapes");
     let input = LogSumExpBackwardInput { logits: case.matrix(), dlse: dlse.into() };
     let got = subject.device.run(&LogSumExpBackward, input).map_err(error)?;
     let bounds = case.bounds(subject);

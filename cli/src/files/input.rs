@@ -39,11 +39,12 @@ impl InputArray {
     pub(crate) fn open(spec: &InputSpec) -> Result<Self> {
         let path = spec.path();
         let failed = |error: String| Failure::input(format!("{spec}: {error}"));
-        let mut file = File::open(path).map_err(|error| Failure::read(path, error))?;
-        let metadata = file.metadata().map_err(|error| Failure::read(path, error))?;
+        // Looked at before it is opened: opening a pipe waits for somebody to write to it.
+        let metadata = path.metadata().map_err(|error| Failure::read(path, error))?;
         if !metadata.is_file() {
             return Err(failed("not a file".to_owned()));
         }
+        let mut file = File::open(path).map_err(|error| Failure::read(path, error))?;
         let (dtype, shape, offset) = match spec.0.format {
             Format::Npy => npy::read_header(&mut file),
             Format::Safetensors => {

@@ -80,16 +80,14 @@ impl FromStr for Spec {
         let ends_with = |ending| {
             Path::new(text).extension().is_some_and(|found| found.eq_ignore_ascii_case(ending))
         };
-        if ends_with("npy") {
-            return Ok(Self { path: text.into(), format: Format::Npy, tensor: None });
-        }
-        let at = text.rfind(ENDING).map(|at| at + ENDING.len());
-        let (path, tensor) = match at.map(|at| text.split_at(at)) {
-            Some((path, "")) => (path, None),
-            Some((path, rest)) => match rest.strip_prefix(':') {
-                Some(tensor) if !tensor.is_empty() => (path, Some(tensor.to_owned())),
-                _ => return Err("the name after .safetensors starts with a colon".to_owned()),
-            },
+        // A tensor may have any name, that of a file included: the first such colon divides.
+        let (path, tensor) = match text.split_once(".safetensors:") {
+            Some((_, "")) => return Err("a tensor's name is missing after the colon".to_owned()),
+            Some((path, tensor)) => (&text[..path.len() + ENDING.len()], Some(tensor.to_owned())),
+            None if ends_with("npy") => {
+                return Ok(Self { path: text.into(), format: Format::Npy, tensor: None });
+            }
+            None if ends_with("safetensors") => (text, None),
             None => return Err("files end in .npy or .safetensors".to_owned()),
         };
         Ok(Self { path: path.into(), format: Format::Safetensors, tensor })

@@ -4,10 +4,11 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use surprisal::Array;
-use tempfile::{NamedTempFile, TempPath};
+use tempfile::NamedTempFile;
 
 use crate::error::{Failure, Result};
 use crate::files::{FileDtype, Format, InputSpec, OutputSpec, npy, safetensors};
+use crate::interrupt;
 use crate::progress::Progress;
 
 /// Bytes written between two updates of the progress.
@@ -61,6 +62,23 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Whether a file can be put there, as far as that can be told beforehand.
+fn check_place(path: &Path) -> std::result::Result<(), String> {
+    if path.as_os_str().to_string_lossy().ends_with(['/', '\\']) || path.file_name().is_none() {
+        return Err("is no file name".to_owned());
+    }
+    if !folder(path).is_dir() {
+        return Err(format!("there is no folder {}", folder(path).display()));
+    }
+    match path.symlink_metadata() {
+        Ok(found) if found.is_dir() => Err("is a folder".to_owned()),
+        Ok(found) if !found.is_file() && !found.is_symlink() => Err("is not a file".to_owned()),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 impl Outputs {
     /// Opens a temporary file beside each target, so that a folder that cannot be written to is
     /// known before anything is computed.
@@ -68,16 +86,22 @@ impl Outputs {
         let mut files = Vec::new();
         for (option, spec) in outputs {
             let path = spec.path();
-            if path.is_dir() {
-                return Err(Failure::input(format!("{option} {}: is a folder", path.display())));
+            check_place(path).map_err(|reason| {
+                Failure::input(format!("{option} {}: {reason}", path.display()))
+            })?;
+            if spec.0.tensor.as_deref() == Some("__metadata__") {
+                let reason = "__metadata__ is the format's own name; choose another";
+                return Err(Failure::input(format!("{option} {}: {reason}", path.display())));
             }
             let mut builder = tempfile::Builder::new();
             builder.prefix(PREFIX);
             // The file is to have the permissions that any new file gets.
             #[cfg(unix)]
             builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-            let temporary =
-                builder.tempfile_in(folder(path)).map_err(|error| Failure::write(path, error))?;
+            let temporary = builder
+                .tempfile_in(folder(path))
+                .map_err(|error| Failure::write(path, error.kind()))?;
+            interrupt::forget_on_exit(temporary.path());
             files.push(Pending { option, spec: (*spec).clone(), temporary });
         }
         Ok(Self { files })
@@ -130,18 +154,25 @@ impl Outputs {
         out.flush().map_err(failed)
     }
 
-    /// Gives every file its name.
+    /// Brings every file to the disk, with the permissions of the one that it will replace.
+    pub(crate) fn complete(&self) -> Result<()> {
+        for file in &self.files {
+            let (path, written) = (file.spec.path(), file.temporary.as_file());
+            if let Ok(replaced) = path.metadata() {
+                written
+                    .set_permissions(replaced.permissions())
+                    .map_err(|error| Failure::write(path, error))?;
+            }
+            written.sync_all().map_err(|error| Failure::write(path, error))?;
+        }
+        Ok(())
+    }
+
+    /// Gives every file its name. The last thing that a run does: what can fail has been done.
     pub(crate) fn finish(self) -> Result<()> {
-        // Everything is on its way to the disk before the first name changes.
-        let mut ready: Vec<(OutputSpec, TempPath)> = Vec::new();
         for file in self.files {
             let path = file.spec.path();
-            file.temporary.as_file().sync_all().map_err(|error| Failure::write(path, error))?;
-            ready.push((file.spec, file.temporary.into_temp_path()));
-        }
-        for (spec, temporary) in ready {
-            let path = spec.path();
-            temporary.persist(path).map_err(|error| Failure::write(path, error.error))?;
+            file.temporary.persist(path).map_err(|error| Failure::write(path, error.error))?;
         }
         Ok(())
     }

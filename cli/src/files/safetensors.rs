@@ -47,6 +47,7 @@ fn choose<'a>(metadata: &'a Metadata, tensor: Option<&str>) -> Result<&'a Tensor
         None if tensors.len() == 1 => {
             tensors.into_values().next().ok_or_else(|| "has no tensors".to_owned())
         }
+        None if tensors.is_empty() => Err("has no tensors".to_owned()),
         None => Err(format!("has {} tensors; name one of {names} after a colon", tensors.len())),
     }
 }
