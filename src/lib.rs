@@ -93,6 +93,8 @@ mod matrix;
 mod op;
 pub mod reference;
 
+#[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
+pub use device::adapters_blocking;
 #[cfg(feature = "gpu")]
 pub use device::{AdapterChoice, adapters};
 pub use device::{Device, DeviceInfo, DeviceKind, Evaluate, Timings};

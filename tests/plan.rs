@@ -166,6 +166,21 @@ fn check(problem: &Problem, caps: &Caps, tuning: &Tuning) -> Result<(), TestCase
         if let Some(start) = first_byte(step, Slot::Stats, word, &step.params) {
             prop_assert_eq!(start, next_row * 8);
         }
+        if let (Some(start), Some(region)) =
+            (first_byte(step, Slot::Second, word, &step.params), problem.second)
+        {
+            prop_assert_eq!(start, region.offset + next_row * region.row_stride * 4);
+        }
+        if let (Some(start), UpstreamRegion::Rows(offset)) =
+            (first_byte(step, Slot::Dloss, word, &step.params), problem.upstream)
+        {
+            prop_assert_eq!(start, offset + next_row * 4);
+        }
+        if let (Some(bound), Some(targets)) = (bound(step, Slot::Targets), problem.targets) {
+            let start =
+                bound.offset + u64::from(step.params.targets_offset) * targets.width.bytes();
+            prop_assert_eq!(start, targets.offset + next_row * targets.width.bytes());
+        }
         if let (Some(start), Destination::Separate(region)) =
             (first_byte(step, Slot::Output, word, &step.params), problem.output)
         {
@@ -181,6 +196,11 @@ fn check(problem: &Problem, caps: &Caps, tuning: &Tuning) -> Result<(), TestCase
         check_step(step, problem, &plan, caps)?;
     }
     Ok(())
+}
+
+/// The byte after a matrix.
+fn end_of(problem: &Problem, region: Region) -> u64 {
+    region.offset + ((problem.rows - 1) * region.row_stride + problem.classes) * 4
 }
 
 fn check_step(
@@ -228,12 +248,22 @@ fn check_step(
         match bound.slot {
             Slot::Scratch => prop_assert!(end <= plan.scratch_bytes),
             Slot::Stats => prop_assert!(end <= plan.stats_bytes),
-            Slot::Input => {
-                let stride = problem.input.row_stride;
-                let last = (problem.rows - 1) * stride + problem.classes;
-                prop_assert!(end <= problem.input.offset + last * 4);
+            Slot::Input => prop_assert!(end <= end_of(problem, problem.input)),
+            Slot::Second => prop_assert!(problem.second.is_some_and(|m| end <= end_of(problem, m))),
+            Slot::Output => match problem.output {
+                Destination::Separate(region) => prop_assert!(end <= end_of(problem, region)),
+                other => prop_assert!(false, "an output is bound for {other:?}"),
+            },
+            Slot::Targets => {
+                let targets = problem.targets.expect("they are bound");
+                prop_assert!(end <= targets.offset + problem.rows * targets.width.bytes());
             }
-            _ => {}
+            Slot::Dloss => match problem.upstream {
+                UpstreamRegion::Rows(offset) => prop_assert!(end <= offset + problem.rows * 4),
+                other => prop_assert!(false, "dloss is bound for {other:?}"),
+            },
+            Slot::Weights => prop_assert_eq!(end, problem.classes * 4),
+            Slot::Params | Slot::Summary => {}
         }
     }
     Ok(())

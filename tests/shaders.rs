@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use naga::back::{glsl, hlsl, msl, spv};
 use naga::valid::{Capabilities, SubgroupOperationSet, ValidationFlags, Validator};
 use surprisal::gpu::{
-    Access, Composed, FRAGMENTS, Kernel, Params, Slot, Sources, Summary, Tuning, compose,
+    Access, Caps, Composed, FRAGMENTS, Kernel, Params, Slot, Sources, Summary, compose,
 };
+use surprisal::wgpu;
 
 fn capabilities(kernel: Kernel) -> Capabilities {
     // Only what a kernel declares to need: the others must do without.
@@ -239,20 +240,16 @@ fn constants_agree_with_the_host() {
 
 #[test]
 fn subgroup_slots_have_room() {
-    // reduce_subgroup.wgsl has a slot for every four lanes.
-    let caps = surprisal::gpu::Caps {
-        max_binding_bytes: 1 << 27,
-        max_buffer_bytes: 1 << 28,
-        max_workgroups: 65_535,
-        max_storage_bindings: 8,
-        storage_alignment: 256,
-        uniform_alignment: 256,
-        max_workgroup_size: 256,
-        workgroup_memory: 16_384,
-        subgroups: Some((32, 32)),
-        software: false,
+    // reduce_subgroup.wgsl has a slot for every four lanes: smaller subgroups are not used.
+    let sizes = |least, most| {
+        let mut info = wgpu::AdapterInfo::new(wgpu::DeviceType::DiscreteGpu, wgpu::Backend::Vulkan);
+        (info.subgroup_min_size, info.subgroup_max_size) = (least, most);
+        Caps::new(&wgpu::Limits::default(), wgpu::Features::SUBGROUP, &info).subgroups
     };
-    assert!(Tuning::new(&caps).min_row_workgroup >= 32);
+    assert_eq!(sizes(2, 32), None);
+    assert_eq!(sizes(4, 4), Some((4, 4)));
+    assert_eq!(sizes(8, 32), Some((8, 32)));
+    assert_eq!(sizes(32, 512), None, "larger than a workgroup");
 }
 
 #[test]

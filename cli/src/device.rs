@@ -51,7 +51,7 @@ fn say(args: &CommonArgs, device: &Device, why: &str) {
 /// `surprisal devices`.
 pub(crate) fn list() -> Result<()> {
     let mut text = String::new();
-    let adapters = block_on(surprisal::adapters());
+    let adapters = surprisal::adapters_blocking();
     for (index, adapter) in adapters.iter().enumerate() {
         text += &describe(index, adapter);
     }
@@ -95,8 +95,4 @@ fn describe(index: usize, adapter: &Adapter) -> String {
 
 fn bytes(count: u64) -> String {
     format!("{}", indicatif::BinaryBytes(count))
-}
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    pollster::block_on(future)
 }

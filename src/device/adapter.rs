@@ -16,6 +16,12 @@ pub async fn adapters() -> Vec<wgpu::Adapter> {
     wgpu::Instance::new(descriptor).enumerate_adapters(backends).await
 }
 
+/// [`adapters`], blocking.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn adapters_blocking() -> Vec<wgpu::Adapter> {
+    pollster::block_on(adapters())
+}
+
 /// Which adapter to open.
 ///
 /// ```

@@ -7,6 +7,8 @@ mod gpu;
 mod run;
 mod timings;
 
+#[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
+pub use adapter::adapters_blocking;
 #[cfg(feature = "gpu")]
 pub use adapter::{AdapterChoice, adapters};
 pub use run::Evaluate;

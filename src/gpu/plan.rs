@@ -1,5 +1,8 @@
 //! From a problem to the dispatches that solve it: pure data, no wgpu handle, testable against any
 //! limits without a GPU.
+//!
+//! For tests, tools and the curious: unlike the rest of the crate, what stands here may change in any
+//! release.
 
 use crate::error::{Error, Result};
 use crate::gpu::caps::{Caps, Tuning};
