@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::error::{Error, Result};
 use crate::gpu::context::Gpu;
-use crate::gpu::kernel::Slot;
+use crate::gpu::fragment::Slot;
 use crate::gpu::params::{Params, Summary};
 use crate::gpu::plan::{Plan, Step};
 use crate::gpu::record::Description;

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::gpu::kernel::{FRAGMENTS, Fragment, Kernel};
+use crate::gpu::fragment::{FRAGMENTS, Fragment};
+use crate::gpu::kernel::Kernel;
 
 /// The shaders' sources: those that the crate was built with, or with some of them replaced, to
 /// try a change without building anew.

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::error::{Error, Result};
 use crate::gpu::caps::{Caps, Tuning};
 use crate::gpu::compose::{Sources, compose};
-use crate::gpu::kernel::{Access, Kernel};
+use crate::gpu::fragment::Access;
+use crate::gpu::kernel::Kernel;
 use crate::gpu::module;
 
 /// A wgpu device with this crate's kernels: the entry to recording operations into an encoder of

@@ -5,6 +5,7 @@ mod call;
 mod caps;
 mod compose;
 mod context;
+mod fragment;
 mod kernel;
 mod module;
 mod params;
@@ -17,9 +18,9 @@ pub use call::Call;
 pub use caps::{Caps, Reduce, Tuning};
 pub use compose::{Composed, Sources, compose};
 pub use context::{Fault, Gpu};
+pub use fragment::{Access, FRAGMENTS, Fragment, Slot};
 pub use kernel::{
-    Access, Chain, Columns, FRAGMENTS, Family, Fragment, Kernel, RowKernel, RowOp, Slot,
-    TargetType, UpstreamFrom, Weighting, Word,
+    Chain, Columns, Family, Kernel, RowKernel, RowOp, TargetType, UpstreamFrom, Weighting, Word,
 };
 pub use params::{Params, Summary};
 pub use record::{

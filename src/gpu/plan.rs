@@ -6,9 +6,9 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::caps::{Caps, Tuning};
+use crate::gpu::fragment::Slot;
 use crate::gpu::kernel::{
-    Chain, Columns, Family, Kernel, RowKernel, RowOp, Slot, TargetType, UpstreamFrom, Weighting,
-    Word,
+    Chain, Columns, Family, Kernel, RowKernel, RowOp, TargetType, UpstreamFrom, Weighting, Word,
 };
 use crate::gpu::params::{Params, Summary};
 use crate::op::Reduction;

@@ -6,7 +6,8 @@ use crate::gpu::buffers::{
 };
 use crate::gpu::call::{Call, Roles};
 use crate::gpu::context::Gpu;
-use crate::gpu::kernel::{Chain, RowOp, Slot, Weighting};
+use crate::gpu::fragment::Slot;
+use crate::gpu::kernel::{Chain, RowOp, Weighting};
 use crate::gpu::plan::{Destination, LossNumbers, Problem, TargetRegion, UpstreamRegion};
 use crate::op::{
     CrossEntropy, LogSoftmax, LogSoftmaxBackward, LogSumExp, LogSumExpBackward, Reduction, Softmax,
