@@ -2,9 +2,11 @@
 //! validation. Nothing here knows where it will run.
 
 mod cross_entropy;
+mod cross_entropy_data;
 mod transform;
 
-pub use cross_entropy::{CrossEntropy, CrossEntropyInput, CrossEntropyOutput, Loss, Targets};
+pub use cross_entropy::CrossEntropy;
+pub use cross_entropy_data::{CrossEntropyInput, CrossEntropyOutput, Loss, Targets};
 pub use transform::{
     LogSoftmax, LogSoftmaxBackward, LogSoftmaxBackwardInput, LogSumExp, LogSumExpBackward,
     LogSumExpBackwardInput, Softmax, SoftmaxBackward, SoftmaxBackwardInput,
