@@ -56,7 +56,7 @@ macro_rules! targets_from {
 }
 targets_from!(I32 i32, I64 i64);
 
-/// What [`CrossEntropy`] reads.
+/// What [`CrossEntropy`](crate::CrossEntropy) reads.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct CrossEntropyInput<'a> {
@@ -88,7 +88,7 @@ impl<'a> CrossEntropyInput<'a> {
 pub enum Loss {
     /// The mean or the sum.
     Reduced(f64),
-    /// One for each row, for [`Reduction::None`].
+    /// One for each row, for [`Reduction::None`](crate::Reduction::None).
     Rows(Array),
 }
 
@@ -104,7 +104,7 @@ impl Loss {
     }
 }
 
-/// What [`CrossEntropy`] returns.
+/// What [`CrossEntropy`](crate::CrossEntropy) returns.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct CrossEntropyOutput {
