@@ -178,16 +178,20 @@ impl Gpu {
     /// the loss look fine until they are used, which is then refused for another reason.
     pub(crate) fn refused(&self, message: &str) -> Error {
         let message = one_line(message);
+        // The probe may be refused as well; that is for its mapping to show, not for a panic.
+        let scopes = [wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory]
+            .map(|filter| self.device().push_error_scope(filter));
         let probe = self.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some("probe"),
             size: 4,
             usage: wgpu::BufferUsages::MAP_WRITE,
             mapped_at_creation: true,
         });
-        match probe.get_mapped_range_mut(..) {
-            Ok(_) => Error::Gpu { message },
-            Err(_) => Error::DeviceLost { reason: message },
+        let is_alive = probe.get_mapped_range_mut(..).is_ok();
+        for scope in scopes.into_iter().rev() {
+            drop(scope.pop());
         }
+        if is_alive { Error::Gpu { message } } else { Error::DeviceLost { reason: message } }
     }
 
     /// A buffer; call it inside [`Gpu::scoped`].
