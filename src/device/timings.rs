@@ -8,7 +8,7 @@ use std::time::Duration;
 pub struct Timings {
     /// Host memory to device memory.
     pub upload: Duration,
-    /// From submission to completion.
+    /// Preparing the call, which compiles what is used for the first time, and running it.
     pub compute: Duration,
     /// Device memory to host memory.
     pub download: Duration,

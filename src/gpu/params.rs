@@ -47,7 +47,7 @@ pub struct Params {
 pub struct Summary {
     /// What a mean divides by.
     pub total_weight: f32,
-    /// The reduced loss.
+    /// The reduced loss; 0 where losses are not reduced.
     pub loss: f32,
     /// How many rows were not ignored.
     pub kept_rows: u32,
