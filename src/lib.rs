@@ -102,9 +102,12 @@ pub use dtype::{Dtype, Element};
 pub use error::{Error, Result};
 pub use matrix::{Array, Matrix, Values};
 pub use op::{
-    CrossEntropy, CrossEntropyInput, CrossEntropyOutput, LogSoftmax, LogSoftmaxBackward,
-    LogSoftmaxBackwardInput, LogSumExp, LogSumExpBackward, LogSumExpBackwardInput, Loss, Op,
-    Reduction, Softmax, SoftmaxBackward, SoftmaxBackwardInput, Targets, Upstream,
+    BinaryCrossEntropy, BinaryFocal, BinaryLabels, CrossEntropy, CrossEntropyInput,
+    CrossEntropyOutput, DivergenceInput, DivergenceOutput, Elementwise, ElementwiseInput,
+    ElementwiseLoss, ElementwiseOutput, Entropy, EntropyBackward, EntropyBackwardInput, Focal,
+    InputForm, JsDivergence, KlDivergence, LogSoftmax, LogSoftmaxBackward, LogSoftmaxBackwardInput,
+    LogSumExp, LogSumExpBackward, LogSumExpBackwardInput, Loss, Metrics, Op, Reduction, Softmax,
+    SoftmaxBackward, SoftmaxBackwardInput, Surprisal, Targets, Unit, Upstream,
 };
 /// The version of wgpu whose types this crate takes.
 #[cfg(feature = "gpu")]

@@ -69,7 +69,7 @@ fn upstream_and_targets_of_every_width() {
         let dloss = arrays(&dloss);
         let mut outputs = dloss[..3].iter().map(|dloss| {
             let dloss: Values<'_> = dloss.values();
-            format!("{:?}", device.run(&op, wide.with_upstream(Upstream::Rows(dloss))))
+            format!("{:?}", device.run(&op, wide.with_upstream(Upstream::Each(dloss))))
         });
         let first = outputs.next();
         assert!(outputs.all(|output| Some(output) == first));

@@ -42,7 +42,7 @@ fn shapes_that_disagree() {
 
         let op = CrossEntropy::new().with_reduction(Reduction::None);
         let input = CrossEntropyInput::new(two_by_three(), &[0i64, 1])
-            .with_upstream(Upstream::Rows((&[1.0f32]).into()));
+            .with_upstream(Upstream::Each((&[1.0f32]).into()));
         let error = device.run(&op, input).expect_err("one upstream for two rows");
         assert!(matches!(error, Error::ShapeMismatch { what: "upstream", .. }));
 
@@ -74,7 +74,7 @@ fn targets_out_of_range() {
 fn inputs_that_do_not_go_together() {
     for device in devices() {
         let input = CrossEntropyInput::new(two_by_three(), &[0i64, 1])
-            .with_upstream(Upstream::Rows((&[1.0f32, 2.0]).into()));
+            .with_upstream(Upstream::Each((&[1.0f32, 2.0]).into()));
         let error = device.run(&CrossEntropy::new(), input).expect_err("a mean has one loss");
         assert!(matches!(error, Error::InvalidInput { what: "upstream", .. }));
 

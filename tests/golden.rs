@@ -52,11 +52,11 @@ fn cross_entropy() {
     for golden in &golden {
         let (case, op) = (case(golden), op(golden));
         let dloss = golden.inputs.contains(&"dloss".to_owned()).then(|| golden.f32("dloss"));
-        let upstream = dloss.as_ref().map_or(Upstream::default(), |d| Upstream::Rows(d.into()));
+        let upstream = dloss.as_ref().map_or(Upstream::default(), |d| Upstream::Each(d.into()));
         let input = CrossEntropyInput::new(case.matrix(), &case.targets).with_upstream(upstream);
         let output = reference::cross_entropy(&op, &input).expect("the case is sound");
         let loss = match &output.loss {
-            Loss::Rows(rows) => rows.to_f64(),
+            Loss::Each(rows) => rows.to_f64(),
             loss => vec![loss.reduced().expect("reduced")],
         };
         assert_close(&format!("{} loss", golden.name), &loss, &golden.f64("loss"));
@@ -126,7 +126,7 @@ fn digits() {
     let dlogits = output.dlogits.as_ref().and_then(Array::as_f64).expect("asked for");
     assert_close("digits dlogits", dlogits, &f64s("dlogits_mean"));
     let rows = reference::cross_entropy(&op.with_reduction(Reduction::None), &input);
-    let rows = rows.expect("the case is sound").loss.rows().map(Array::to_f64);
+    let rows = rows.expect("the case is sound").loss.each().map(Array::to_f64);
     assert_close("digits row losses", &rows.expect("by rows"), &f64s("row_loss"));
 
     let mut subjects = gpu_subjects();

@@ -211,7 +211,7 @@ fn an_upstream_gradient_for_each_row() {
     .with_dlogits(OutputBuffer::InPlace);
     let call = bench.gpu.prepare_blocking(&op, buffers).expect("the buffers are sound");
     bench.submit(|encoder| call.encode(encoder));
-    let want = dlogits(&case, &op, Upstream::Rows((&dloss).into()));
+    let want = dlogits(&case, &op, Upstream::Each((&dloss).into()));
     assert_close(&bench.read::<f32>(&logits), &want);
 }
 

@@ -23,7 +23,7 @@ fn by_row() -> CrossEntropy {
 }
 
 fn losses(output: &CrossEntropyOutput) -> Vec<f64> {
-    output.loss.rows().map(Array::to_f64).expect("by rows")
+    output.loss.each().map(Array::to_f64).expect("by rows")
 }
 
 fn gradient(output: &CrossEntropyOutput) -> Vec<f64> {
@@ -177,7 +177,7 @@ fn cross_entropy_gradient_by_finite_differences() {
     for reduction in [Reduction::None, Reduction::Sum, Reduction::Mean] {
         let op = CrossEntropy::new().with_reduction(reduction).with_gradient();
         let upstream = match reduction {
-            Reduction::None => Upstream::Rows((&dloss).into()),
+            Reduction::None => Upstream::Each((&dloss).into()),
             _ => Upstream::Scalar(1.75),
         };
         let output = |logits: &[f64]| {

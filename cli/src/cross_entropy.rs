@@ -71,7 +71,7 @@ pub(crate) fn run(args: &CrossEntropyArgs) -> Result<()> {
     let started = Instant::now();
     let scalar;
     let (loss, loss_shape): (&Array, &[u64]) = match &output.loss {
-        Loss::Rows(rows) => (rows, &targets.shape),
+        Loss::Each(rows) => (rows, &targets.shape),
         loss => {
             scalar = scalar_array(loss.reduced().unwrap_or(f64::NAN), &device);
             (&scalar, &[])
@@ -173,7 +173,7 @@ fn upstream_of<'a>(args: &CrossEntropyArgs, data: Option<&'a Array>) -> Upstream
     match (&args.upstream, data) {
         (UpstreamArg::Number(number), _) => Upstream::Scalar(*number),
         (_, Some(data)) if Reduction::from(args.reduction) == Reduction::None => {
-            Upstream::Rows(data.values())
+            Upstream::Each(data.values())
         }
         (_, data) => Upstream::Scalar(data.map_or(1.0, |data| data.to_f64()[0])),
     }

@@ -1,15 +1,14 @@
-//! Cross-entropy with index targets: one statistic a row, then the column formula.
+//! Cross-entropy: one statistic a row, then the column formula.
 
-use crate::cpu::{RowStat, for_each_row, for_each_row_with_columns};
+use std::borrow::Cow;
+
+use crate::cpu::{
+    Dloss, RowStat, as_f32, for_each_row, for_each_row_with_columns, reduce, sum_by, times,
+};
 use crate::dtype::Element;
 use crate::error::Result;
-use crate::matrix::{Array, with_values};
-use crate::op::{
-    CrossEntropy, CrossEntropyInput, CrossEntropyOutput, Loss, Reduction, Targets, Upstream,
-};
-
-/// A row's results: (loss, lse).
-type Stats = (f32, f32);
+use crate::matrix::{Array, Matrix, with_values};
+use crate::op::{CrossEntropy, CrossEntropyInput, CrossEntropyOutput, InputForm, Metrics, Targets};
 
 pub(crate) fn cross_entropy(
     op: &CrossEntropy,
@@ -17,99 +16,130 @@ pub(crate) fn cross_entropy(
 ) -> Result<CrossEntropyOutput> {
     op.validate(input)?;
     let (rows, classes) = (input.logits.rows(), input.logits.classes());
-    let totals = op.totals(&input.targets);
-    let divisor = op.normalizer().unwrap_or(totals.1);
-    let is_mean = op.reduction() == Reduction::Mean;
+    let (kept_rows, total_weight) = op.totals(&input.targets);
+    let divisor = op.normalizer().unwrap_or(total_weight);
+    let e = op.label_smoothing();
+    let weights = op.class_weights().map(|weights| weights.iter().map(|&w| w as f32).collect());
     let task = Task {
         op,
         targets: input.targets,
         classes,
-        // 0 divides to NaN whatever is above it, not to infinity.
-        scale: match is_mean {
-            true if divisor == 0.0 => f32::NAN,
-            true => divisor as f32,
-            false => 1.0,
-        },
-        dloss: Dloss::of(input.upstream),
-        weights: op.class_weights().map(|weights| weights.iter().map(|&w| w as f32).collect()),
-        weight_sum: op.weight_sum(classes) as f32,
-        smooth_class: (op.label_smoothing() / classes.max(1) as f64) as f32,
+        dloss: Dloss::of(input.upstream, op.reduction(), divisor, op.unit()),
+        unit: op.unit().per_nat() as f32,
+        weights,
+        keep: (1.0 - e) as f32,
+        smooth_class: (e / classes.max(1) as f64) as f32,
+        smooth_sum: (e / classes.max(1) as f64 * op.weight_sum(classes)) as f32,
     };
-    let mut stats = vec![(0.0, 0.0); rows];
-    let dlogits = with_values!(input.logits.values(), x => task.run(x, &mut stats));
-
-    let (loss, lse): (Vec<f32>, Vec<f32>) = stats.into_iter().unzip();
-    // In f64 and in the rows' order: the same bits on any number of threads.
-    let sum = loss.iter().copied().map(f64::from).sum::<f64>();
-    let loss = match op.reduction() {
-        Reduction::None => Loss::Rows(Array::F32(loss)),
-        Reduction::Sum => Loss::Reduced(f64::from(sum as f32)),
-        Reduction::Mean if divisor == 0.0 => Loss::Reduced(f64::NAN),
-        Reduction::Mean => Loss::Reduced(f64::from((sum / divisor) as f32)),
+    let mut results = vec![RowResult::IGNORED; rows];
+    // The targets' gradient is the rarer wish: a pass of its own over the rows.
+    let dtargets = match input.targets.probs() {
+        Some(probs) if op.has_target_gradient() => {
+            Some(with_values!(probs.values(), q => task.target_gradient(q, input.logits)))
+        }
+        _ => None,
     };
-    Ok(CrossEntropyOutput::new(loss, Array::F32(lse), dlogits, totals))
-}
+    let dlogits = with_values!(input.logits.values(), x => task.run(x, &mut results));
 
-enum Dloss {
-    Scalar(f32),
-    Rows(Vec<f32>),
-}
-
-impl Dloss {
-    fn of(upstream: Upstream<'_>) -> Self {
-        match upstream {
-            Upstream::Scalar(dloss) => Self::Scalar(dloss as f32),
-            Upstream::Rows(dloss) => Self::Rows(dloss.to_f32()),
-        }
-    }
-
-    fn at(&self, row: usize) -> f32 {
-        match self {
-            Self::Scalar(dloss) => *dloss,
-            Self::Rows(dloss) => dloss[row],
-        }
-    }
+    let metrics = op.has_metrics().then(|| {
+        let nll: f64 = results.iter().map(|row| f64::from(row.nll)).sum();
+        let correct = results.iter().filter(|row| row.correct).count() as u64;
+        Metrics::new(results.iter().map(|row| row.argmax).collect(), correct, nll, kept_rows)
+    });
+    let lse = results.iter().map(|row| row.lse).collect();
+    let losses = results.into_iter().map(|row| row.loss).collect();
+    Ok(CrossEntropyOutput {
+        loss: reduce(losses, op.reduction(), divisor),
+        lse: Array::F32(lse),
+        dlogits,
+        dtargets,
+        metrics,
+        kept_rows,
+        total_weight,
+    })
 }
 
 struct Task<'a> {
     op: &'a CrossEntropy,
     targets: Targets<'a>,
     classes: usize,
-    /// What a mean divides by.
-    scale: f32,
     dloss: Dloss,
+    unit: f32,
     weights: Option<Vec<f32>>,
-    weight_sum: f32,
-    /// e / classes, with label smoothing e.
+    /// 1 - e, with label smoothing e.
+    keep: f32,
+    /// e / classes.
     smooth_class: f32,
+    /// The same times the sum of all class weights.
+    smooth_sum: f32,
 }
 
-/// What a kept row comes to.
-struct Row {
-    stat: RowStat,
-    target: usize,
-    /// `(1 - e) w_y`.
-    own: f32,
-    result: Stats,
+/// What a row comes to.
+#[derive(Clone)]
+struct RowResult {
+    loss: f32,
+    lse: f32,
+    nll: f32,
+    argmax: i64,
+    correct: bool,
+}
+
+impl RowResult {
+    const IGNORED: Self = Self { loss: 0.0, lse: 0.0, nll: 0.0, argmax: -1, correct: false };
+}
+
+/// A row's target.
+enum Label<'a> {
+    Class(usize),
+    Probs(Cow<'a, [f32]>),
+}
+
+/// A kept row on its way: its target, z, and the statistic of z if it is not normalised already.
+struct Row<'a> {
+    label: Label<'a>,
+    z: Cow<'a, [f32]>,
+    stat: Option<RowStat>,
+}
+
+impl Row<'_> {
+    /// Formulas (5) and (17).
+    fn nll(&self, j: usize) -> f32 {
+        self.stat.map_or(-self.z[j], |stat| stat.nll(self.z[j]))
+    }
+
+    /// p and p - 1 of a column; of a normalised row, whose gradient is the shares alone, 0 and -1.
+    fn p(&self, j: usize) -> (f32, f32) {
+        self.stat.map_or((0.0, -1.0), |stat| {
+            ((self.z[j] - stat.max()).exp() / stat.sum(), stat.p_minus_1(self.z[j]))
+        })
+    }
+}
+
+/// The first column that holds the largest number; NaN is passed over.
+fn argmax(x: &[f32]) -> usize {
+    let larger = |best: usize, j: usize| if x[j] > x[best] || x[best].is_nan() { j } else { best };
+    (0..x.len()).reduce(larger).unwrap_or(0)
 }
 
 impl Task<'_> {
-    fn run<T: Element>(&self, logits: &[T], stats: &mut [Stats]) -> Option<Array>
+    fn run<T: Element>(&self, logits: &[T], results: &mut [RowResult]) -> Option<Array>
     where
         Vec<T>: Into<Array>,
     {
         let row_of = |row: usize| &logits[row * self.classes..(row + 1) * self.classes];
         if !self.op.has_gradient() {
-            for_each_row(self.classes, stats, |row, out| {
-                *out = self.kept_row(row, row_of(row)).map_or((0.0, 0.0), |row| row.result);
+            for_each_row(self.classes, results, |i, out| {
+                if let Some(row) = self.row(i, row_of(i)) {
+                    *out = self.result(&row);
+                }
             });
             return None;
         }
         let mut dlogits = vec![T::from_f32(0.0); logits.len()];
-        for_each_row_with_columns(self.classes, &mut dlogits, stats, |i, dlogits, out| {
-            if let Some(row) = self.kept_row(i, row_of(i)) {
-                *out = row.result;
-                self.columns(&row, row_of(i), self.dloss.at(i) / self.scale, dlogits);
+        for_each_row_with_columns(self.classes, &mut dlogits, results, |i, dlogits, out| {
+            if let Some(row) = self.row(i, row_of(i)) {
+                *out = self.result(&row);
+                self.columns(&row, row_of(i), self.dloss.at(i), dlogits);
             }
         });
         Some(dlogits.into())
@@ -119,81 +149,166 @@ impl Task<'_> {
         self.weights.as_ref().map_or(1.0, |weights| weights[class])
     }
 
-    /// A logit after scale and softcap, formula (11).
+    /// z of an element of the input: formulas (11) and (17).
     fn chain(&self, x: f32) -> f32 {
-        let z = x * self.op.logit_scale() as f32;
-        self.op.softcap().map_or(z, |cap| cap as f32 * (z / cap as f32).tanh())
+        match (self.op.form(), self.op.softcap()) {
+            (InputForm::LogProbs, _) => x,
+            (InputForm::Probs, _) => x.max(self.op.clamp() as f32).ln(),
+            (InputForm::Logits, softcap) => {
+                let z = x * self.op.logit_scale() as f32;
+                softcap.map_or(z, |cap| cap as f32 * (z / cap as f32).tanh())
+            }
+        }
     }
 
-    /// The derivative of the chain: 1 - tanh^2 = 4 e / (1 + e)^2 keeps its digits near tanh = 1.
+    /// Its derivative. 1 - tanh^2 = 4 e / (1 + e)^2 keeps its digits near tanh = 1.
     fn chain_slope(&self, x: f32) -> f32 {
-        let scale = self.op.logit_scale() as f32;
-        self.op.softcap().map_or(scale, |cap| {
-            let e = (-2.0 * (x * scale / cap as f32).abs()).exp();
-            scale * (4.0 * e / ((1.0 + e) * (1.0 + e)))
-        })
+        match (self.op.form(), self.op.softcap()) {
+            (InputForm::LogProbs, _) => 1.0,
+            (InputForm::Probs, _) if x >= self.op.clamp() as f32 => 1.0 / x,
+            (InputForm::Probs, _) => 0.0,
+            (InputForm::Logits, softcap) => {
+                let scale = self.op.logit_scale() as f32;
+                softcap.map_or(scale, |cap| {
+                    let e = (-2.0 * (x * scale / cap as f32).abs()).exp();
+                    scale * (4.0 * e / ((1.0 + e) * (1.0 + e)))
+                })
+            }
+        }
     }
 
-    fn kept_row<T: Element>(&self, row: usize, x: &[T]) -> Option<Row> {
-        let target = self.targets.get(row);
-        // A kept target is a class: the input was validated.
-        let target = usize::try_from(target).ok().filter(|_| self.op.keeps(target))?;
-        let y = x[target].to_f32();
-        let (stat, y, smoothing) = if self.op.has_chain() {
-            let z: Vec<f32> = x.iter().map(|x| self.chain(x.to_f32())).collect();
-            let stat = RowStat::of(&z);
-            (stat, self.chain(y), self.smoothing(stat, &z))
+    /// Whether z is the input itself.
+    fn is_plain(&self) -> bool {
+        match self.op.form() {
+            InputForm::Logits => !self.op.has_chain(),
+            form => form == InputForm::LogProbs,
+        }
+    }
+
+    fn row<'a, T: Element>(&'a self, i: usize, x: &'a [T]) -> Option<Row<'a>> {
+        let label = if let Some(probs) = self.targets.probs() {
+            let row = i * self.classes..(i + 1) * self.classes;
+            Label::Probs(with_values!(probs.values(), q => as_f32(&q[row])))
         } else {
-            let stat = RowStat::of(x);
-            (stat, y, self.smoothing(stat, x))
+            Label::Class(self.op.kept_class(&self.targets, i)?)
         };
-        let own = (1.0 - self.op.label_smoothing() as f32) * self.weight(target);
-        let lse = stat.lse();
-        let z_loss = times(self.op.z_loss() as f32, lse * lse);
-        let loss = times(own, stat.nll(y)) + smoothing + z_loss;
-        let loss = if stat.is_defined() { loss } else { f32::NAN };
-        Some(Row { stat, target, own, result: (loss, lse) })
+        let z = if self.is_plain() {
+            as_f32(x)
+        } else {
+            Cow::Owned(x.iter().map(|x| self.chain(x.to_f32())).collect())
+        };
+        let stat = (self.op.form() == InputForm::Logits).then(|| RowStat::of(&z));
+        Some(Row { label, z, stat })
+    }
+
+    /// The part of a class in a row's loss with probability targets: `w_j ((1 - e) q_j + e / C)`.
+    fn part(&self, j: usize, q: f32) -> f32 {
+        self.weight(j) * (self.keep * q + self.smooth_class)
+    }
+
+    /// Formulas (7), (12), (15) and (17).
+    fn result(&self, row: &Row<'_>) -> RowResult {
+        let sum = |f: &dyn Fn(usize) -> f32| sum_by(self.classes, f);
+        let cross = match &row.label {
+            Label::Class(y) => {
+                let own = times(self.keep * self.weight(*y), row.nll(*y));
+                own + self.smoothing(row)
+            }
+            Label::Probs(q) => {
+                let total = sum(&|j| self.part(j, q[j]));
+                if total.is_nan() { total } else { sum(&|j| times(self.part(j, q[j]), row.nll(j))) }
+            }
+        };
+        let lse = row.stat.map_or(0.0, RowStat::lse);
+        let loss = self.unit * (cross + times(self.op.z_loss() as f32, lse * lse));
+        let is_defined = row.stat.is_none_or(RowStat::is_defined);
+        let loss = if is_defined { loss } else { f32::NAN };
+        if !self.op.has_metrics() {
+            return RowResult { loss, lse, ..RowResult::IGNORED };
+        }
+        let best = argmax(&row.z);
+        let (nll, correct) = match &row.label {
+            Label::Class(y) => (row.nll(*y), best == *y),
+            Label::Probs(q) => (sum(&|j| times(q[j], row.nll(j))), best == argmax(q)),
+        };
+        RowResult { loss, lse, nll, argmax: Metrics::column(best), correct }
     }
 
     /// `(e / C) sum_j w_j nll_j`, formula (12).
-    fn smoothing<T: Element>(&self, stat: RowStat, z: &[T]) -> f32 {
-        if self.smooth_class == 0.0 {
-            return 0.0;
-        }
-        let terms = z
-            .iter()
-            .enumerate()
-            .map(|(j, z)| f64::from(times(self.weight(j), stat.max() - z.to_f32())));
-        let spread = terms.sum::<f64>() as f32;
-        self.smooth_class * (spread + self.weight_sum * stat.rest().ln_1p())
+    fn smoothing(&self, row: &Row<'_>) -> f32 {
+        let (Some(stat), true) = (row.stat, self.smooth_class != 0.0) else { return 0.0 };
+        let spread = sum_by(self.classes, |j| times(self.weight(j), stat.max() - row.z[j]));
+        self.smooth_class * spread + self.smooth_sum * stat.rest().ln_1p()
     }
 
-    /// dloss (A p - B onehot - k w) and the chain's slope: formulas (8) and (13), with A = B + more.
-    fn columns<T: Element>(&self, row: &Row, x: &[T], dloss: f32, dlogits: &mut [T]) {
-        let (stat, y) = (row.stat, row.target);
-        let z_slope = times(2.0 * self.op.z_loss() as f32, stat.lse());
-        let more = self.smooth_class * self.weight_sum + z_slope;
-        let scale = dloss * (row.own + more) / stat.sum();
+    /// dloss (A p - B onehot - k w) and the chain's slope: formulas (8), (13) and (16).
+    fn columns<T: Element>(&self, row: &Row<'_>, x: &[T], dloss: f32, dlogits: &mut [T]) {
+        let z_slope = row.stat.map_or(0.0, |stat| times(2.0 * self.op.z_loss() as f32, stat.lse()));
+        match &row.label {
+            Label::Class(y) => self.columns_of_class(row, *y, x, (dloss, z_slope), dlogits),
+            Label::Probs(q) => {
+                let total = sum_by(self.classes, |j| self.part(j, q[j]));
+                // A NaN among the probabilities is the whole row's.
+                let dloss = if total.is_nan() { total } else { dloss };
+                for (j, (d, x)) in dlogits.iter_mut().zip(x).enumerate() {
+                    let (part, (p, p_minus_1)) = (self.part(j, q[j]), row.p(j));
+                    // A p - a, with nothing cancelled where a is all of A.
+                    let dz = (total - part) * p + part * p_minus_1 + z_slope * p;
+                    *d = T::from_f32(dloss * times(dz, self.chain_slope(x.to_f32())));
+                }
+            }
+        }
+    }
+
+    fn columns_of_class<T: Element>(
+        &self,
+        row: &Row<'_>,
+        y: usize,
+        x: &[T],
+        (dloss, z_slope): (f32, f32),
+        dlogits: &mut [T],
+    ) {
+        let own = self.keep * self.weight(y);
+        let slope_at = |j: usize| self.chain_slope(x[j].to_f32());
+        let Some(stat) = row.stat else {
+            dlogits[y] = T::from_f32(dloss * times(-own, slope_at(y)));
+            return;
+        };
+        let more = self.smooth_sum + z_slope;
+        let scale = dloss * (own + more) / stat.sum();
         let shift = dloss * self.smooth_class;
-        let is_plain = !self.op.has_chain() && shift == 0.0;
-        for (j, (d, x)) in dlogits.iter_mut().zip(x).enumerate() {
-            let x = x.to_f32();
+        let is_plain = self.is_plain() && shift == 0.0;
+        for (j, (d, z)) in dlogits.iter_mut().zip(row.z.iter()).enumerate() {
+            let dz = (z - stat.max()).exp() * scale;
             *d = T::from_f32(if is_plain {
-                (x - stat.max()).exp() * scale
+                dz
             } else {
-                let dz = (self.chain(x) - stat.max()).exp() * scale - shift * self.weight(j);
-                dz * self.chain_slope(x)
+                (dz - shift * self.weight(j)) * slope_at(j)
             });
         }
-        let x = x[y].to_f32();
-        let z = self.chain(x);
-        let p = (z - stat.max()).exp() / stat.sum();
-        let own = row.own * stat.p_minus_1(z) + more * p - self.smooth_class * self.weight(y);
-        dlogits[y] = T::from_f32(dloss * own * self.chain_slope(x));
+        let (p, p_minus_1) = row.p(y);
+        let dz = own * p_minus_1 + more * p - self.smooth_class * self.weight(y);
+        dlogits[y] = T::from_f32(dloss * dz * slope_at(y));
     }
-}
 
-/// A coefficient of 0 contributes 0, though its factor be infinite.
-fn times(coefficient: f32, x: f32) -> f32 {
-    if coefficient == 0.0 { 0.0 } else { coefficient * x }
+    /// dq = dloss (1 - e) w nll, formula (16).
+    fn target_gradient<T: Element>(&self, q: &[T], logits: Matrix<'_>) -> Array
+    where
+        Vec<T>: Into<Array>,
+    {
+        let mut dtargets = vec![T::from_f32(0.0); q.len()];
+        let mut nothing = vec![(); logits.rows()];
+        for_each_row_with_columns(self.classes, &mut dtargets, &mut nothing, |i, out, ()| {
+            let columns = i * self.classes..(i + 1) * self.classes;
+            let fill = |row: Option<Row<'_>>, out: &mut [T]| {
+                let Some(row) = row else { return };
+                for (j, d) in out.iter_mut().enumerate() {
+                    let part = self.keep * self.weight(j);
+                    *d = T::from_f32(self.dloss.at(i) * times(part, row.nll(j)));
+                }
+            };
+            with_values!(logits.values(), x => fill(self.row(i, &x[columns]), out));
+        });
+        dtargets.into()
+    }
 }

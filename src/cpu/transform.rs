@@ -1,6 +1,6 @@
-//! Softmax, log-softmax, logsumexp and their backward, row by row.
+//! Softmax, log-softmax, logsumexp, entropy, surprisal and their backward, row by row.
 
-use crate::cpu::{RowStat, for_each_row, for_each_row_with_columns};
+use crate::cpu::{RowStat, as_f32, for_each_row, for_each_row_with_columns, sum_by, times};
 use crate::dtype::Element;
 use crate::error::Result;
 use crate::matrix::{Array, Values};
@@ -9,7 +9,8 @@ use crate::op::{Transform, TransformInput};
 pub(crate) fn transform(op: Transform, input: &TransformInput<'_>) -> Result<Array> {
     input.validate()?;
     let classes = input.input.classes();
-    let dlse = input.dlse.map(|dlse| dlse.to_f32());
+    let unit = input.unit.per_nat() as f32;
+    let drows = input.drows.map(|(_, drows)| drows.to_f32());
     let second = input.second.map(|m| m.values());
     macro_rules! run {
         ($variant:ident, $x:expr) => {{
@@ -17,7 +18,8 @@ pub(crate) fn transform(op: Transform, input: &TransformInput<'_>) -> Result<Arr
                 Some(Values::$variant(dy)) => dy,
                 _ => &[],
             };
-            run(op, $x, dy, dlse.as_deref().unwrap_or_default(), classes)
+            let drows = drows.as_deref().unwrap_or_default();
+            run(op, $x, dy, drows, classes, unit)
         }};
     }
     Ok(match input.input.values() {
@@ -28,16 +30,29 @@ pub(crate) fn transform(op: Transform, input: &TransformInput<'_>) -> Result<Arr
     })
 }
 
-fn run<T: Element>(op: Transform, x: &[T], dy: &[T], dlse: &[f32], classes: usize) -> Array
+fn run<T: Element>(
+    op: Transform,
+    x: &[T],
+    dy: &[T],
+    drows: &[f32],
+    classes: usize,
+    unit: f32,
+) -> Array
 where
     Vec<T>: Into<Array>,
 {
     let rows = x.len() / classes.max(1);
     let range = |row: usize| row * classes..(row + 1) * classes;
-    if op == Transform::LogSumExp {
-        let mut lse = vec![0.0f32; rows];
-        for_each_row(classes, &mut lse, |row, lse| *lse = RowStat::of(&x[range(row)]).lse());
-        return Array::F32(lse);
+    if op.reduces() {
+        let mut results = vec![0.0f32; rows];
+        for_each_row(classes, &mut results, |row, result| {
+            let x = &x[range(row)];
+            *result = match op {
+                Transform::Entropy => unit * entropy(RowStat::of(x), &as_f32(x)),
+                _ => RowStat::of(x).lse(),
+            };
+        });
+        return Array::F32(results);
     }
     let mut out = vec![T::from_f32(0.0); x.len()];
     let mut nothing = vec![(); rows];
@@ -45,11 +60,13 @@ where
         let x = &x[range(row)];
         match op {
             Transform::Softmax => scaled_exp(x, 1.0, out),
-            Transform::LogSumExpBackward => scaled_exp(x, dlse[row], out),
-            Transform::LogSoftmax => log_softmax(x, out),
+            Transform::LogSumExpBackward => scaled_exp(x, drows[row], out),
+            Transform::LogSoftmax => log_softmax(x, -1.0, out),
+            Transform::Surprisal => log_softmax(x, unit, out),
+            Transform::EntropyBackward => entropy_backward(x, unit * drows[row], out),
             Transform::SoftmaxBackward => softmax_backward(x, &dy[range(row)], out),
             Transform::LogSoftmaxBackward => log_softmax_backward(x, &dy[range(row)], out),
-            Transform::LogSumExp => {}
+            Transform::LogSumExp | Transform::Entropy => {}
         }
     });
     out.into()
@@ -67,28 +84,37 @@ fn scaled_exp<T: Element>(x: &[T], upstream: f32, out: &mut [T]) {
     map(x, out, |x| (x - stat.max()).exp() * scale);
 }
 
-fn log_softmax<T: Element>(x: &[T], out: &mut [T]) {
+/// `scale` times the surprisal: -1 for log-softmax.
+fn log_softmax<T: Element>(x: &[T], scale: f32, out: &mut [T]) {
     let stat = RowStat::of(x);
-    // log of a NaN sum poisons a row that has no softmax.
-    let log_sum = if stat.is_defined() { stat.rest().ln_1p() } else { f32::NAN };
-    map(x, out, |x| (x - stat.max()) - log_sum);
+    map(x, out, |x| scale * stat.nll(x));
+}
+
+/// Formula (21): two terms of one sign.
+fn entropy(stat: RowStat, x: &[f32]) -> f32 {
+    let term = |j: usize| times((x[j] - stat.max()).exp(), stat.max() - x[j]);
+    sum_by(x.len(), term) / stat.sum() + stat.rest().ln_1p()
+}
+
+fn entropy_backward<T: Element>(x: &[T], dentropy: f32, out: &mut [T]) {
+    let stat = RowStat::of(x);
+    let entropy = entropy(stat, &as_f32(x));
+    map(x, out, |x| {
+        let p = (x - stat.max()).exp() / stat.sum();
+        times(dentropy * p, stat.nll(x) - entropy)
+    });
 }
 
 fn softmax_backward<T: Element>(probs: &[T], dprobs: &[T], out: &mut [T]) {
-    let dot = sum_by(probs.len(), &|j| probs[j].to_f32() * dprobs[j].to_f32());
+    let dot = sum_by(probs.len(), |j| probs[j].to_f32() * dprobs[j].to_f32());
     for ((out, p), dp) in out.iter_mut().zip(probs).zip(dprobs) {
         *out = T::from_f32(p.to_f32() * (dp.to_f32() - dot));
     }
 }
 
 fn log_softmax_backward<T: Element>(log_probs: &[T], dlog_probs: &[T], out: &mut [T]) {
-    let sum = sum_by(log_probs.len(), &|j| dlog_probs[j].to_f32());
+    let sum = sum_by(log_probs.len(), |j| dlog_probs[j].to_f32());
     for ((out, lp), dlp) in out.iter_mut().zip(log_probs).zip(dlog_probs) {
         *out = T::from_f32(dlp.to_f32() - lp.to_f32().exp() * sum);
     }
-}
-
-/// The sum of `f(0..len)`, accumulated in f64.
-fn sum_by(len: usize, f: &dyn Fn(usize) -> f32) -> f32 {
-    (0..len).map(|j| f64::from(f(j))).sum::<f64>() as f32
 }

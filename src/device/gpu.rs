@@ -61,7 +61,7 @@ impl OwnedGpu {
         let targets = self.upload_targets(input.targets).await?;
         let dloss = match input.upstream {
             Upstream::Scalar(_) => None,
-            Upstream::Rows(dloss) => Some(self.upload(dloss).await?),
+            Upstream::Each(dloss) => Some(self.upload(dloss).await?),
         };
         timings.upload += clock.elapsed();
 
@@ -73,7 +73,7 @@ impl OwnedGpu {
         let upstream = match (&dloss, input.upstream) {
             (Some(dloss), _) => UpstreamBuffer::Rows(VectorBuffer::new(&dloss.buffer)),
             (None, Upstream::Scalar(dloss)) => UpstreamBuffer::Scalar(dloss as f32),
-            (None, Upstream::Rows(_)) => UpstreamBuffer::default(),
+            (None, Upstream::Each(_)) => UpstreamBuffer::default(),
         };
         let buffers = CrossEntropyBuffers::new(matrix(&input.logits, &logits), targets)
             .with_upstream(upstream);
@@ -93,7 +93,7 @@ impl OwnedGpu {
         };
         timings.download += clock.elapsed();
         let loss = match op.reduction() {
-            Reduction::None => Loss::Rows(Array::F32(loss)),
+            Reduction::None => Loss::Each(Array::F32(loss)),
             Reduction::Mean | Reduction::Sum => Loss::Reduced(summary.loss.into()),
         };
         let totals = (summary.kept_rows.into(), summary.total_weight.into());

@@ -4,8 +4,10 @@
 use crate::device::{gpu::OwnedGpu, timings::Timings};
 use crate::error::Result;
 use crate::op::{
-    CrossEntropy, LogSoftmax, LogSoftmaxBackward, LogSumExp, LogSumExpBackward, Op, Softmax,
-    SoftmaxBackward, TransformOp,
+    BinaryCrossEntropy, BinaryFocal, CrossEntropy, DivergenceOp as _, Elementwise,
+    ElementwiseOp as _, Entropy, EntropyBackward, Focal, JsDivergence, KlDivergence, LogSoftmax,
+    LogSoftmaxBackward, LogSumExp, LogSumExpBackward, Op, Softmax, SoftmaxBackward, Surprisal,
+    TransformOp as _,
 };
 use crate::{cpu, reference};
 
@@ -30,55 +32,53 @@ pub trait Evaluate: Op + Sync {
     ) -> GpuFuture<'a, Self::Output>;
 }
 
-impl Evaluate for CrossEntropy {
-    fn on_reference(&self, input: Self::Input<'_>) -> Result<Self::Output> {
-        reference::cross_entropy(self, &input)
-    }
-
-    fn on_cpu(&self, input: Self::Input<'_>) -> Result<Self::Output> {
-        cpu::cross_entropy(self, &input)
-    }
-
-    #[cfg(feature = "gpu")]
-    fn on_gpu<'a>(
-        &'a self,
-        gpu: &'a OwnedGpu,
-        input: Self::Input<'a>,
-    ) -> GpuFuture<'a, Self::Output> {
-        Box::pin(async move { gpu.cross_entropy(self, &input).await })
-    }
-}
-
-macro_rules! evaluate_transform {
-    ($($op:ident),*) => {$(
+/// `$reference` and the others are calls with the operation, its input and, on a GPU, the device.
+macro_rules! evaluate {
+    ($($op:ident),*: |$self:ident, $input:ident, $gpu:ident|
+     $reference:expr, $cpu:expr, $on_gpu:expr) => {$(
         impl Evaluate for $op {
-            fn on_reference(&self, input: Self::Input<'_>) -> Result<Self::Output> {
-                reference::transform(Self::TRANSFORM, &Self::common(input))
+            fn on_reference(&self, $input: Self::Input<'_>) -> Result<Self::Output> {
+                let $self = self;
+                $reference
             }
 
-            fn on_cpu(&self, input: Self::Input<'_>) -> Result<Self::Output> {
-                cpu::transform(Self::TRANSFORM, &Self::common(input))
+            fn on_cpu(&self, $input: Self::Input<'_>) -> Result<Self::Output> {
+                let $self = self;
+                $cpu
             }
 
             #[cfg(feature = "gpu")]
             fn on_gpu<'a>(
                 &'a self,
-                gpu: &'a OwnedGpu,
-                input: Self::Input<'a>,
+                $gpu: &'a OwnedGpu,
+                $input: Self::Input<'a>,
             ) -> GpuFuture<'a, Self::Output> {
-                Box::pin(async move {
-                    gpu.transform(Self::TRANSFORM, &Self::common(input)).await
-                })
+                let $self = self;
+                Box::pin(async move { $on_gpu.await })
             }
         }
     )*};
 }
 
-evaluate_transform!(
-    Softmax,
-    LogSoftmax,
-    LogSumExp,
-    SoftmaxBackward,
-    LogSoftmaxBackward,
-    LogSumExpBackward
-);
+evaluate!(CrossEntropy: |op, input, gpu|
+    reference::cross_entropy(op, &input),
+    cpu::cross_entropy(op, &input),
+    gpu.cross_entropy(op, &input));
+evaluate!(Focal: |op, input, gpu|
+    reference::focal(op, &input),
+    cpu::focal(op, &input),
+    gpu.focal(op, &input));
+evaluate!(KlDivergence, JsDivergence: |op, input, gpu|
+    reference::divergence(&op.spec(), &input),
+    cpu::divergence(&op.spec(), &input),
+    gpu.divergence(op, &input));
+evaluate!(BinaryCrossEntropy, BinaryFocal, Elementwise: |op, input, gpu|
+    reference::elementwise_spec(&op.spec()?, &input),
+    cpu::elementwise(&op.spec()?, &input),
+    gpu.elementwise(op, &input));
+evaluate!(
+    Softmax, LogSoftmax, LogSumExp, SoftmaxBackward, LogSoftmaxBackward, LogSumExpBackward, Entropy,
+    EntropyBackward, Surprisal: |op, input, gpu|
+    reference::transform(Self::TRANSFORM, &op.common(input)),
+    cpu::transform(Self::TRANSFORM, &op.common(input)),
+    gpu.transform(Self::TRANSFORM, &op.common(input)));

@@ -1,9 +1,12 @@
-//! Cross-entropy between rows of logits and index targets.
+//! Cross-entropy between rows of logits and targets: class indices or probabilities.
 
 use crate::error::{Error, Result};
-use crate::op::{CrossEntropyInput, CrossEntropyOutput, Op, Reduction, Targets, Upstream, sealed};
+use crate::op::options::{
+    Common, Range, common_options, unit_option, validate_number, validate_probs, validate_weights,
+};
+use crate::op::{CrossEntropyInput, CrossEntropyOutput, InputForm, Op, Reduction, Targets, sealed};
 
-/// Cross-entropy of rows of logits against index targets, with its gradient on request.
+/// Cross-entropy of rows of logits against their targets, with its gradient on request.
 ///
 /// For a kept row with target `y` (formulas (5) and (6) of `docs/NUMERICS.md`):
 ///
@@ -27,6 +30,22 @@ use crate::op::{CrossEntropyInput, CrossEntropyOutput, Op, Reduction, Targets, U
 ///
 /// with class weights `w` and label smoothing `e`. What has a coefficient of 0 contributes 0, though
 /// it be infinite.
+///
+/// **Probability targets** `q` `[rows, classes]`, soft or one-hot ([`Targets::Probs`]; formulas (15)
+/// and (16)): with `a[j] = w[j] ((1 - e) q[j] + e / classes)`
+///
+/// ```text
+/// loss        = sum_j a[j] nll[j] + z_loss lse^2          mean: over rows
+/// dlogits[j]  = dloss ((sum_k a[k]) softmax(z)[j] - a[j])  without z-loss
+/// dtargets[j] = dloss (1 - e) w[j] nll[j]                  on request
+/// ```
+///
+/// They are not asked to sum to 1. No row of them can be ignored.
+///
+/// **Normalised input** ([`with_form`](Self::with_form); formula (17)): of log-probabilities the
+/// `nll` above is `-log_probs[j]` (PyTorch's `nll_loss`), of probabilities
+/// `-log(max(probs[j], clamp))`, and the gradient is with respect to them. Nothing is normalised,
+/// so there is no chain, no smoothing and no z-loss, and the log-sum-exp is 0.
 ///
 /// **Accuracy.** Neither term of the loss is negative, so nothing cancels: a row whose loss is
 /// 6e-9 has all its digits, and adding 1e6 to every logit changes the result only as far as
@@ -68,9 +87,14 @@ use crate::op::{CrossEntropyInput, CrossEntropyOutput, Op, Reduction, Targets, U
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct CrossEntropy {
-    reduction: Reduction,
+    common: Common,
     ignore_index: Option<i64>,
-    gradient: bool,
+    /// Whether it was asked for that some value be ignored.
+    ignores: bool,
+    form: InputForm,
+    clamp: Option<f64>,
+    metrics: bool,
+    target_gradient: bool,
     class_weights: Option<Vec<f64>>,
     label_smoothing: f64,
     z_loss: f64,
@@ -82,9 +106,13 @@ pub struct CrossEntropy {
 impl Default for CrossEntropy {
     fn default() -> Self {
         Self {
-            reduction: Reduction::Mean,
+            common: Common::default(),
             ignore_index: Some(-100),
-            gradient: false,
+            ignores: false,
+            form: InputForm::Logits,
+            clamp: None,
+            metrics: false,
+            target_gradient: false,
             class_weights: None,
             label_smoothing: 0.0,
             z_loss: 0.0,
@@ -101,30 +129,68 @@ impl CrossEntropy {
         Self::default()
     }
 
-    /// Sets how the rows' losses are reduced.
-    #[must_use]
-    pub fn with_reduction(mut self, reduction: Reduction) -> Self {
-        self.reduction = reduction;
-        self
-    }
-
     /// Sets the target value that marks a row to be skipped: any i64, inside or outside the
     /// classes, or `None` to skip no row.
     #[must_use]
     pub fn with_ignore_index(mut self, value: impl Into<Option<i64>>) -> Self {
         self.ignore_index = value.into();
+        self.ignores = self.ignore_index.is_some();
         self
     }
 
-    /// Asks for the gradient with respect to the logits, computed together with the loss.
+    /// Asks for the gradient with respect to probability targets, beside whatever else is asked for.
     #[must_use]
-    pub fn with_gradient(mut self) -> Self {
-        self.gradient = true;
+    pub fn with_target_gradient(mut self) -> Self {
+        self.target_gradient = true;
+        self
+    }
+
+    /// Asks for accuracy and perplexity, from the same sweep over the logits.
+    ///
+    /// ```
+    /// use surprisal::{CrossEntropy, CrossEntropyInput, Device, Matrix};
+    ///
+    /// let logits = Matrix::new(&[2.0f32, 1.0, 0.0, 3.0], 2, 2)?;
+    /// let op = CrossEntropy::new().with_metrics();
+    /// let output = Device::cpu().run(&op, CrossEntropyInput::new(logits, &[1i64, 1]))?;
+    /// let metrics = output.metrics.unwrap();
+    /// assert_eq!((metrics.argmax, metrics.accuracy), (vec![0, 1], 0.5));
+    /// # Ok::<(), surprisal::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_metrics(mut self) -> Self {
+        self.metrics = true;
+        self
+    }
+
+    /// Says what the input is: logits unless set.
+    ///
+    /// ```
+    /// use surprisal::{CrossEntropy, CrossEntropyInput, Device, InputForm, Matrix, Unit};
+    ///
+    /// let probs = Matrix::new(&[0.5f32, 0.2, 0.3], 1, 3)?;
+    /// let op = CrossEntropy::new().with_form(InputForm::Probs).with_unit(Unit::Hartleys);
+    /// let output = Device::cpu().run(&op, CrossEntropyInput::new(probs, &[0i64]))?;
+    /// assert!((output.loss.reduced().unwrap() - 0.301_03).abs() < 1e-6);
+    /// # Ok::<(), surprisal::Error>(())
+    /// ```
+    #[must_use]
+    #[doc(alias = "nll_loss")]
+    pub fn with_form(mut self, form: InputForm) -> Self {
+        self.form = form;
+        self
+    }
+
+    /// Sets the bound, in (0, 1), below which a probability counts as the bound itself, and has no
+    /// gradient; 1e-10 unless set. For [`InputForm::Probs`] only.
+    #[must_use]
+    pub fn with_clamp(mut self, clamp: impl Into<Option<f64>>) -> Self {
+        self.clamp = clamp.into();
         self
     }
 
     /// Sets a weight for each class, `[classes]`. A mean divides by the sum of the kept targets'
-    /// weights, as in PyTorch.
+    /// weights, as in PyTorch; with probability targets by the number of rows.
     #[must_use]
     pub fn with_class_weights<W: Into<f64>>(
         mut self,
@@ -138,7 +204,7 @@ impl CrossEntropy {
     /// for a class that does not occur. Set the ignored value first.
     ///
     /// # Errors
-    /// [`Error::TargetOutOfRange`].
+    /// [`Error::TargetOutOfRange`]; [`Error::InvalidInput`] if the targets are probabilities.
     ///
     /// ```
     /// use surprisal::CrossEntropy;
@@ -153,12 +219,16 @@ impl CrossEntropy {
         classes: usize,
     ) -> Result<Self> {
         let targets = targets.into();
+        if targets.probs().is_some() {
+            return Err(Error::InvalidInput {
+                what: "class_weights",
+                reason: "inverse frequencies are counted from class indices".to_owned(),
+            });
+        }
         self.validate_targets(&targets, classes)?;
         let mut counts = vec![0.0f64; classes];
-        for target in (0..targets.len()).map(|row| targets.get(row)) {
-            if let Some(class) = usize::try_from(target).ok().filter(|_| self.keeps(target)) {
-                counts[class] += 1.0;
-            }
+        for class in (0..targets.len()).filter_map(|row| self.kept_class(&targets, row)) {
+            counts[class] += 1.0;
         }
         let kept = counts.iter().sum::<f64>();
         let weight = |count: &f64| match *count {
@@ -238,19 +308,29 @@ impl CrossEntropy {
         self.normalizer
     }
 
-    /// How the rows' losses are reduced.
-    pub fn reduction(&self) -> Reduction {
-        self.reduction
-    }
-
     /// The target value that marks a row to be skipped.
     pub fn ignore_index(&self) -> Option<i64> {
         self.ignore_index
     }
 
-    /// Whether the gradient is asked for.
-    pub fn has_gradient(&self) -> bool {
-        self.gradient
+    /// Whether the gradient with respect to probability targets is asked for.
+    pub fn has_target_gradient(&self) -> bool {
+        self.target_gradient
+    }
+
+    /// Whether metrics are asked for.
+    pub fn has_metrics(&self) -> bool {
+        self.metrics
+    }
+
+    /// What the input is.
+    pub fn form(&self) -> InputForm {
+        self.form
+    }
+
+    /// The bound below which a probability counts as the bound itself.
+    pub fn clamp(&self) -> f64 {
+        self.clamp.unwrap_or(1e-10)
     }
 
     /// The weight of a class; 1 where there are none.
@@ -268,56 +348,86 @@ impl CrossEntropy {
         self.softcap.is_some() || self.logit_scale != 1.0
     }
 
-    /// Kept rows, and the sum of their targets' weights.
+    /// Kept rows, and what a mean divides by unless it is told.
     pub(crate) fn totals(&self, targets: &Targets<'_>) -> (u64, f64) {
+        if targets.probs().is_some() {
+            return (targets.len() as u64, targets.len() as f64);
+        }
         let (mut rows, mut weight) = (0, 0.0);
-        for target in (0..targets.len()).map(|row| targets.get(row)) {
-            if let Some(class) = usize::try_from(target).ok().filter(|_| self.keeps(target)) {
-                rows += 1;
-                weight += self.weight(class);
-            }
+        for class in (0..targets.len()).filter_map(|row| self.kept_class(targets, row)) {
+            rows += 1;
+            weight += self.weight(class);
         }
         (rows, weight)
     }
 
+    /// The class of a row with an index target, unless the row is ignored.
+    pub(crate) fn kept_class(&self, targets: &Targets<'_>, row: usize) -> Option<usize> {
+        let target = targets.index(row);
+        // A kept target is a class: the input was validated.
+        usize::try_from(target).ok().filter(|_| self.keeps(target))
+    }
+
     /// The options that a batch of any shape could be wrong about, with the classes it has.
     pub(crate) fn validate_options(&self, classes: u64) -> Result<()> {
-        let invalid = |what, reason| Err(Error::InvalidInput { what, reason });
-        if let Some(weights) = &self.class_weights
-            && weights.len() as u64 != classes
-        {
-            return Err(Error::ShapeMismatch {
-                what: "class_weights",
-                expected: format!("[{classes}], one for each class"),
-                found: format!("[{}]", weights.len()),
-            });
+        validate_weights("class_weights", self.class_weights(), classes)?;
+        validate_number("label_smoothing", self.label_smoothing, Range::Unit)?;
+        validate_number("z_loss", self.z_loss, Range::Finite)?;
+        validate_number("logit_scale", self.logit_scale, Range::Finite)?;
+        if let Some(softcap) = self.softcap {
+            validate_number("softcap", softcap, Range::Positive)?;
         }
-        let e = self.label_smoothing;
-        if !(0.0..=1.0).contains(&e) {
-            return invalid("label_smoothing", format!("{e} is not in [0, 1]"));
-        }
-        if !self.z_loss.is_finite() {
-            return invalid("z_loss", format!("{} is not finite", self.z_loss));
-        }
-        if !self.logit_scale.is_finite() {
-            return invalid("logit_scale", format!("{} is not finite", self.logit_scale));
-        }
-        match self.softcap {
-            Some(cap) if !(cap > 0.0 && cap.is_finite()) => {
-                return invalid("softcap", format!("{cap} is not a positive number"));
+        if let Some(n) = self.normalizer {
+            validate_number("normalizer", n, Range::Positive)?;
+            if self.reduction() != Reduction::Mean {
+                let reduction = self.reduction();
+                let reason = format!("{n} divides a mean; reduction {reduction} has none");
+                return Err(Error::InvalidInput { what: "normalizer", reason });
             }
-            _ => {}
         }
-        match self.normalizer {
-            Some(n) if !(n > 0.0 && n.is_finite()) => {
-                invalid("normalizer", format!("{n} is not a positive number"))
+        self.validate_form()
+    }
+
+    /// Options that only logits can have, and those that only probabilities can.
+    fn validate_form(&self) -> Result<()> {
+        let form = self.form;
+        let excluded = |what, reason| Err(Error::InvalidInput { what, reason });
+        if let Some(clamp) = self.clamp {
+            if form != InputForm::Probs {
+                return excluded("clamp", format!("bounds probabilities; the input is {form}"));
             }
-            Some(n) if self.reduction != Reduction::Mean => {
-                let reduction = self.reduction;
-                invalid("normalizer", format!("{n} divides a mean; reduction {reduction} has none"))
+            if !(clamp > 0.0 && clamp < 1.0) {
+                return excluded("clamp", format!("{clamp} is not in (0, 1)"));
             }
-            _ => Ok(()),
         }
+        if form == InputForm::Logits {
+            return Ok(());
+        }
+        let for_logits = [
+            ("label_smoothing", self.label_smoothing != 0.0),
+            ("z_loss", self.z_loss != 0.0),
+            ("softcap", self.softcap.is_some()),
+            ("logit_scale", self.logit_scale != 1.0),
+        ];
+        match for_logits.into_iter().find(|(_, is_set)| *is_set) {
+            Some((what, _)) => {
+                excluded(what, format!("is for logits; the input is {form}, normalised already"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The options that go with one kind of targets.
+    pub(crate) fn validate_kind(&self, targets_are_probs: bool) -> Result<()> {
+        let excluded =
+            |what, reason: &str| Err(Error::InvalidInput { what, reason: reason.to_owned() });
+        if self.ignores && targets_are_probs {
+            return excluded("ignore_index", "marks an index target; these are probabilities");
+        }
+        if self.target_gradient && !targets_are_probs {
+            return excluded("target_gradient", "is of probability targets; these are indices");
+        }
+        Ok(())
     }
 
     pub(crate) fn keeps(&self, target: i64) -> bool {
@@ -328,20 +438,32 @@ impl CrossEntropy {
     pub(crate) fn validate(&self, input: &CrossEntropyInput<'_>) -> Result<()> {
         let (rows, classes) = (input.logits.rows(), input.logits.classes());
         self.validate_options(classes as u64)?;
-        if input.targets.len() != rows {
+        self.validate_kind(input.targets.probs().is_some())?;
+        if let Some(probs) = input.targets.probs() {
+            input.logits.expect_same_shape(&probs, "targets")?;
+        } else if input.targets.len() != rows {
             return Err(Error::ShapeMismatch {
                 what: "targets",
                 expected: format!("[{rows}], one for each row of logits {}", input.logits.shape()),
                 found: format!("[{}]", input.targets.len()),
             });
         }
-        self.validate_upstream(&input.upstream, rows)?;
-        self.validate_targets(&input.targets, classes)
+        input.upstream.validate(self.reduction(), rows, "row of logits")?;
+        self.validate_targets(&input.targets, classes)?;
+        if self.form == InputForm::Probs {
+            let keeps =
+                |row| input.targets.probs().is_some() || self.keeps(input.targets.index(row));
+            validate_probs("probs", &input.logits, keeps)?;
+        }
+        Ok(())
     }
 
     fn validate_targets(&self, targets: &Targets<'_>, classes: usize) -> Result<()> {
+        if targets.probs().is_some() {
+            return Ok(());
+        }
         for row in 0..targets.len() {
-            let value = targets.get(row);
+            let value = targets.index(row);
             if self.keeps(value) && usize::try_from(value).map_or(true, |y| y >= classes) {
                 let (row, classes) = (row as u64, classes as u64);
                 return Err(Error::TargetOutOfRange { row, value, classes });
@@ -349,29 +471,10 @@ impl CrossEntropy {
         }
         Ok(())
     }
-
-    fn validate_upstream(&self, upstream: &Upstream<'_>, rows: usize) -> Result<()> {
-        let Upstream::Rows(values) = upstream else { return Ok(()) };
-        if self.reduction != Reduction::None {
-            return Err(Error::InvalidInput {
-                what: "upstream",
-                reason: format!(
-                    "reduction {} has one loss, so its upstream gradient is one number, not {}",
-                    self.reduction,
-                    values.len()
-                ),
-            });
-        }
-        if values.len() != rows {
-            return Err(Error::ShapeMismatch {
-                what: "upstream",
-                expected: format!("[{rows}], one for each row of logits"),
-                found: format!("[{}]", values.len()),
-            });
-        }
-        Ok(())
-    }
 }
+
+common_options!(CrossEntropy, "logits");
+unit_option!(CrossEntropy);
 
 impl sealed::Sealed for CrossEntropy {}
 impl Op for CrossEntropy {

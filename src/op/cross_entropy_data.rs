@@ -1,24 +1,27 @@
 //! What cross-entropy reads and returns.
 
 use crate::matrix::{Array, Matrix};
-use crate::op::Upstream;
+use crate::op::{Loss, Upstream};
 
-/// Index targets `[rows]`.
+/// Targets: a class index for each row, or a probability for each class of each row.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Targets<'a> {
-    /// 32-bit.
+    /// Class indices `[rows]`, 32-bit.
     I32(&'a [i32]),
-    /// 64-bit.
+    /// Class indices `[rows]`, 64-bit.
     I64(&'a [i64]),
+    /// Probabilities `[rows, classes]`: soft or one-hot labels.
+    Probs(Matrix<'a>),
 }
 
-impl Targets<'_> {
-    /// How many there are.
+impl<'a> Targets<'a> {
+    /// How many rows they are for.
     pub fn len(&self) -> usize {
         match self {
             Self::I32(v) => v.len(),
             Self::I64(v) => v.len(),
+            Self::Probs(matrix) => matrix.rows(),
         }
     }
 
@@ -27,10 +30,17 @@ impl Targets<'_> {
         self.len() == 0
     }
 
-    pub(crate) fn get(&self, row: usize) -> i64 {
+    /// The probabilities, if these are some.
+    pub(crate) fn probs(&self) -> Option<Matrix<'a>> {
+        if let Self::Probs(matrix) = self { Some(*matrix) } else { None }
+    }
+
+    /// The index target of a row; -1 where there are none.
+    pub(crate) fn index(&self, row: usize) -> i64 {
         match self {
             Self::I32(v) => i64::from(v[row]),
             Self::I64(v) => v[row],
+            Self::Probs(_) => -1,
         }
     }
 }
@@ -56,13 +66,20 @@ macro_rules! targets_from {
 }
 targets_from!(I32 i32, I64 i64);
 
+impl<'a> From<Matrix<'a>> for Targets<'a> {
+    fn from(probs: Matrix<'a>) -> Self {
+        Self::Probs(probs)
+    }
+}
+
 /// What [`CrossEntropy`](crate::CrossEntropy) reads.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct CrossEntropyInput<'a> {
     /// `[rows, classes]`.
     pub logits: Matrix<'a>,
-    /// `[rows]`, each in `0..classes` or the ignored value.
+    /// `[rows]` class indices, each in `0..classes` or the ignored value, or `[rows, classes]`
+    /// probabilities.
     pub targets: Targets<'a>,
     /// The gradient from above; 1 unless set.
     pub upstream: Upstream<'a>,
@@ -82,25 +99,32 @@ impl<'a> CrossEntropyInput<'a> {
     }
 }
 
-/// A loss, reduced or by rows. The values are f32, or f64 from the reference.
+/// How well a batch is predicted.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub enum Loss {
-    /// The mean or the sum.
-    Reduced(f64),
-    /// One for each row, for [`Reduction::None`](crate::Reduction::None).
-    Rows(Array),
+pub struct Metrics {
+    /// The column of each row's largest logit, the first of them on ties; -1 where the row is
+    /// ignored. NaN is passed over.
+    pub argmax: Vec<i64>,
+    /// Kept rows whose `argmax` is the target, or that of the target's probabilities.
+    pub correct: u64,
+    /// `correct` over the number of kept rows; NaN if there are none.
+    pub accuracy: f64,
+    /// exp of the mean over kept rows of `-log p` of the target, in nats: without weights, without
+    /// smoothing and without z-loss. NaN if there are none.
+    pub perplexity: f64,
 }
 
-impl Loss {
-    /// The reduced loss, if there is one.
-    pub fn reduced(&self) -> Option<f64> {
-        if let Self::Reduced(loss) = self { Some(*loss) } else { None }
+impl Metrics {
+    /// A column as `argmax` holds it.
+    pub(crate) fn column(j: usize) -> i64 {
+        i64::try_from(j).unwrap_or(i64::MAX)
     }
 
-    /// The rows' losses, if they were asked for.
-    pub fn rows(&self) -> Option<&Array> {
-        if let Self::Rows(rows) = self { Some(rows) } else { None }
+    /// From the sum of the rows' `-log p`, and how many rows there are to it.
+    pub(crate) fn new(argmax: Vec<i64>, correct: u64, nll: f64, kept_rows: u64) -> Self {
+        let kept = kept_rows as f64;
+        Self { argmax, correct, accuracy: correct as f64 / kept, perplexity: (nll / kept).exp() }
     }
 }
 
@@ -108,26 +132,22 @@ impl Loss {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct CrossEntropyOutput {
-    /// The loss, in nats.
+    /// The loss.
     pub loss: Loss,
-    /// The log-sum-exp of each row `[rows]`; 0 where the row is ignored.
+    /// The log-sum-exp of each row `[rows]`, in nats; 0 where the row is ignored or the input
+    /// normalised already.
     pub lse: Array,
     /// The gradient `[rows, classes]` with respect to the logits, in the logits' dtype (f64 from
     /// the reference), if it was asked for.
     pub dlogits: Option<Array>,
+    /// The gradient `[rows, classes]` with respect to probability targets, in their dtype (f64 from
+    /// the reference), if it was asked for.
+    pub dtargets: Option<Array>,
+    /// Accuracy and perplexity, if they were asked for.
+    pub metrics: Option<Metrics>,
     /// How many rows were not ignored.
     pub kept_rows: u64,
-    /// The sum of the kept targets' class weights: what a mean divides by, unless it is told.
+    /// The sum of the kept targets' class weights, or with probability targets the number of rows:
+    /// what a mean divides by, unless it is told.
     pub total_weight: f64,
-}
-
-impl CrossEntropyOutput {
-    pub(crate) fn new(
-        loss: Loss,
-        lse: Array,
-        dlogits: Option<Array>,
-        (kept_rows, total_weight): (u64, f64),
-    ) -> Self {
-        Self { loss, lse, dlogits, kept_rows, total_weight }
-    }
 }

@@ -3,17 +3,29 @@
 
 mod cross_entropy;
 mod cross_entropy_data;
+mod divergence;
+mod elementwise;
+mod focal;
+mod options;
 mod transform;
 
 pub use cross_entropy::CrossEntropy;
-pub use cross_entropy_data::{CrossEntropyInput, CrossEntropyOutput, Loss, Targets};
+pub use cross_entropy_data::{CrossEntropyInput, CrossEntropyOutput, Metrics, Targets};
+pub use divergence::{DivergenceInput, DivergenceOutput, JsDivergence, KlDivergence};
+pub(crate) use divergence::{DivergenceKind, DivergenceOp, DivergenceSpec};
+pub use elementwise::{
+    BinaryCrossEntropy, BinaryFocal, BinaryLabels, Elementwise, ElementwiseInput, ElementwiseLoss,
+    ElementwiseOutput,
+};
+pub(crate) use elementwise::{ElementKind, ElementwiseOp, ElementwiseSpec};
+pub use focal::Focal;
+pub use options::{InputForm, Loss, Reduction, Unit, Upstream};
 pub use transform::{
-    LogSoftmax, LogSoftmaxBackward, LogSoftmaxBackwardInput, LogSumExp, LogSumExpBackward,
-    LogSumExpBackwardInput, Softmax, SoftmaxBackward, SoftmaxBackwardInput,
+    Entropy, EntropyBackward, EntropyBackwardInput, LogSoftmax, LogSoftmaxBackward,
+    LogSoftmaxBackwardInput, LogSumExp, LogSumExpBackward, LogSumExpBackwardInput, Softmax,
+    SoftmaxBackward, SoftmaxBackwardInput, Surprisal,
 };
 pub(crate) use transform::{Transform, TransformInput, TransformOp};
-
-use crate::matrix::Values;
 
 pub(crate) mod sealed {
     pub trait Sealed {}
@@ -27,45 +39,4 @@ pub trait Op: sealed::Sealed {
     type Input<'a>: Send;
     /// What it returns.
     type Output: Send;
-}
-
-/// How the losses of a batch become the reported loss.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-#[non_exhaustive]
-pub enum Reduction {
-    /// One loss for each row.
-    None,
-    /// Their sum over the batch's total weight: for unweighted cross-entropy the number of rows
-    /// that are not ignored, as in PyTorch. NaN if there are none.
-    #[default]
-    Mean,
-    /// Their sum; 0 if there are none.
-    Sum,
-}
-
-impl std::fmt::Display for Reduction {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::None => "none",
-            Self::Mean => "mean",
-            Self::Sum => "sum",
-        })
-    }
-}
-
-/// The gradient that arrives from above, with respect to the reported loss.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub enum Upstream<'a> {
-    /// One number: the gradient of the reduced loss, or of every row's loss alike.
-    Scalar(f64),
-    /// One number for each row `[rows]`; for [`Reduction::None`] only.
-    Rows(Values<'a>),
-}
-
-impl Default for Upstream<'_> {
-    /// The gradient of the loss itself.
-    fn default() -> Self {
-        Self::Scalar(1.0)
-    }
 }

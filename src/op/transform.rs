@@ -1,8 +1,8 @@
-//! Softmax, log-softmax and logsumexp of each row, and the backward of each.
+//! Softmax, log-softmax, logsumexp, entropy and surprisal of each row, and the backward of each.
 
 use crate::error::{Error, Result};
 use crate::matrix::{Array, Matrix, Values};
-use crate::op::{Op, sealed};
+use crate::op::{Op, Unit, sealed};
 
 /// The closed set of row transforms, for the code that runs them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -13,6 +13,16 @@ pub(crate) enum Transform {
     SoftmaxBackward,
     LogSoftmaxBackward,
     LogSumExpBackward,
+    Entropy,
+    EntropyBackward,
+    Surprisal,
+}
+
+impl Transform {
+    /// Whether the result is one number a row.
+    pub(crate) fn reduces(self) -> bool {
+        matches!(self, Self::LogSumExp | Self::Entropy)
+    }
 }
 
 /// What a row transform reads: a matrix, and for a backward the gradient from above.
@@ -20,12 +30,15 @@ pub(crate) enum Transform {
 pub(crate) struct TransformInput<'a> {
     pub(crate) input: Matrix<'a>,
     pub(crate) second: Option<Matrix<'a>>,
-    pub(crate) dlse: Option<Values<'a>>,
+    /// The gradient with respect to a result of one number a row.
+    pub(crate) drows: Option<(&'static str, Values<'a>)>,
+    /// Of a result that is information.
+    pub(crate) unit: Unit,
 }
 
 impl<'a> From<Matrix<'a>> for TransformInput<'a> {
     fn from(input: Matrix<'a>) -> Self {
-        Self { input, second: None, dlse: None }
+        Self { input, second: None, drows: None, unit: Unit::Nats }
     }
 }
 
@@ -40,11 +53,11 @@ impl TransformInput<'_> {
                 });
             }
         }
-        match &self.dlse {
-            Some(dlse) if dlse.len() != self.input.rows() => Err(Error::ShapeMismatch {
-                what: "dlse",
+        match self.drows {
+            Some((what, drows)) if drows.len() != self.input.rows() => Err(Error::ShapeMismatch {
+                what,
                 expected: format!("[{}], one for each row of logits", self.input.rows()),
-                found: format!("[{}]", dlse.len()),
+                found: format!("[{}]", drows.len()),
             }),
             _ => Ok(()),
         }
@@ -54,11 +67,11 @@ impl TransformInput<'_> {
 /// A row transform as an operation: which one, and how its input reads as the common form.
 pub(crate) trait TransformOp: Op<Output = Array> {
     const TRANSFORM: Transform;
-    fn common(input: Self::Input<'_>) -> TransformInput<'_>;
+    fn common<'a>(&self, input: Self::Input<'a>) -> TransformInput<'a>;
 }
 
 macro_rules! transform {
-    ($op:ident, $input:ident, |$value:ident| $common:expr) => {
+    ($op:ident, $input:ident, |$self:pat_param, $value:ident| $common:expr) => {
         impl sealed::Sealed for $op {}
         impl Op for $op {
             type Input<'a> = $input<'a>;
@@ -66,7 +79,8 @@ macro_rules! transform {
         }
         impl TransformOp for $op {
             const TRANSFORM: Transform = Transform::$op;
-            fn common($value: Self::Input<'_>) -> TransformInput<'_> {
+            fn common<'a>(&self, $value: Self::Input<'a>) -> TransformInput<'a> {
+                let $self = self;
                 $common
             }
         }
@@ -88,7 +102,7 @@ macro_rules! transform {
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Softmax;
-transform!(Softmax, Matrix, |logits| logits.into());
+transform!(Softmax, Matrix, |_, logits| logits.into());
 
 /// The log-softmax of each row: `log_probs[j] = (logits[j] - max) - log1p(rest)`.
 ///
@@ -104,7 +118,7 @@ transform!(Softmax, Matrix, |logits| logits.into());
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogSoftmax;
-transform!(LogSoftmax, Matrix, |logits| logits.into());
+transform!(LogSoftmax, Matrix, |_, logits| logits.into());
 
 /// The logarithm of the sum of the exponentials of each row: `lse = max + log1p(rest)`.
 ///
@@ -120,7 +134,7 @@ transform!(LogSoftmax, Matrix, |logits| logits.into());
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogSumExp;
-transform!(LogSumExp, Matrix, |logits| logits.into());
+transform!(LogSumExp, Matrix, |_, logits| logits.into());
 
 /// What [`SoftmaxBackward`] reads.
 #[derive(Debug, Clone, Copy)]
@@ -147,10 +161,9 @@ pub struct SoftmaxBackwardInput<'a> {
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SoftmaxBackward;
-transform!(SoftmaxBackward, SoftmaxBackwardInput, |i| TransformInput {
-    input: i.probs,
+transform!(SoftmaxBackward, SoftmaxBackwardInput, |_, i| TransformInput {
     second: Some(i.dprobs),
-    dlse: None
+    ..i.probs.into()
 });
 
 /// What [`LogSoftmaxBackward`] reads.
@@ -180,10 +193,9 @@ pub struct LogSoftmaxBackwardInput<'a> {
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogSoftmaxBackward;
-transform!(LogSoftmaxBackward, LogSoftmaxBackwardInput, |i| TransformInput {
-    input: i.log_probs,
+transform!(LogSoftmaxBackward, LogSoftmaxBackwardInput, |_, i| TransformInput {
     second: Some(i.dlog_probs),
-    dlse: None
+    ..i.log_probs.into()
 });
 
 /// What [`LogSumExpBackward`] reads.
@@ -211,8 +223,106 @@ pub struct LogSumExpBackwardInput<'a> {
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogSumExpBackward;
-transform!(LogSumExpBackward, LogSumExpBackwardInput, |i| TransformInput {
-    input: i.logits,
-    second: None,
-    dlse: Some(i.dlse)
+transform!(LogSumExpBackward, LogSumExpBackwardInput, |_, i| TransformInput {
+    drows: Some(("dlse", i.dlse)),
+    ..i.logits.into()
+});
+
+/// The entropy of each row's softmax: `sum_j p[j] nll[j]`, `nll[j] = -log p[j]`.
+///
+/// Returns `[rows]` in f32 (f64 from the reference), in nats unless told: from 0, where one class is
+/// certain, to `log(classes)`, where all are alike. A -inf logit contributes 0; a row that is -inf
+/// throughout or holds +inf or NaN gives NaN. Formula (21) of `docs/NUMERICS.md`.
+///
+/// ```
+/// use surprisal::{Device, Entropy, Matrix, Unit};
+///
+/// // The letters of HELLO, by their frequencies: H, E and O once, L twice.
+/// let logits = [0.0f32, 0.0, 0.0, f32::ln(2.0)];
+/// let entropy = Entropy::new().with_unit(Unit::Bits);
+/// let bits = Device::cpu().run(&entropy, Matrix::new(&logits, 1, 4)?)?;
+/// assert!((bits.as_f32().unwrap()[0] - 1.921_928).abs() < 1e-5);
+/// # Ok::<(), surprisal::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Entropy {
+    unit: Unit,
+}
+
+/// What [`EntropyBackward`] reads.
+#[derive(Debug, Clone, Copy)]
+pub struct EntropyBackwardInput<'a> {
+    /// What [`Entropy`] read, `[rows, classes]`.
+    pub logits: Matrix<'a>,
+    /// The gradient with respect to what it returned, `[rows]`.
+    pub dentropy: Values<'a>,
+}
+
+/// The gradient of [`Entropy`]: `dlogits[j] = dentropy p[j] (nll[j] - entropy)`.
+///
+/// Returns `[rows, classes]` in the logits' dtype (f64 from the reference); 0 where `p[j]` is 0.
+///
+/// ```
+/// use surprisal::{Device, EntropyBackward, EntropyBackwardInput, Matrix};
+///
+/// // All classes alike: the entropy is at its largest, and flat.
+/// let logits = Matrix::new(&[3.0f32, 3.0, 3.0, 3.0], 1, 4)?;
+/// let input = EntropyBackwardInput { logits, dentropy: (&[1.0f32]).into() };
+/// let dlogits = Device::cpu().run(&EntropyBackward::new(), input)?;
+/// assert_eq!(dlogits.as_f32().unwrap(), [0.0; 4]);
+/// # Ok::<(), surprisal::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EntropyBackward {
+    unit: Unit,
+}
+
+/// The surprisal (self-information) of each class of each row: `-log softmax(logits)[j]`.
+///
+/// Returns `[rows, classes]` in the logits' dtype (f64 from the reference), in nats unless told.
+/// A -inf logit gives +inf; a row that is -inf throughout or holds +inf or NaN gives a row of NaN.
+///
+/// ```
+/// use surprisal::{Device, Matrix, Surprisal, Unit};
+///
+/// let surprisal = Surprisal::new().with_unit(Unit::Bits);
+/// let bits = Device::cpu().run(&surprisal, Matrix::new(&[0.0f32, 0.0], 1, 2)?)?;
+/// assert_eq!(bits.as_f32().unwrap(), [1.0, 1.0]);
+/// # Ok::<(), surprisal::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Surprisal {
+    unit: Unit,
+}
+
+macro_rules! with_unit {
+    ($($op:ident),*) => {$(
+        impl $op {
+            /// In nats.
+            pub fn new() -> Self {
+                Self::default()
+            }
+
+            /// Sets the unit.
+            #[must_use]
+            pub fn with_unit(mut self, unit: Unit) -> Self {
+                self.unit = unit;
+                self
+            }
+
+            /// The unit.
+            pub fn unit(&self) -> Unit {
+                self.unit
+            }
+        }
+    )*};
+}
+with_unit!(Entropy, EntropyBackward, Surprisal);
+
+transform!(Entropy, Matrix, |op, logits| TransformInput { unit: op.unit, ..logits.into() });
+transform!(Surprisal, Matrix, |op, logits| TransformInput { unit: op.unit, ..logits.into() });
+transform!(EntropyBackward, EntropyBackwardInput, |op, i| TransformInput {
+    drows: Some(("dentropy", i.dentropy)),
+    unit: op.unit,
+    ..i.logits.into()
 });

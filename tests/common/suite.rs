@@ -65,7 +65,7 @@ pub fn cross_entropy(subject: &Subject, case: &Case, reduction: Reduction) -> Ou
     let mut rng = Rng::new(case.rows as u64);
     let dloss: Vec<f32> = (0..case.rows).map(|_| rng.normal() as f32).collect();
     let upstream = match reduction {
-        Reduction::None => Upstream::Rows((&dloss).into()),
+        Reduction::None => Upstream::Each((&dloss).into()),
         _ => Upstream::Scalar(-1.5),
     };
     let input = CrossEntropyInput::new(case.matrix(), &case.targets).with_upstream(upstream);
@@ -91,7 +91,7 @@ pub fn cross_entropy(subject: &Subject, case: &Case, reduction: Reduction) -> Ou
         target(row).map_or(0.0, |y| bounds[row].nll(case.logits[row * case.classes + y]))
     };
     match (&got.loss, &want.loss) {
-        (surprisal::Loss::Rows(got), surprisal::Loss::Rows(want)) => {
+        (surprisal::Loss::Each(got), surprisal::Loss::Each(want)) => {
             compare_all(&what("loss"), got, &want.to_f64(), loss_bound)?;
         }
         (got, want) => {
@@ -100,7 +100,7 @@ pub fn cross_entropy(subject: &Subject, case: &Case, reduction: Reduction) -> Ou
                 &CrossEntropyInput::new(case.matrix(), &case.targets),
             )
             .map_err(error)?;
-            let losses = rows.loss.rows().map(Array::to_f64).unwrap_or_default();
+            let losses = rows.loss.each().map(Array::to_f64).unwrap_or_default();
             let magnitude: f64 = losses.iter().map(|loss| loss.abs()).sum();
             let bound = (0..case.rows).map(loss_bound).sum::<f64>()
                 + tolerance::loss_sum(subject.arithmetic, case.rows, magnitude);
@@ -225,7 +225,7 @@ pub fn with_options(subject: &Subject, case: &Case, op: &CrossEntropy) -> Outcom
     let mut rng = Rng::new(case.classes as u64);
     let by_row: Vec<f32> = (0..case.rows).map(|_| rng.normal() as f32).collect();
     let upstream = match op.reduction() {
-        Reduction::None => Upstream::Rows((&by_row).into()),
+        Reduction::None => Upstream::Each((&by_row).into()),
         _ => Upstream::Scalar(0.75),
     };
     let input = CrossEntropyInput::new(case.matrix(), &case.targets).with_upstream(upstream);
@@ -241,7 +241,7 @@ pub fn with_options(subject: &Subject, case: &Case, op: &CrossEntropy) -> Outcom
     let none = op.clone().with_normalizer(None).with_reduction(Reduction::None);
     let rows = CrossEntropyInput::new(case.matrix(), &case.targets);
     let rows = reference::cross_entropy(&none, &rows).map_err(error)?;
-    let losses = rows.loss.rows().map(Array::to_f64).unwrap_or_default();
+    let losses = rows.loss.each().map(Array::to_f64).unwrap_or_default();
     let lse = want.lse.to_f64();
     let chain = |x: f32| -> (f64, f64) {
         let z = f64::from(x) * op.logit_scale();
@@ -262,7 +262,7 @@ pub fn with_options(subject: &Subject, case: &Case, op: &CrossEntropy) -> Outcom
     let divisor = op.normalizer().unwrap_or(want.total_weight);
     let scale = if op.reduction() == Reduction::Mean { divisor } else { 1.0 };
     match (&got.loss, &want.loss) {
-        (surprisal::Loss::Rows(got), surprisal::Loss::Rows(want)) => {
+        (surprisal::Loss::Each(got), surprisal::Loss::Each(want)) => {
             compare_all(&what("loss"), got, &want.to_f64(), loss_bound)?;
         }
         (got, want) => {

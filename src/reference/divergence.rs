@@ -1,0 +1,125 @@
+//! Divergences between two batches, formulas (19) and (20).
+
+use super::{RowStat, lse_of, reduce, times, upstream_of};
+use crate::error::Result;
+use crate::matrix::Array;
+use crate::op::{
+    DivergenceInput, DivergenceKind, DivergenceOp as _, DivergenceOutput, DivergenceSpec,
+    InputForm, JsDivergence, KlDivergence,
+};
+
+/// The Kullback-Leibler divergence, either way round.
+///
+/// # Errors
+/// [`Error`](crate::Error) if shapes disagree or an option or a probability is out of range.
+pub fn kl_divergence(op: &KlDivergence, input: &DivergenceInput<'_>) -> Result<DivergenceOutput> {
+    divergence(&op.spec(), input)
+}
+
+/// The Jensen-Shannon divergence.
+///
+/// # Errors
+/// [`Error`](crate::Error) if shapes disagree or an option or a probability is out of range.
+pub fn js_divergence(op: &JsDivergence, input: &DivergenceInput<'_>) -> Result<DivergenceOutput> {
+    divergence(&op.spec(), input)
+}
+
+/// The probabilities of a row and their logarithms.
+struct Distribution {
+    p: Vec<f64>,
+    log_p: Vec<f64>,
+}
+
+impl Distribution {
+    fn of_logits(z: &[f64]) -> Self {
+        match RowStat::of(z) {
+            Ok(stat) => Self {
+                p: z.iter().map(|&z| stat.p(z)).collect(),
+                log_p: z.iter().map(|&z| -stat.nll(z)).collect(),
+            },
+            Err(_) => Self { p: vec![f64::NAN; z.len()], log_p: vec![f64::NAN; z.len()] },
+        }
+    }
+
+    fn of_teacher(x: &[f64], form: InputForm, temperature: f64) -> Self {
+        match form {
+            InputForm::Logits => {
+                Self::of_logits(&x.iter().map(|x| x / temperature).collect::<Vec<_>>())
+            }
+            InputForm::LogProbs => {
+                Self { p: x.iter().map(|x| x.exp()).collect(), log_p: x.to_vec() }
+            }
+            InputForm::Probs => Self { p: x.to_vec(), log_p: x.iter().map(|x| x.ln()).collect() },
+        }
+    }
+
+    /// KL(self || other).
+    fn kl(&self, other: &Self) -> f64 {
+        let term = |j: usize| times(self.p[j], self.log_p[j] - other.log_p[j]);
+        (0..self.p.len()).map(term).sum()
+    }
+
+    /// The logarithm of the mean of two probabilities, from the larger one.
+    fn log_mean(&self, other: &Self, j: usize) -> f64 {
+        let (a, b) = (self.log_p[j].max(other.log_p[j]), self.log_p[j].min(other.log_p[j]));
+        if a == f64::NEG_INFINITY { a } else { a + (b - a).exp().ln_1p() - std::f64::consts::LN_2 }
+    }
+}
+
+/// The divergence of a row, and its gradient with respect to z = student / T.
+fn row(kind: DivergenceKind, p: &Distribution, q: &Distribution) -> (f64, Vec<f64>) {
+    let columns = 0..p.p.len();
+    match kind {
+        DivergenceKind::Kl => {
+            let total: f64 = p.p.iter().sum();
+            (p.kl(q), columns.map(|j| q.p[j] * total - p.p[j]).collect())
+        }
+        DivergenceKind::ReverseKl => {
+            let kl = q.kl(p);
+            // An infinite divergence has no gradient.
+            let kl_or_nan = if kl.is_finite() { kl } else { f64::NAN };
+            let column = |j: usize| {
+                if kl_or_nan.is_nan() {
+                    return f64::NAN;
+                }
+                times(q.p[j], (q.log_p[j] - p.log_p[j]) - kl)
+            };
+            (kl, columns.map(column).collect())
+        }
+        DivergenceKind::Js => {
+            let log_mean = |j| p.log_mean(q, j);
+            let term = |a: &Distribution, j| times(a.p[j], a.log_p[j] - log_mean(j));
+            let js = columns.clone().map(|j| f64::midpoint(term(p, j), term(q, j))).sum();
+            let s: Vec<f64> = columns.clone().map(|j| term(q, j) / 2.0).collect();
+            let total: f64 = s.iter().sum();
+            (js, columns.map(|j| s[j] - q.p[j] * total).collect())
+        }
+    }
+}
+
+pub(crate) fn divergence(
+    spec: &DivergenceSpec,
+    input: &DivergenceInput<'_>,
+) -> Result<DivergenceOutput> {
+    spec.validate(input)?;
+    let (rows, classes) = (input.student.rows(), input.student.classes());
+    let (teacher, student) = (input.teacher.values().to_f64(), input.student.values().to_f64());
+    let (reduction, unit) = (spec.common.reduction, spec.common.unit.per_nat());
+    let dloss = upstream_of(input.upstream, rows, reduction, rows as f64);
+    let (mut losses, mut lse, mut dstudent) = (Vec::new(), Vec::new(), Vec::new());
+    let pairs = teacher.chunks(classes.max(1)).zip(student.chunks(classes.max(1)));
+    for ((t, x), dloss) in pairs.zip(dloss) {
+        let z: Vec<f64> = x.iter().map(|x| x / spec.temperature).collect();
+        let p = Distribution::of_teacher(t, spec.teacher, spec.temperature);
+        let q = Distribution::of_logits(&z);
+        let (loss, dz) = row(spec.kind, &p, &q);
+        losses.push(unit * loss);
+        lse.push(lse_of(&RowStat::of(&z)));
+        dstudent.extend(dz.into_iter().map(|dz| dloss * unit * dz / spec.temperature));
+    }
+    Ok(DivergenceOutput {
+        loss: reduce(losses, reduction, rows as f64),
+        lse: Array::F64(lse),
+        dstudent: spec.common.gradient.then_some(Array::F64(dstudent)),
+    })
+}

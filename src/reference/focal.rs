@@ -1,0 +1,57 @@
+//! Multi-class focal loss, formula (18).
+
+use super::{RowStat, lse_of, reduce, times, upstream_of};
+use crate::error::Result;
+use crate::matrix::Array;
+use crate::op::{CrossEntropyInput, CrossEntropyOutput, Focal};
+
+/// Of a class with `miss` = 1 - p: (1 - p)^gamma, and the gradient's factor
+/// (1 - p)^gamma + gamma p (1 - p)^(gamma - 1) nll.
+pub(super) fn modulation(gamma: f64, p: f64, miss: f64, nll: f64) -> (f64, f64) {
+    let modulating = miss.powf(gamma);
+    // nll / (1 - p) tends to 1 where p tends to 1.
+    let ratio = if miss == 0.0 { 1.0 } else { nll / miss };
+    (modulating, modulating + modulating * times(gamma * p, ratio))
+}
+
+/// Multi-class focal loss.
+///
+/// # Errors
+/// [`Error`](crate::Error) if shapes disagree, an option or a target is out of range.
+pub fn focal(op: &Focal, input: &CrossEntropyInput<'_>) -> Result<CrossEntropyOutput> {
+    op.validate(input)?;
+    let (rows, classes) = (input.logits.rows(), input.logits.classes());
+    let logits = input.logits.values().to_f64();
+    let kept_rows = op.kept_rows(&input.targets);
+    let unit = op.unit().per_nat();
+    let dloss = upstream_of(input.upstream, rows, op.reduction(), kept_rows as f64);
+    let (mut losses, mut lse) = (vec![0.0; rows], vec![0.0; rows]);
+    let mut dlogits = vec![0.0; rows * classes];
+    for i in 0..rows {
+        let Some(y) = op.kept_class(&input.targets, i) else { continue };
+        let x = &logits[i * classes..(i + 1) * classes];
+        let stat = RowStat::of(x);
+        lse[i] = lse_of(&stat);
+        let Ok(stat) = stat else {
+            losses[i] = f64::NAN;
+            dlogits[i * classes..(i + 1) * classes].fill(f64::NAN);
+            continue;
+        };
+        let (p, miss, nll) = (stat.p(x[y]), -stat.p_minus_1(x[y]), stat.nll(x[y]));
+        let (modulating, factor) = modulation(op.gamma(), p, miss, nll);
+        losses[i] = unit * times(op.factor(y) * modulating, nll);
+        for j in 0..classes {
+            let pull = if j == y { -miss } else { stat.p(x[j]) };
+            dlogits[i * classes + j] = dloss[i] * unit * op.factor(y) * factor * pull;
+        }
+    }
+    Ok(CrossEntropyOutput {
+        loss: reduce(losses, op.reduction(), kept_rows as f64),
+        lse: Array::F64(lse),
+        dlogits: op.has_gradient().then_some(Array::F64(dlogits)),
+        dtargets: None,
+        metrics: None,
+        kept_rows,
+        total_weight: kept_rows as f64,
+    })
+}

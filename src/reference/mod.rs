@@ -1,0 +1,388 @@
+//! The definition: every operation in f64, in plain loops, one function each.
+//!
+//! This is what the CPU path and the shaders are tested against. It is written to be read, not to
+//! be fast; the formulas are numbered in `docs/NUMERICS.md`.
+//!
+//! ```
+//! use surprisal::{CrossEntropy, CrossEntropyInput, Matrix, reference};
+//!
+//! let logits = Matrix::new(&[0.0f64, 20.0], 1, 2)?;
+//! let output = reference::cross_entropy(
+//!     &CrossEntropy::new(), &CrossEntropyInput::new(logits, &[1i32]))?;
+//! // log1p(exp(-20)), with all its digits: 1 + exp(-20) - 1 would have lost eight of them.
+//! let loss = output.loss.reduced().unwrap();
+//! assert!((loss / (-20.0f64).exp().ln_1p() - 1.0).abs() < 1e-15);
+//! # Ok::<(), surprisal::Error>(())
+//! ```
+
+mod divergence;
+mod elementwise;
+mod focal;
+
+pub(crate) use divergence::divergence;
+pub use divergence::{js_divergence, kl_divergence};
+pub(crate) use elementwise::elementwise_spec;
+pub use elementwise::{binary_cross_entropy, binary_focal, elementwise};
+pub use focal::focal;
+
+use crate::error::Result;
+use crate::matrix::{Array, Matrix};
+use crate::op::{
+    CrossEntropy, CrossEntropyInput, CrossEntropyOutput, InputForm, Loss, Metrics, Reduction,
+    Transform, TransformInput, Unit, Upstream,
+};
+
+/// The maximum of a row, and the sum of exp(x - max) over all columns but one that holds it.
+struct RowStat {
+    max: f64,
+    rest: f64,
+}
+
+impl RowStat {
+    /// The statistic of a row that has a softmax; for the others their log-sum-exp.
+    fn of(row: &[f64]) -> Result<Self, f64> {
+        if row.iter().any(|x| x.is_nan()) {
+            return Err(f64::NAN);
+        }
+        let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        if max.is_infinite() {
+            return Err(max);
+        }
+        let argmax = row.iter().position(|&x| x == max).unwrap_or(0);
+        let mut rest = 0.0;
+        for (j, x) in row.iter().enumerate() {
+            if j != argmax {
+                rest += (x - max).exp();
+            }
+        }
+        Ok(Self { max, rest })
+    }
+
+    /// Formula (2).
+    fn lse(&self) -> f64 {
+        self.max + self.rest.ln_1p()
+    }
+
+    /// Formula (5): two terms of one sign.
+    fn nll(&self, x: f64) -> f64 {
+        (self.max - x) + self.rest.ln_1p()
+    }
+
+    fn p(&self, x: f64) -> f64 {
+        (x - self.max).exp() / (1.0 + self.rest)
+    }
+
+    /// Formula (6): where x is the maximum the 1 cancels before anything is rounded.
+    fn p_minus_1(&self, x: f64) -> f64 {
+        if x == self.max { -self.rest / (1.0 + self.rest) } else { self.p(x) - 1.0 }
+    }
+}
+
+fn lse_of(stat: &Result<RowStat, f64>) -> f64 {
+    stat.as_ref().map_or_else(|lse| *lse, RowStat::lse)
+}
+
+/// A coefficient of 0 contributes 0, though its factor be infinite.
+fn times(coefficient: f64, x: f64) -> f64 {
+    if coefficient == 0.0 { 0.0 } else { coefficient * x }
+}
+
+/// The first column that holds the largest number; NaN is passed over.
+fn argmax(x: &[f64]) -> usize {
+    let larger = |best: usize, j: usize| if x[j] > x[best] || x[best].is_nan() { j } else { best };
+    (0..x.len()).reduce(larger).unwrap_or(0)
+}
+
+/// The upstream gradient of each of `losses`, with what a mean divides by taken out: NaN where that
+/// is 0.
+fn upstream_of(
+    upstream: Upstream<'_>,
+    losses: usize,
+    reduction: Reduction,
+    divisor: f64,
+) -> Vec<f64> {
+    let dloss = match upstream {
+        Upstream::Scalar(dloss) => vec![dloss; losses],
+        Upstream::Each(dloss) => dloss.to_f64(),
+    };
+    let over = |dloss| if divisor == 0.0 { f64::NAN } else { dloss / divisor };
+    if reduction == Reduction::Mean { dloss.into_iter().map(over).collect() } else { dloss }
+}
+
+/// The reported loss.
+fn reduce(losses: Vec<f64>, reduction: Reduction, divisor: f64) -> Loss {
+    let sum = losses.iter().sum::<f64>();
+    match reduction {
+        Reduction::None => Loss::Each(Array::F64(losses)),
+        Reduction::Sum => Loss::Reduced(sum),
+        Reduction::Mean if divisor == 0.0 => Loss::Reduced(f64::NAN),
+        Reduction::Mean => Loss::Reduced(sum / divisor),
+    }
+}
+
+/// A row of cross-entropy's input as it enters the loss: z, dz / dx, and what -log p is made of.
+struct Scores {
+    z: Vec<f64>,
+    slope: Vec<f64>,
+    /// The statistic of logits, or the log-sum-exp where there is none; `None` if the input is
+    /// normalised.
+    stat: Option<Result<RowStat, f64>>,
+}
+
+impl Scores {
+    /// Formulas (11) and (17).
+    fn of(op: &CrossEntropy, x: &[f64]) -> Self {
+        let scale = op.logit_scale();
+        let (z, slope): (Vec<f64>, Vec<f64>) = x
+            .iter()
+            .map(|&x| match (op.form(), op.softcap()) {
+                (InputForm::LogProbs, _) => (x, 1.0),
+                (InputForm::Probs, _) if x >= op.clamp() => (x.ln(), 1.0 / x),
+                (InputForm::Probs, _) => (op.clamp().ln(), 0.0),
+                (InputForm::Logits, None) => (x * scale, scale),
+                // 1 - tanh^2 = 1 / cosh^2, which keeps its digits where tanh is nearly 1.
+                (InputForm::Logits, Some(cap)) => {
+                    let y = x * scale / cap;
+                    (cap * y.tanh(), scale / y.cosh().powi(2))
+                }
+            })
+            .unzip();
+        let stat = (op.form() == InputForm::Logits).then(|| RowStat::of(&z));
+        Self { z, slope, stat }
+    }
+
+    fn is_undefined(&self) -> bool {
+        matches!(self.stat, Some(Err(_)))
+    }
+
+    fn nll(&self, j: usize) -> f64 {
+        match &self.stat {
+            None => -self.z[j],
+            Some(Ok(stat)) => stat.nll(self.z[j]),
+            Some(Err(_)) => f64::NAN,
+        }
+    }
+
+    fn lse(&self) -> f64 {
+        self.stat.as_ref().map_or(0.0, lse_of)
+    }
+
+    /// `total p - part`: what a share of the target, out of all shares, pulls at column j. Where the
+    /// share is all there is, and z the maximum, nothing cancels.
+    fn pull(&self, j: usize, total: f64, part: f64) -> f64 {
+        match &self.stat {
+            None => -part,
+            Some(Ok(stat)) => {
+                let z = self.z[j];
+                (total - part) * stat.p(z) + part * stat.p_minus_1(z)
+            }
+            Some(Err(_)) => f64::NAN,
+        }
+    }
+}
+
+/// Cross-entropy, formulas (5) to (8) and (11) to (17).
+///
+/// # Errors
+/// [`Error`](crate::Error) if shapes disagree, an option or a target is out of range.
+pub fn cross_entropy(
+    op: &CrossEntropy,
+    input: &CrossEntropyInput<'_>,
+) -> Result<CrossEntropyOutput> {
+    op.validate(input)?;
+    let (rows, classes) = (input.logits.rows(), input.logits.classes());
+    let logits = input.logits.values().to_f64();
+    let probs = input.targets.probs().map(|probs| probs.values().to_f64());
+    let (kept_rows, total_weight) = op.totals(&input.targets);
+    let divisor = op.normalizer().unwrap_or(total_weight);
+    let unit = op.unit().per_nat();
+    let dloss = upstream_of(input.upstream, rows, op.reduction(), divisor);
+    let e = op.label_smoothing();
+
+    let mut losses = vec![0.0; rows];
+    let mut lse = vec![0.0; rows];
+    let mut dlogits = vec![0.0; rows * classes];
+    let mut dtargets = vec![0.0; rows * classes];
+    let (mut best, mut correct, mut plain_nll) = (vec![-1; rows], 0, 0.0);
+    for i in 0..rows {
+        let columns = i * classes..(i + 1) * classes;
+        let q: Vec<f64> = match (&probs, op.kept_class(&input.targets, i)) {
+            (Some(probs), _) => probs[columns.clone()].to_vec(),
+            (None, Some(y)) => (0..classes).map(|j| f64::from(u8::from(j == y))).collect(),
+            (None, None) => continue,
+        };
+        let scores = Scores::of(op, &logits[columns.clone()]);
+        lse[i] = scores.lse();
+        // With index targets the target's share is (1 - e) w_y, and every class has (e / C) w_j.
+        let share: Vec<f64> = (0..classes).map(|j| (1.0 - e) * op.weight(j) * q[j]).collect();
+        let smooth: Vec<f64> = (0..classes).map(|j| e / classes as f64 * op.weight(j)).collect();
+        let total: f64 = share.iter().sum();
+        let smooth_total: f64 = smooth.iter().sum();
+        let undefined = scores.is_undefined() || total.is_nan();
+        let cross: f64 = (0..classes).map(|j| times(share[j] + smooth[j], scores.nll(j))).sum();
+        let z_loss = times(op.z_loss(), lse[i] * lse[i]);
+        losses[i] = unit * if undefined { f64::NAN } else { cross + z_loss };
+        for j in 0..classes {
+            let more = smooth_total + 2.0 * times(op.z_loss(), lse[i]);
+            let p = scores
+                .stat
+                .as_ref()
+                .map_or(0.0, |stat| stat.as_ref().map_or(f64::NAN, |stat| stat.p(scores.z[j])));
+            let dz = scores.pull(j, total, share[j]) + times(more, p) - smooth[j];
+            let dz = if undefined { f64::NAN } else { dz };
+            dlogits[i * classes + j] = dloss[i] * unit * times(dz, scores.slope[j]);
+            dtargets[i * classes + j] =
+                dloss[i] * unit * times((1.0 - e) * op.weight(j), scores.nll(j));
+        }
+        best[i] = Metrics::column(argmax(&scores.z));
+        correct += u64::from(best[i] == Metrics::column(argmax(&q)));
+        plain_nll += (0..classes).map(|j| times(q[j], scores.nll(j))).sum::<f64>();
+    }
+
+    Ok(CrossEntropyOutput {
+        loss: reduce(losses, op.reduction(), divisor),
+        lse: Array::F64(lse),
+        dlogits: op.has_gradient().then_some(Array::F64(dlogits)),
+        dtargets: op.has_target_gradient().then_some(Array::F64(dtargets)),
+        metrics: op.has_metrics().then(|| Metrics::new(best, correct, plain_nll, kept_rows)),
+        kept_rows,
+        total_weight,
+    })
+}
+
+/// The softmax of each row, formula (3).
+pub fn softmax(logits: Matrix<'_>) -> Vec<f64> {
+    by_row(logits, |x, out| match RowStat::of(x) {
+        Ok(stat) => out.extend(x.iter().map(|&x| stat.p(x))),
+        Err(_) => out.extend(x.iter().map(|_| f64::NAN)),
+    })
+}
+
+/// The log-softmax of each row, formula (5) with its sign turned.
+pub fn log_softmax(logits: Matrix<'_>) -> Vec<f64> {
+    by_row(logits, |x, out| match RowStat::of(x) {
+        Ok(stat) => out.extend(x.iter().map(|&x| -stat.nll(x))),
+        Err(_) => out.extend(x.iter().map(|_| f64::NAN)),
+    })
+}
+
+/// The log-sum-exp of each row, formula (2).
+pub fn logsumexp(logits: Matrix<'_>) -> Vec<f64> {
+    by_row(logits, |x, out| out.push(lse_of(&RowStat::of(x))))
+}
+
+/// The gradient of [`softmax`] from its result and the gradient with respect to it, formula (9).
+///
+/// # Errors
+/// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch).
+pub fn softmax_backward(probs: Matrix<'_>, dprobs: Matrix<'_>) -> Result<Vec<f64>> {
+    by_row_pair(probs, dprobs, |p, dp, out| {
+        let dot: f64 = p.iter().zip(dp).map(|(p, dp)| p * dp).sum();
+        out.extend(p.iter().zip(dp).map(|(p, dp)| p * (dp - dot)));
+    })
+}
+
+/// The gradient of [`log_softmax`] from its result and the gradient with respect to it,
+/// formula (10).
+///
+/// # Errors
+/// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch).
+pub fn log_softmax_backward(log_probs: Matrix<'_>, dlog_probs: Matrix<'_>) -> Result<Vec<f64>> {
+    by_row_pair(log_probs, dlog_probs, |lp, dlp, out| {
+        let sum: f64 = dlp.iter().sum();
+        out.extend(lp.iter().zip(dlp).map(|(lp, dlp)| dlp - lp.exp() * sum));
+    })
+}
+
+/// The gradient of [`logsumexp`] from its input and the gradient with respect to its result.
+///
+/// # Errors
+/// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch).
+pub fn logsumexp_backward(logits: Matrix<'_>, dlse: &[f64]) -> Result<Vec<f64>> {
+    TransformInput { drows: Some(("dlse", dlse.into())), ..logits.into() }.validate()?;
+    let mut dlogits = softmax(logits);
+    for (row, dlse) in dlogits.chunks_mut(logits.classes().max(1)).zip(dlse) {
+        for p in row {
+            *p *= dlse;
+        }
+    }
+    Ok(dlogits)
+}
+
+/// The entropy of each row's softmax, formula (21), in nats.
+pub fn entropy(logits: Matrix<'_>) -> Vec<f64> {
+    by_row(logits, |x, out| out.push(RowStat::of(x).map_or(f64::NAN, |stat| entropy_of(&stat, x))))
+}
+
+fn entropy_of(stat: &RowStat, x: &[f64]) -> f64 {
+    x.iter().map(|&x| times(stat.p(x), stat.nll(x))).sum()
+}
+
+/// The gradient of [`entropy`] from its input and the gradient with respect to its result, formula
+/// (21).
+///
+/// # Errors
+/// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch).
+pub fn entropy_backward(logits: Matrix<'_>, dentropy: &[f64]) -> Result<Vec<f64>> {
+    TransformInput { drows: Some(("dentropy", dentropy.into())), ..logits.into() }.validate()?;
+    let mut dentropy = dentropy.iter();
+    Ok(by_row(logits, |x, out| {
+        let dentropy = dentropy.next().copied().unwrap_or_default();
+        match RowStat::of(x) {
+            Ok(stat) => {
+                let entropy = entropy_of(&stat, x);
+                let column = |&x: &f64| times(dentropy * stat.p(x), stat.nll(x) - entropy);
+                out.extend(x.iter().map(column));
+            }
+            Err(_) => out.extend(x.iter().map(|_| f64::NAN)),
+        }
+    }))
+}
+
+/// The surprisal of each class, formula (5), in nats.
+pub fn surprisal(logits: Matrix<'_>) -> Vec<f64> {
+    log_softmax(logits).into_iter().map(|log_prob| -log_prob).collect()
+}
+
+fn by_row(matrix: Matrix<'_>, mut f: impl FnMut(&[f64], &mut Vec<f64>)) -> Vec<f64> {
+    let mut out = Vec::new();
+    for x in matrix.values().to_f64().chunks(matrix.classes().max(1)) {
+        f(x, &mut out);
+    }
+    out
+}
+
+fn by_row_pair(
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    mut f: impl FnMut(&[f64], &[f64], &mut Vec<f64>),
+) -> Result<Vec<f64>> {
+    a.expect_same_shape(&b, "upstream gradient")?;
+    let b = b.values().to_f64();
+    let mut rows_of_b = b.chunks(a.classes().max(1));
+    Ok(by_row(a, |a, out| f(a, rows_of_b.next().unwrap_or_default(), out)))
+}
+
+/// Whichever of the row transforms is asked for.
+pub(crate) fn transform(op: Transform, input: &TransformInput<'_>) -> Result<Array> {
+    input.validate()?;
+    let second = input.second.unwrap_or(input.input);
+    let drows = input.drows.map_or_else(Vec::new, |(_, drows)| drows.to_f64());
+    let mut result = match op {
+        Transform::Softmax => softmax(input.input),
+        Transform::LogSoftmax => log_softmax(input.input),
+        Transform::LogSumExp => logsumexp(input.input),
+        Transform::SoftmaxBackward => softmax_backward(input.input, second)?,
+        Transform::LogSoftmaxBackward => log_softmax_backward(input.input, second)?,
+        Transform::LogSumExpBackward => logsumexp_backward(input.input, &drows)?,
+        Transform::Entropy => entropy(input.input),
+        Transform::EntropyBackward => entropy_backward(input.input, &drows)?,
+        Transform::Surprisal => surprisal(input.input),
+    };
+    if input.unit != Unit::Nats {
+        for x in &mut result {
+            *x *= input.unit.per_nat();
+        }
+    }
+    Ok(Array::F64(result))
+}
