@@ -8,7 +8,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let index = piece / params.splits;
     let split = piece % params.splits;
-    let coef = coef_unpack(scratch[scratch_row(index)], scratch[scratch_row(index) + 1u]);
+    let coef = coef_unpack(scratch[scratch_coef(index)], scratch[scratch_coef(index) + 1u]);
     let end = min((split + 1u) * params.split_words, params.words);
     for (var word = split * params.split_words + lane; word < end; word += WG_SIZE) {
         store_output(index, word, column(coef, index, word));

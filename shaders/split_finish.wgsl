@@ -10,7 +10,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, lane: Lane) {
     let row = row_begin(index);
     var acc = acc_identity();
     for (var split = lane.index; split < params.splits; split += WG_SIZE) {
-        acc = acc_combine(acc, acc_unpack(scratch[scratch_row(index) + 2u + split]));
+        var words = array<vec4<u32>, ACC_WORDS>();
+        for (var i = 0u; i < ACC_WORDS; i += 1u) {
+            words[i] = scratch[scratch_piece(index, split) + i];
+        }
+        acc = acc_combine(acc, acc_unpack(words));
     }
     let total = workgroup_reduce(lane, acc);
     if (lane.index == 0u) {

@@ -12,6 +12,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, lane: Lane) {
     let mine = sweep_words(index, split * params.split_words + lane.index, end, WG_SIZE);
     let total = workgroup_reduce(lane, mine);
     if (lane.index == 0u) {
-        scratch[scratch_row(index) + 2u + split] = acc_pack(total);
+        let words = acc_pack(total);
+        for (var i = 0u; i < ACC_WORDS; i += 1u) {
+            scratch[scratch_piece(index, split) + i] = words[i];
+        }
     }
 }

@@ -219,7 +219,11 @@ fn check_step(
         Some(Family::Lane) => u64::from(p.rows).div_ceil(step.workgroup_size.into()),
         Some(Family::SplitSweep | Family::SplitColumns) => u64::from(p.rows) * u64::from(p.splits),
         Some(_) => p.rows.into(),
-        None if matches!(step.kernel, Kernel::ScanTargets(..) | Kernel::SumLoss) => {
+        None if matches!(
+            step.kernel,
+            Kernel::ScanTargets(..) | Kernel::SumLoss { metrics: false }
+        ) =>
+        {
             u64::from(p.rows).div_ceil(ROW_BLOCK)
         }
         None => 1,

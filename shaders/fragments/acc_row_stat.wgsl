@@ -5,6 +5,8 @@
 
 struct Acc { max: f32, rest: f32 }
 
+const ACC_WORDS: u32 = 1u;
+
 // WIDTH independent RowStats, one for each component of a word.
 struct LaneAcc { max: Values, rest: Values }
 
@@ -40,10 +42,11 @@ fn lane_collapse(acc: LaneAcc) -> Acc {
     return total;
 }
 
-fn acc_pack(acc: Acc) -> vec4<u32> {
-    return vec4<u32>(bitcast<u32>(acc.max), bitcast<u32>(acc.rest), 0u, 0u);
+fn acc_pack(acc: Acc) -> array<vec4<u32>, ACC_WORDS> {
+    return array<vec4<u32>, ACC_WORDS>(
+        vec4<u32>(bitcast<u32>(acc.max), bitcast<u32>(acc.rest), 0u, 0u));
 }
 
-fn acc_unpack(words: vec4<u32>) -> Acc {
-    return Acc(bitcast<f32>(words.x), bitcast<f32>(words.y));
+fn acc_unpack(words: array<vec4<u32>, ACC_WORDS>) -> Acc {
+    return Acc(bitcast<f32>(words[0].x), bitcast<f32>(words[0].y));
 }

@@ -2,6 +2,8 @@
 
 struct Acc { sum: f32 }
 
+const ACC_WORDS: u32 = 1u;
+
 // WIDTH independent sums, one for each component of a word.
 struct LaneAcc { sum: Values }
 
@@ -29,10 +31,10 @@ fn lane_collapse(acc: LaneAcc) -> Acc {
     return Acc(total);
 }
 
-fn acc_pack(acc: Acc) -> vec4<u32> {
-    return vec4<u32>(bitcast<u32>(acc.sum), 0u, 0u, 0u);
+fn acc_pack(acc: Acc) -> array<vec4<u32>, ACC_WORDS> {
+    return array<vec4<u32>, ACC_WORDS>(vec4<u32>(bitcast<u32>(acc.sum), 0u, 0u, 0u));
 }
 
-fn acc_unpack(words: vec4<u32>) -> Acc {
-    return Acc(bitcast<f32>(words.x));
+fn acc_unpack(words: array<vec4<u32>, ACC_WORDS>) -> Acc {
+    return Acc(bitcast<f32>(words[0].x));
 }

@@ -17,7 +17,7 @@ fn column(coef: Coef, row: u32, word: u32) -> Values {
     }
     let x = load_input(row, word);
     let exponentials = exp(chain(x) - Values(coef.max)) * coef.scale;
-    let values = exponentials - column_shift(coef.shift, word);
+    let values = exponentials - column_shift(coef.shift, row, word);
     let is_target = columns_of(word) == Columns(coef.target_column);
     return select(values, Values(coef.target_value), is_target) * chain_slope(x);
 }

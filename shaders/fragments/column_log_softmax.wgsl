@@ -1,4 +1,5 @@
-// The column formula of log-softmax: -((max - x) + log1p(rest)), two terms of one sign.
+// The column formula of log-softmax, -((max - x) + log1p(rest)), two terms of one sign; and of the
+// surprisal, whose unit is negative here.
 
 struct Coef {
     max: f32,
@@ -6,7 +7,7 @@ struct Coef {
 }
 
 fn column(coef: Coef, row: u32, word: u32) -> Values {
-    return (load_input(row, word) - Values(coef.max)) - Values(coef.log_sum);
+    return params.unit * ((load_input(row, word) - Values(coef.max)) - Values(coef.log_sum));
 }
 
 fn coef_pack(coef: Coef) -> array<vec4<u32>, 2> {

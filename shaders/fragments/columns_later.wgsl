@@ -2,6 +2,6 @@
 
 fn columns(index: u32, row: Row, acc: Acc, start: u32, step: u32) {
     let packed = coef_pack(row_finish(index, row, acc));
-    scratch[scratch_row(index)] = packed[0];
-    scratch[scratch_row(index) + 1u] = packed[1];
+    scratch[scratch_coef(index)] = packed[0];
+    scratch[scratch_coef(index) + 1u] = packed[1];
 }

@@ -34,7 +34,19 @@ struct Params {
     logit_scale: f32,
     softcap: f32,           // 0: none
     normalizer: f32,        // what a mean divides by instead of the total weight; 0: none
-    pad: u32,
+    swept_words: u32,       // words of a row that its sweep reads: all, or none
+    unit: f32,              // of the loss, a nat
+    clamp: f32,             // the least probability that is told from none
+    gamma: f32,             // focal loss's exponent
+    delta: f32,             // where Huber's parabola becomes a line
+    label_scale: f32,       // label_scale y + label_offset: the probability that a label stands for
+    label_offset: f32,
+    focal_one: f32,         // the factor of an element that is 1
+    focal_zero: f32,        // and of one that is 0
+    factors_offset: u32,    // in words, like the two strides
+    factors_stride: u32,
+    dloss_stride: u32,      // of an upstream gradient for each element
+    pairs_offset: u32,      // in rows
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

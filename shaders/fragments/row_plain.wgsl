@@ -3,7 +3,7 @@
 struct Row { words: u32 }
 
 fn row_begin(index: u32) -> Row {
-    return Row(params.words);
+    return Row(params.swept_words);
 }
 
 fn row_store(index: u32, row: Row, acc: Acc) {}

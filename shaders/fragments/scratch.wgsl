@@ -2,7 +2,7 @@
 
 @group(0) @binding(8) var<storage, read_write> scratch: array<vec4<u32>>;
 
-// A split row's part of it: two words of Coef, then an Acc for each piece.
-fn scratch_row(row: u32) -> u32 {
-    return row * (2u + params.splits);
+// Of split rows: two words of Coef for each row, then the pieces of all of them.
+fn scratch_coef(row: u32) -> u32 {
+    return row * 2u;
 }

@@ -6,8 +6,8 @@ struct Summary {
     kept_rows: u32,
     bad_row: u32,               // first row whose target is neither a class nor ignored, or NO_ROW
     bad_target: vec2<u32>,      // that target, as the two halves of an i64
-    pad0: u32,
-    pad1: u32,
+    nll: f32,                   // sum of -log p over kept rows, for metrics
+    correct: u32,               // rows whose best column is the target's, for metrics
 }
 
 const NO_ROW: u32 = 0xffffffffu;

@@ -3,5 +3,5 @@
 @group(0) @binding(5) var<storage, read> dloss: array<f32>;    // [rows]
 
 fn upstream_at(row: u32) -> f32 {
-    return dloss[params.dloss_offset + row];
+    return params.unit * dloss[params.dloss_offset + row];
 }

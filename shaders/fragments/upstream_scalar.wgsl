@@ -3,3 +3,7 @@
 fn upstream_at(row: u32) -> f32 {
     return params.upstream;
 }
+
+fn upstream_of(row: u32, word: u32) -> Values {
+    return Values(params.upstream);
+}

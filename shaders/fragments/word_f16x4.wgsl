@@ -20,3 +20,7 @@ fn component(values: Values, i: u32) -> f32 {
 fn columns_of(word: u32) -> Columns {
     return vec4<u32>(0u, 1u, 2u, 3u) + 4u * word;
 }
+
+fn column_component(columns: Columns, i: u32) -> u32 {
+    return columns[i];
+}

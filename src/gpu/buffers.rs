@@ -1,7 +1,6 @@
 //! What callers hand over: ranges of their own buffers, with shapes.
 
 use crate::error::{Error, Result};
-use crate::gpu::kernel::TargetType;
 use crate::gpu::plan::Region;
 
 /// A matrix `[rows, classes]` of f32 in a buffer of the caller's.
@@ -104,23 +103,16 @@ fn validate_range(
     }
 }
 
-/// Index targets `[rows]` in a buffer of the caller's.
+/// Targets in a buffer of the caller's.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum TargetsBuffer<'a> {
-    /// 32-bit.
+    /// Class indices `[rows]`, 32-bit.
     I32(VectorBuffer<'a>),
-    /// 64-bit, little-endian.
+    /// Class indices `[rows]`, 64-bit, little-endian.
     I64(VectorBuffer<'a>),
-}
-
-impl<'a> TargetsBuffer<'a> {
-    pub(crate) fn parts(&self) -> (VectorBuffer<'a>, TargetType) {
-        match self {
-            Self::I32(vector) => (*vector, TargetType::I32),
-            Self::I64(vector) => (*vector, TargetType::I64),
-        }
-    }
+    /// Probabilities `[rows, classes]`.
+    Probs(MatrixBuffer<'a>),
 }
 
 /// Where a matrix of results goes.
@@ -141,6 +133,8 @@ pub enum UpstreamBuffer<'a> {
     Scalar(f32),
     /// A number for each row, `[rows]` of f32, read when the call runs.
     Rows(VectorBuffer<'a>),
+    /// A number for each element, `[rows, columns]` of f32, for elementwise losses.
+    Elements(MatrixBuffer<'a>),
 }
 
 impl Default for UpstreamBuffer<'_> {

@@ -6,8 +6,9 @@ use crate::error::{Error, Result};
 use crate::gpu::context::Gpu;
 use crate::gpu::fragment::Slot;
 use crate::gpu::params::{Params, Summary};
-use crate::gpu::plan::{Plan, Step};
+use crate::gpu::plan::{Bound, Plan, Role, Step};
 use crate::gpu::record::Description;
+use crate::op::Metrics;
 
 /// An operation bound to its buffers, ready to be recorded any number of times.
 ///
@@ -20,6 +21,10 @@ pub struct Call {
     dispatches: Vec<Dispatch>,
     rows: u64,
     classes: u64,
+    /// Bytes of a row's results.
+    stats_row: u64,
+    /// Whether the summary tells of targets.
+    has_targets: bool,
     stats: Option<wgpu::Buffer>,
     summary: Option<wgpu::Buffer>,
 }
@@ -31,8 +36,11 @@ struct Dispatch {
     grid: [u32; 2],
 }
 
-/// The callers' buffers, by the slots that they take.
-pub(crate) type Roles<'a> = HashMap<Slot, &'a wgpu::Buffer>;
+/// In the place of the best column of a row that is ignored; `SKIPPED` of `stats_metrics.wgsl`.
+const SKIPPED: u32 = 0x7fff_ffff;
+
+/// The callers' buffers, by their parts in the call.
+pub(crate) type Roles<'a> = HashMap<Role, &'a wgpu::Buffer>;
 
 impl Call {
     pub(crate) async fn new(gpu: &Gpu, description: Description<'_>) -> Result<Self> {
@@ -44,12 +52,13 @@ impl Call {
         }
         gpu.scoped(name, |gpu| {
             let owned = Owned::new(gpu, &plan, weights.as_deref())?;
-            let buffer = |slot| match slot {
+            let buffer = |bound: &Bound| match bound.slot {
                 Slot::Stats => owned.stats.as_ref(),
                 Slot::Summary => owned.summary.as_ref(),
                 Slot::Scratch => owned.scratch.as_ref(),
                 Slot::Weights => owned.weights.as_ref(),
-                slot => roles.get(&slot).copied(),
+                Slot::Pairs => owned.pairs.as_ref(),
+                _ => roles.get(&bound.role).copied(),
             };
             let params = Uniforms::new(gpu, &plan.steps)?;
             let dispatches = plan
@@ -64,8 +73,17 @@ impl Call {
                 })
                 .collect();
             let Owned { stats, summary, .. } = owned;
-            let (rows, classes, gpu) = (problem.rows, problem.classes, gpu.clone());
-            Ok(Self { gpu, name, dispatches, rows, classes, stats, summary })
+            Ok(Self {
+                gpu: gpu.clone(),
+                name,
+                dispatches,
+                rows: problem.rows,
+                classes: problem.classes,
+                stats_row: problem.stats_row(),
+                has_targets: problem.targets.is_some(),
+                stats,
+                summary,
+            })
         })
         .await?
     }
@@ -89,13 +107,18 @@ impl Call {
     }
 
     /// The rows' (loss, lse), `[rows, 2]` of f32, for operations that have them: a buffer with the
-    /// usages `STORAGE` and `COPY_SRC`.
+    /// usages `STORAGE` and `COPY_SRC`. Of an entropy it is (entropy, lse), of an elementwise loss
+    /// (sum over the row, 0). With metrics it is `[rows, 4]`: loss, lse, -log p of the target, and
+    /// the bits of a u32, the best column, 0x7fffffff if the row is ignored, with the highest bit set
+    /// if it is the target's.
     pub fn stats(&self) -> Option<&wgpu::Buffer> {
         self.stats.as_ref()
     }
 
-    /// The batch's [`Summary`], for operations that have one: a buffer with the usages `STORAGE`,
-    /// `UNIFORM` and `COPY_SRC`. Its word `bad_row` is the error flag.
+    /// The batch's [`Summary`], for operations that have one: those with index targets, a reduced
+    /// loss, or metrics. A buffer with the usages `STORAGE`, `UNIFORM` and `COPY_SRC`. Its word
+    /// `bad_row` is the error flag; without index targets that, `kept_rows` and `total_weight` are
+    /// 0.
     pub fn summary(&self) -> Option<&wgpu::Buffer> {
         self.summary.as_ref()
     }
@@ -110,7 +133,7 @@ impl Call {
         let mut bytes = Vec::new();
         self.gpu.read_with(buffer, 0, Summary::SIZE, |part| bytes.extend_from_slice(part)).await?;
         let summary: Summary = bytemuck::pod_read_unaligned(&bytes);
-        if summary.bad_row != Summary::NO_ROW {
+        if self.has_targets && summary.bad_row != Summary::NO_ROW {
             let [low, high] = summary.bad_target.map(u64::from);
             return Err(Error::TargetOutOfRange {
                 row: summary.bad_row.into(),
@@ -126,13 +149,35 @@ impl Call {
     /// # Errors
     /// [`Error::InvalidInput`] if the operation has none; [`Error::DeviceLost`].
     pub async fn read_stats(&self) -> Result<Vec<[f32; 2]>> {
-        let Some(buffer) = &self.stats else { return Err(self.has_no("row results")) };
         let mut stats = Vec::with_capacity(self.rows as usize);
-        let sink = |part: &[u8]| {
-            stats.extend(part.chunks_exact(8).map(bytemuck::pod_read_unaligned::<[f32; 2]>));
-        };
-        self.gpu.read_with(buffer, 0, self.rows * 8, sink).await?;
+        self.read_rows(|row| stats.push(bytemuck::pod_read_unaligned(&row[..8]))).await?;
         Ok(stats)
+    }
+
+    /// Reads the metrics of an operation that was asked for them. Submits copies and waits.
+    ///
+    /// # Errors
+    /// As [`Self::read_summary`].
+    pub async fn read_metrics(&self) -> Result<Metrics> {
+        if self.stats_row != 16 {
+            return Err(self.has_no("metrics"));
+        }
+        let summary = self.read_summary().await?;
+        let mut argmax = Vec::with_capacity(self.rows as usize);
+        self.read_rows(|row| {
+            let best = bytemuck::pod_read_unaligned::<u32>(&row[12..16]) & SKIPPED;
+            argmax.push(if best == SKIPPED { -1 } else { best.into() });
+        })
+        .await?;
+        let kept = if self.has_targets { summary.kept_rows.into() } else { self.rows };
+        Ok(Metrics::new(argmax, summary.correct.into(), summary.nll.into(), kept))
+    }
+
+    async fn read_rows(&self, mut row: impl FnMut(&[u8])) -> Result<()> {
+        let Some(buffer) = &self.stats else { return Err(self.has_no("row results")) };
+        let bytes = self.stats_row as usize;
+        let sink = |part: &[u8]| part.chunks_exact(bytes).for_each(&mut row);
+        self.gpu.read_with(buffer, 0, self.rows * self.stats_row, sink).await
     }
 
     /// [`Self::read_summary`], blocking.
@@ -153,6 +198,15 @@ impl Call {
         pollster::block_on(self.read_stats())
     }
 
+    /// [`Self::read_metrics`], blocking.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn read_metrics_blocking(&self) -> Result<Metrics> {
+        pollster::block_on(self.read_metrics())
+    }
+
     fn has_no(&self, what: &str) -> Error {
         Error::InvalidInput { what: self.name, reason: format!("has no {what} to read") }
     }
@@ -164,6 +218,7 @@ struct Owned {
     summary: Option<wgpu::Buffer>,
     scratch: Option<wgpu::Buffer>,
     weights: Option<wgpu::Buffer>,
+    pairs: Option<wgpu::Buffer>,
 }
 
 impl Owned {
@@ -181,6 +236,7 @@ impl Owned {
             stats: some("stats", plan.stats_bytes, results),
             summary: some("summary", summary_bytes, results | Usage::UNIFORM),
             scratch: some("scratch", plan.scratch_bytes, Usage::STORAGE),
+            pairs: some("pairs of row statistics", plan.pairs_bytes, Usage::STORAGE),
             weights,
         })
     }
@@ -223,11 +279,11 @@ fn bind<'a>(
     step: &Step,
     pipeline: &wgpu::ComputePipeline,
     params: wgpu::BindGroupEntry<'a>,
-    buffer: &impl Fn(Slot) -> Option<&'a wgpu::Buffer>,
+    buffer: &impl Fn(&Bound) -> Option<&'a wgpu::Buffer>,
 ) -> wgpu::BindGroup {
     let mut entries = vec![params];
     for bound in &step.bindings {
-        if let Some(buffer) = buffer(bound.slot) {
+        if let Some(buffer) = buffer(bound) {
             entries.push(entry(bound.slot, buffer, bound.offset, bound.size));
         }
     }

@@ -31,7 +31,7 @@ impl Caps {
     /// Lanes a workgroup may have here: a power of two, because the reductions halve it, and few
     /// enough for an accumulator of each in workgroup memory.
     pub(crate) fn lanes(&self) -> u32 {
-        const ACCUMULATOR: u32 = 16;
+        const ACCUMULATOR: u32 = 48;
         let limit = self.max_workgroup_size.min(self.workgroup_memory / ACCUMULATOR);
         1 << limit.max(1).ilog2()
     }

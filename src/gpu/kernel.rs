@@ -3,111 +3,8 @@
 use crate::gpu::caps::Reduce;
 #[allow(clippy::wildcard_imports, reason = "the table below is made of their names")]
 use crate::gpu::fragment::*;
-
-/// An operation on rows, as the shaders know it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-#[expect(missing_docs, reason = "named like the operations")]
-pub enum RowOp {
-    CrossEntropy,
-    Softmax,
-    LogSoftmax,
-    LogSumExp,
-    SoftmaxBackward,
-    LogSoftmaxBackward,
-}
-
-/// The files of one operation.
-struct OpFiles {
-    op: RowOp,
-    /// What is accumulated over a row, and the same over a subgroup.
-    acc: [&'static Fragment; 2],
-    sweep: &'static Fragment,
-    /// What is read before the sweep, and the row's results.
-    row: &'static [&'static Fragment],
-    /// From the accumulated value to the coefficients of the columns.
-    finish: &'static Fragment,
-    coef: &'static Fragment,
-    /// The column formula, where it does not stand with its coefficients.
-    column: Option<&'static Fragment>,
-    has_second: bool,
-    /// Whether it has row results of its own, so that columns need not be written.
-    has_stats: bool,
-}
-
-static ROW_STAT: [&Fragment; 2] = [&ACC_ROW_STAT, &ACC_ROW_STAT_SUBGROUP];
-static SMOOTHED: [&Fragment; 2] = [&ACC_SMOOTHED, &ACC_SMOOTHED_SUBGROUP];
-static SUM: [&Fragment; 2] = [&ACC_SUM, &ACC_SUM_SUBGROUP];
-
-/// One row an operation: adding one adds a row and the files that it names.
-static OPS: [OpFiles; 6] = [
-    OpFiles {
-        op: RowOp::CrossEntropy,
-        acc: ROW_STAT,
-        sweep: &SWEEP_ROW_STAT,
-        row: &[&TARGET_KIND, &STATS, &STATS_LSE, &ROW_CROSS_ENTROPY],
-        finish: &FINISH_CROSS_ENTROPY,
-        coef: &COLUMN_EXP,
-        column: None,
-        has_second: false,
-        has_stats: true,
-    },
-    OpFiles {
-        op: RowOp::Softmax,
-        acc: ROW_STAT,
-        sweep: &SWEEP_ROW_STAT,
-        row: &[&ROW_PLAIN],
-        finish: &FINISH_EXP,
-        coef: &COLUMN_EXP,
-        column: None,
-        has_second: false,
-        has_stats: false,
-    },
-    OpFiles {
-        op: RowOp::LogSoftmax,
-        acc: ROW_STAT,
-        sweep: &SWEEP_ROW_STAT,
-        row: &[&ROW_PLAIN],
-        finish: &FINISH_LOG_SOFTMAX,
-        coef: &COLUMN_LOG_SOFTMAX,
-        column: None,
-        has_second: false,
-        has_stats: false,
-    },
-    OpFiles {
-        op: RowOp::LogSumExp,
-        acc: ROW_STAT,
-        sweep: &SWEEP_ROW_STAT,
-        row: &[&STATS, &STATS_LSE, &ROW_LOGSUMEXP],
-        finish: &FINISH_EXP,
-        coef: &COLUMN_EXP,
-        column: None,
-        has_second: false,
-        has_stats: true,
-    },
-    OpFiles {
-        op: RowOp::SoftmaxBackward,
-        acc: SUM,
-        sweep: &SWEEP_DOT,
-        row: &[&ROW_PLAIN],
-        finish: &FINISH_SUM,
-        coef: &COEF_SUM,
-        column: Some(&COLUMN_SOFTMAX_BACKWARD),
-        has_second: true,
-        has_stats: false,
-    },
-    OpFiles {
-        op: RowOp::LogSoftmaxBackward,
-        acc: SUM,
-        sweep: &SWEEP_SECOND,
-        row: &[&ROW_PLAIN],
-        finish: &FINISH_SUM,
-        coef: &COEF_SUM,
-        column: Some(&COLUMN_LOG_SOFTMAX_BACKWARD),
-        has_second: true,
-        has_stats: false,
-    },
-];
+use crate::gpu::ops::{Element, OpFiles, RowOp};
+use crate::op::InputForm;
 
 /// How a matrix is stored, and how many elements are read at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -179,7 +76,7 @@ impl TargetType {
         }
     }
 
-    fn fragment(self) -> &'static Fragment {
+    pub(super) fn fragment(self) -> &'static Fragment {
         match self {
             Self::I32 => &TARGETS_I32,
             Self::I64 => &TARGETS_I64,
@@ -219,6 +116,8 @@ pub enum UpstreamFrom {
     Mean,
     /// A buffer with a number for each row.
     Rows,
+    /// A buffer with a number for each element.
+    Elements,
 }
 
 /// Which part of a row a workgroup handles.
@@ -261,8 +160,14 @@ pub struct RowKernel {
     pub upstream: UpstreamFrom,
     /// Options that concern single classes, for cross-entropy.
     pub weighting: Weighting,
-    /// What happens to logits first, for cross-entropy.
+    /// What happens to logits first, for cross-entropy and divergences.
     pub chain: Chain,
+    /// What the input is, for cross-entropy; what the teacher is, for divergences.
+    pub form: InputForm,
+    /// Whether rows have what metrics are made of, for cross-entropy.
+    pub metrics: bool,
+    /// Whether elements have weights, for elementwise losses.
+    pub factors: bool,
 }
 
 /// One kernel of the crate, in one of its variants.
@@ -275,12 +180,19 @@ pub enum Kernel {
     ScanTargets(TargetType, Weighting),
     /// Folds the blocks of [`Kernel::ScanTargets`].
     FinishTargets,
-    /// Sums losses, by blocks.
-    SumLoss,
+    /// Sums losses, by blocks; of rows with what metrics are made of, or without.
+    SumLoss {
+        /// Which.
+        metrics: bool,
+    },
     /// Folds the blocks of [`Kernel::SumLoss`] into a sum.
     FinishSum,
     /// Folds the blocks of [`Kernel::SumLoss`] into a mean.
     FinishMean,
+    /// Sums what metrics are made of, by blocks.
+    SumMetrics,
+    /// Folds the blocks of [`Kernel::SumMetrics`].
+    FinishMetrics,
 }
 
 impl Kernel {
@@ -309,9 +221,27 @@ impl Kernel {
                 &SCRATCH,
                 &FINISH_TARGETS,
             ],
-            Self::SumLoss => {
-                vec![&PARAMS, &WORD_F32, &ACC_SUM, &REDUCE_TREE, &STATS, &SCRATCH, &SUM_LOSS]
+            Self::SumLoss { metrics } => vec![
+                &PARAMS,
+                &WORD_F32,
+                &ACC_SUM,
+                &REDUCE_TREE,
+                if *metrics { &STATS_METRICS } else { &STATS },
+                &SCRATCH,
+                &SUM_LOSS,
+            ],
+            Self::SumMetrics => {
+                vec![&PARAMS, &ACC_METRICS, &REDUCE_TREE, &STATS_METRICS, &SCRATCH, &SUM_METRICS]
             }
+            Self::FinishMetrics => vec![
+                &PARAMS,
+                &SUMMARY,
+                &SUMMARY_WRITE,
+                &ACC_METRICS,
+                &REDUCE_TREE,
+                &SCRATCH,
+                &FINISH_METRICS,
+            ],
             Self::FinishSum | Self::FinishMean => vec![
                 &PARAMS,
                 &SUMMARY,
@@ -354,6 +284,11 @@ impl Kernel {
         }
     }
 
+    /// Words of scratch that a piece of a split row takes.
+    pub fn piece_words(&self) -> u64 {
+        if let Self::Rows(kernel) = self { kernel.files().acc.words } else { 1 }
+    }
+
     /// Every kernel that a plan can ask for, and those of dtypes that no plan asks for yet.
     pub fn all() -> Vec<Self> {
         let mut all = vec![
@@ -362,17 +297,18 @@ impl Kernel {
             Self::ScanTargets(TargetType::I32, Weighting::Weights),
             Self::ScanTargets(TargetType::I64, Weighting::Weights),
             Self::FinishTargets,
-            Self::SumLoss,
+            Self::SumLoss { metrics: false },
+            Self::SumLoss { metrics: true },
             Self::FinishSum,
             Self::FinishMean,
+            Self::SumMetrics,
+            Self::FinishMetrics,
         ];
-        for op in &OPS {
+        let mut seen = std::collections::HashSet::new();
+        for op in RowOp::all() {
             for word in [Word::F32, Word::F32x4, Word::F16x4, Word::Bf16x4] {
-                for kernel in RowKernel::variants(op, word) {
-                    if !all.contains(&Self::Rows(kernel)) {
-                        all.push(Self::Rows(kernel));
-                    }
-                }
+                let kernels = RowKernel::variants(op, word);
+                all.extend(kernels.into_iter().filter(|k| seen.insert(*k)).map(Self::Rows));
             }
         }
         all
@@ -380,88 +316,179 @@ impl Kernel {
 }
 
 impl Weighting {
-    fn fragment(self) -> &'static Fragment {
+    pub(super) fn fragment(self) -> &'static Fragment {
         if self == Self::None { &WEIGHTS_NONE } else { &WEIGHTS_BUFFER }
     }
 }
 
-impl RowKernel {
-    fn files(self) -> &'static OpFiles {
-        // OPS has a row for every RowOp; the tests walk through all of them.
-        OPS.iter().find(|row| row.op == self.op).unwrap_or(&OPS[0])
+impl RowOp {
+    fn all() -> Vec<Self> {
+        let mut all = vec![
+            Self::CrossEntropy,
+            Self::LabelCrossEntropy,
+            Self::TargetGradient,
+            Self::Focal,
+            Self::Softmax,
+            Self::LogSoftmax,
+            Self::LogSumExp,
+            Self::SoftmaxBackward,
+            Self::LogSoftmaxBackward,
+            Self::Entropy,
+            Self::Kl,
+            Self::ReverseKl,
+            Self::PairStats,
+            Self::Js,
+        ];
+        all.extend(Element::ALL.map(Self::Elements));
+        all.extend(Element::ALL.map(Self::ElementLosses));
+        all
     }
 
-    /// Every form of an operation on matrices of one kind, some of them more than once.
-    fn variants(op: &OpFiles, word: Word) -> Vec<Self> {
-        let all_columns = [Columns::InPlace, Columns::Separate, Columns::None];
-        let upstreams: &[UpstreamFrom] = match op.op {
-            RowOp::CrossEntropy => &[UpstreamFrom::Scalar, UpstreamFrom::Mean, UpstreamFrom::Rows],
-            RowOp::LogSumExp => &[UpstreamFrom::Rows],
-            _ => &[UpstreamFrom::Scalar],
-        };
-        let options: &[(Weighting, Chain)] = match op.op {
-            RowOp::CrossEntropy => &[
-                (Weighting::None, Chain::None),
-                (Weighting::Weights, Chain::None),
-                (Weighting::Smoothed, Chain::None),
-                (Weighting::None, Chain::Softcap),
-                (Weighting::Weights, Chain::Softcap),
-                (Weighting::Smoothed, Chain::Softcap),
-            ],
-            _ => &[(Weighting::None, Chain::None)],
-        };
+    fn upstreams(self) -> &'static [UpstreamFrom] {
+        use UpstreamFrom::{Elements, Mean, Rows, Scalar};
+        match self {
+            Self::CrossEntropy | Self::Focal => &[Scalar, Mean, Rows],
+            Self::LogSumExp | Self::Entropy => &[Rows],
+            Self::Elements(_) => &[Scalar, Elements],
+            Self::LabelCrossEntropy
+            | Self::TargetGradient
+            | Self::Kl
+            | Self::ReverseKl
+            | Self::Js => &[Scalar, Rows],
+            _ => &[Scalar],
+        }
+    }
+
+    fn weightings(self) -> &'static [Weighting] {
+        use Weighting::{None, Smoothed, Weights};
+        match self {
+            Self::CrossEntropy => &[None, Weights, Smoothed],
+            Self::LabelCrossEntropy
+            | Self::TargetGradient
+            | Self::Focal
+            | Self::Elements(Element::BinaryLogits)
+            | Self::ElementLosses(Element::BinaryLogits) => &[None, Weights],
+            _ => &[None],
+        }
+    }
+
+    /// Whether it knows the three forms of input, or of teacher.
+    fn has_forms(self) -> bool {
+        self.is_cross_entropy() || self.is_divergence()
+    }
+
+    fn is_cross_entropy(self) -> bool {
+        matches!(self, Self::CrossEntropy | Self::LabelCrossEntropy | Self::TargetGradient)
+    }
+
+    fn is_divergence(self) -> bool {
+        matches!(self, Self::Kl | Self::ReverseKl | Self::PairStats | Self::Js)
+    }
+
+    fn can_measure(self) -> bool {
+        matches!(self, Self::CrossEntropy | Self::LabelCrossEntropy)
+    }
+}
+
+impl RowKernel {
+    /// Every form of an operation on matrices of one kind, some of them more than once. Of the
+    /// 16-bit kinds those without options.
+    fn variants(op: RowOp, word: Word) -> Vec<Self> {
+        let is_planned = matches!(word, Word::F32 | Word::F32x4);
+        let some = |all: usize| if is_planned { all } else { 1 };
+        let forms = [InputForm::Logits, InputForm::LogProbs, InputForm::Probs];
         let mut variants = Vec::new();
-        for family in Family::ALL {
-            let writes_nothing = family == Family::SplitColumns || !op.has_stats;
-            for &columns in &all_columns[..if writes_nothing { 2 } else { 3 }] {
-                for reduce in [Reduce::Subgroup, Reduce::Tree] {
-                    for targets in [TargetType::I32, TargetType::I64] {
-                        for &(weighting, chain) in options {
-                            variants.extend(upstreams.iter().map(|&upstream| {
-                                Self {
-                                    family,
-                                    op: op.op,
-                                    word,
-                                    columns,
-                                    reduce,
-                                    targets,
-                                    upstream,
-                                    weighting,
-                                    chain,
-                                }
-                                .canonical()
-                            }));
+        for &weighting in &op.weightings()[..some(op.weightings().len())] {
+            for form in &forms[..some(if op.has_forms() { 3 } else { 1 })] {
+                for chain in &[Chain::None, Chain::Softcap][..some(2)] {
+                    for &metrics in &[false, true][..some(2)] {
+                        for &factors in &[false, true][..some(2)] {
+                            variants.push(Self {
+                                family: Family::Row,
+                                op,
+                                word,
+                                columns: Columns::InPlace,
+                                reduce: Reduce::Tree,
+                                targets: TargetType::I32,
+                                upstream: UpstreamFrom::Scalar,
+                                weighting,
+                                chain: *chain,
+                                form: *form,
+                                metrics,
+                                factors,
+                            });
                         }
                     }
                 }
             }
         }
-        variants
+        variants.iter().flat_map(|kernel| kernel.placements()).collect()
+    }
+
+    /// This kernel in every family, for every place and type of what it reads and writes.
+    fn placements(self) -> Vec<Self> {
+        let all_columns = [Columns::InPlace, Columns::Separate, Columns::None];
+        let mut placements = Vec::new();
+        for family in Family::ALL {
+            let writes_columns = !self.op.writes_in_sweep() && self.op != RowOp::PairStats;
+            if family == Family::SplitColumns && !writes_columns {
+                continue;
+            }
+            let writes = family == Family::SplitColumns || !self.op.has_stats();
+            let writes = writes || matches!(self.op, RowOp::ElementLosses(_));
+            for &columns in &all_columns[..if writes { 2 } else { 3 }] {
+                for reduce in [Reduce::Subgroup, Reduce::Tree] {
+                    for targets in [TargetType::I32, TargetType::I64] {
+                        placements.extend(self.op.upstreams().iter().map(|&upstream| {
+                            Self { family, columns, reduce, targets, upstream, ..self }.canonical()
+                        }));
+                    }
+                }
+            }
+        }
+        placements
     }
 
     /// The same kernel with everything that its text does not depend on set to one value, so that
     /// equal texts are one kernel.
     #[must_use]
     pub fn canonical(mut self) -> Self {
-        let reduces = matches!(self.family, Family::Row | Family::SplitSweep | Family::SplitFinish);
-        if !reduces {
-            self.reduce = Reduce::Tree;
+        let op = self.op;
+        if op == RowOp::PairStats {
+            self.columns = Columns::None;
         }
-        if self.op != RowOp::CrossEntropy || !self.has_row() {
-            self.targets = TargetType::I32;
+        if !op.has_forms() {
+            self.form = InputForm::Logits;
         }
-        if !self.has_row() || self.columns == Columns::None {
-            self.upstream = UpstreamFrom::Scalar;
+        let has_chain = op.is_divergence() || op.is_cross_entropy();
+        // What is normalised already has no chain.
+        if !has_chain || op.is_cross_entropy() && self.form != InputForm::Logits {
+            self.chain = Chain::None;
         }
-        if self.op != RowOp::CrossEntropy {
-            (self.weighting, self.chain) = (Weighting::None, Chain::None);
-        }
-        // A single weight is read where a row begins, all of them in its sweep and its columns.
-        if !self.has_row() && self.weighting == Weighting::Weights {
+        self.metrics &= op.can_measure();
+        self.factors &= op.writes_in_sweep();
+        if !op.weightings().contains(&self.weighting)
+            || self.form != InputForm::Logits && self.weighting == Weighting::Smoothed
+        {
             self.weighting = Weighting::None;
         }
+        // A single weight is read where a row begins; all of them in the sweep and the columns.
+        if op.has_index_targets() && !self.has_row() && self.weighting == Weighting::Weights {
+            self.weighting = Weighting::None;
+        }
+        if !op.has_index_targets() || !self.has_row() {
+            self.targets = TargetType::I32;
+        }
+        let writes = self.columns != Columns::None
+            && if op.writes_in_sweep() { self.sweeps() } else { self.has_row() };
+        if !writes || !op.upstreams().contains(&self.upstream) {
+            self.upstream = op.upstreams()[0];
+        }
+        let reduces = matches!(self.family, Family::Row | Family::SplitSweep | Family::SplitFinish);
+        self.reduce = if reduces { self.reduction() } else { Reduce::Tree };
         match self.family {
-            Family::SplitSweep => self.columns = Columns::None,
+            Family::SplitSweep if !op.writes_in_sweep() => self.columns = Columns::None,
+            Family::SplitFinish if op.writes_in_sweep() => self.columns = Columns::None,
             // Whether columns follow matters here, not where they go.
             Family::SplitFinish if self.columns == Columns::InPlace => {
                 self.columns = Columns::Separate;
@@ -476,82 +503,69 @@ impl RowKernel {
         matches!(self.family, Family::Row | Family::Lane | Family::SplitFinish)
     }
 
+    /// Whether the kernel goes through the words of rows and accumulates.
+    fn sweeps(self) -> bool {
+        matches!(self.family, Family::Row | Family::Lane | Family::SplitSweep)
+    }
+
     fn fragments(self) -> Vec<&'static Fragment> {
         let files = self.files();
-        let smoothed = self.weighting == Weighting::Smoothed;
-        let acc = if smoothed { SMOOTHED } else { files.acc };
-        let sweep = if smoothed { &SWEEP_SMOOTHED } else { files.sweep };
         let mut list = vec![&PARAMS, &FLOATS, self.word.fragment()];
         list.push(match (self.family, self.columns) {
-            (Family::SplitSweep | Family::SplitFinish, _) | (_, Columns::None) => &IO_READ,
+            (Family::SplitFinish, _) | (_, Columns::None) => &IO_READ,
             (_, Columns::InPlace) => &IO_IN_PLACE,
             (_, Columns::Separate) => &IO_SEPARATE,
         });
-        if files.has_second && self.family != Family::SplitFinish {
-            list.push(&SECOND_INPUT);
-        }
-        list.push(if self.chain == Chain::None { &CHAIN_NONE } else { &CHAIN_SOFTCAP });
-        if smoothed || self.has_row() && self.op == RowOp::CrossEntropy {
-            list.push(self.weighting.fragment());
-        }
+        list.extend(&files.reads);
         if self.family != Family::SplitColumns {
-            list.push(acc[0]);
+            list.push(files.acc.acc);
         }
-        if matches!(self.family, Family::Row | Family::Lane | Family::SplitSweep) {
-            list.extend([sweep, &SWEEP_WORDS]);
+        if self.sweeps() {
+            list.extend([files.sweep, &SWEEP_WORDS]);
+            if self.op.writes_in_sweep() && self.columns != Columns::None {
+                list.extend(self.upstream_files());
+            }
         }
         if matches!(self.family, Family::Row | Family::SplitSweep | Family::SplitFinish) {
-            match self.reduce {
-                Reduce::Tree => list.push(&REDUCE_TREE),
-                Reduce::Subgroup => list.extend([acc[1], &REDUCE_SUBGROUP]),
+            match (self.reduce, files.acc.subgroup) {
+                (Reduce::Subgroup, Some(subgroup)) => list.extend([subgroup, &REDUCE_SUBGROUP]),
+                _ => list.push(&REDUCE_TREE),
             }
         }
         if self.has_row() {
-            self.push_row_fragments(&mut list);
+            list.extend(&files.row);
+            self.push_columns(&files, &mut list);
         }
         if self.family == Family::SplitColumns {
-            list.extend([files.coef, self.shift()]);
-            list.extend(files.column);
+            list.extend(&files.column);
         }
         list.extend(match self.family {
             Family::Row => vec![&ROW],
             Family::Lane => vec![&LANE],
-            Family::SplitSweep => vec![&SCRATCH, &SPLIT_SWEEP],
-            Family::SplitFinish => vec![&SCRATCH, &SPLIT_FINISH],
+            Family::SplitSweep => vec![&SCRATCH, &SCRATCH_PIECES, &SPLIT_SWEEP],
+            Family::SplitFinish => vec![&SCRATCH, &SCRATCH_PIECES, &SPLIT_FINISH],
             Family::SplitColumns => vec![&SCRATCH, &SPLIT_COLUMNS],
         });
         list
     }
 
-    /// The third term of the column formula.
-    fn shift(self) -> &'static Fragment {
-        if self.weighting == Weighting::Smoothed { &SHIFT_WEIGHTS } else { &SHIFT_NONE }
+    fn upstream_files(self) -> Vec<&'static Fragment> {
+        match self.upstream {
+            UpstreamFrom::Scalar => vec![&UPSTREAM_SCALAR],
+            UpstreamFrom::Mean => vec![&SUMMARY, &UPSTREAM_MEAN],
+            UpstreamFrom::Rows => vec![&UPSTREAM_ROWS],
+            UpstreamFrom::Elements => vec![&UPSTREAM_ELEMENTS],
+        }
     }
 
-    fn push_row_fragments(self, list: &mut Vec<&'static Fragment>) {
-        let files = self.files();
-        if self.op == RowOp::CrossEntropy {
-            list.push(self.targets.fragment());
-            if self.weighting != Weighting::Smoothed {
-                list.push(&SMOOTHING_NONE);
-            }
-        }
-        list.extend(files.row);
-        if self.columns == Columns::None {
+    fn push_columns(self, files: &OpFiles, list: &mut Vec<&'static Fragment>) {
+        if self.columns == Columns::None || self.op.writes_in_sweep() {
             list.push(&COLUMNS_NONE);
             return;
         }
-        match self.upstream {
-            UpstreamFrom::Scalar => list.push(&UPSTREAM_SCALAR),
-            UpstreamFrom::Mean => list.extend([&SUMMARY, &UPSTREAM_MEAN]),
-            UpstreamFrom::Rows => list.push(&UPSTREAM_ROWS),
-        }
-        list.extend([files.coef, self.shift(), files.finish]);
-        if self.family == Family::SplitFinish {
-            list.push(&COLUMNS_LATER);
-        } else {
-            list.extend(files.column);
-            list.push(&COLUMNS_NOW);
-        }
+        list.extend(self.upstream_files());
+        list.extend(&files.column);
+        list.push(files.finish);
+        list.push(if self.family == Family::SplitFinish { &COLUMNS_LATER } else { &COLUMNS_NOW });
     }
 }

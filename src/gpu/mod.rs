@@ -8,6 +8,7 @@ mod context;
 mod fragment;
 mod kernel;
 mod module;
+mod ops;
 mod params;
 pub mod plan;
 mod record;
@@ -20,10 +21,11 @@ pub use compose::{Composed, Sources, compose};
 pub use context::{Fault, Gpu};
 pub use fragment::{Access, FRAGMENTS, Fragment, Slot};
 pub use kernel::{
-    Chain, Columns, Family, Kernel, RowKernel, RowOp, TargetType, UpstreamFrom, Weighting, Word,
+    Chain, Columns, Family, Kernel, RowKernel, TargetType, UpstreamFrom, Weighting, Word,
 };
+pub use ops::{Element, RowOp};
 pub use params::{Params, Summary};
 pub use record::{
-    BackwardBuffers, CrossEntropyBuffers, Description, LogSumExpBackwardBuffers, LogSumExpBuffers,
-    Record, TransformBuffers,
+    BackwardBuffers, CrossEntropyBuffers, Description, DivergenceBuffers, ElementwiseBuffers,
+    Record, RowBackwardBuffers, RowResultBuffers, TransformBuffers,
 };

@@ -38,7 +38,19 @@ pub struct Params {
     pub logit_scale: f32,
     pub softcap: f32,
     pub normalizer: f32,
-    pub pad: u32,
+    pub swept_words: u32,
+    pub unit: f32,
+    pub clamp: f32,
+    pub gamma: f32,
+    pub delta: f32,
+    pub label_scale: f32,
+    pub label_offset: f32,
+    pub focal_one: f32,
+    pub focal_zero: f32,
+    pub factors_offset: u32,
+    pub factors_stride: u32,
+    pub dloss_stride: u32,
+    pub pairs_offset: u32,
 }
 
 /// `Summary` of `shaders/fragments/summary.wgsl`: what a batch comes to.
@@ -55,7 +67,10 @@ pub struct Summary {
     pub bad_row: u32,
     /// That target, as the low and the high half of an i64.
     pub bad_target: [u32; 2],
-    pad: [u32; 2],
+    /// The sum of -log p over kept rows, where metrics were asked for.
+    pub nll: f32,
+    /// How many rows' best column is the target's, where metrics were asked for.
+    pub correct: u32,
 }
 
 impl Summary {

@@ -1,8 +1,10 @@
-// RowStat with what label smoothing needs beside it: the sum of the class weights w_j that were
-// seen, and the sum of w_j (max - x_j), which moves with the maximum. Formula (12) of
-// docs/NUMERICS.md. A weight of 0 contributes 0, whatever its logit.
+// RowStat with what label smoothing and probability targets need beside it: the sum of the weights
+// w_j that were seen, and the sum of w_j (max - x_j), which moves with the maximum. Formulas (12)
+// and (15) of docs/NUMERICS.md. A weight of 0 contributes 0, whatever its logit.
 
 struct Acc { max: f32, rest: f32, weight: f32, spread: f32 }
+
+const ACC_WORDS: u32 = 1u;
 
 // WIDTH independent ones, one for each component of a word.
 struct LaneAcc { max: Values, rest: Values, weight: Values, spread: Values }
@@ -61,16 +63,12 @@ fn lane_collapse(acc: LaneAcc) -> Acc {
     return total;
 }
 
-fn acc_pack(acc: Acc) -> vec4<u32> {
-    return bitcast<vec4<u32>>(vec4<f32>(acc.max, acc.rest, acc.weight, acc.spread));
+fn acc_pack(acc: Acc) -> array<vec4<u32>, ACC_WORDS> {
+    return array<vec4<u32>, ACC_WORDS>(
+        bitcast<vec4<u32>>(vec4<f32>(acc.max, acc.rest, acc.weight, acc.spread)));
 }
 
-fn acc_unpack(words: vec4<u32>) -> Acc {
-    let floats = bitcast<vec4<f32>>(words);
+fn acc_unpack(words: array<vec4<u32>, ACC_WORDS>) -> Acc {
+    let floats = bitcast<vec4<f32>>(words[0]);
     return Acc(floats.x, floats.y, floats.z, floats.w);
-}
-
-// (e / C) sum_j w_j nll_j.
-fn smoothing_loss(acc: Acc) -> f32 {
-    return params.smooth_class * (acc.spread + params.weight_sum * log1p(acc.rest));
 }

@@ -3,26 +3,20 @@
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
+mod run;
+
 use bytemuck::cast_slice;
 
 use crate::device::timings::{Clock, Timings};
 use crate::device::{DeviceInfo, DeviceKind};
 use crate::dtype::{Dtype, Element};
 use crate::error::{Error, Result};
-use crate::gpu::{
-    BackwardBuffers, Call, CrossEntropyBuffers, Gpu, LogSumExpBackwardBuffers, LogSumExpBuffers,
-    MatrixBuffer, OutputBuffer, Record, TargetsBuffer, TransformBuffers, UpstreamBuffer,
-    VectorBuffer,
-};
+use crate::gpu::{Call, Gpu, MatrixBuffer, Record};
 use crate::matrix::{Array, Matrix, Values};
-use crate::op::{
-    CrossEntropy, CrossEntropyInput, CrossEntropyOutput, LogSoftmax, LogSoftmaxBackward, LogSumExp,
-    LogSumExpBackward, Loss, Reduction, Softmax, SoftmaxBackward, Targets, Transform,
-    TransformInput, Upstream,
-};
+use crate::op::Targets;
 
 /// Buffers kept for the next call, at most.
-const POOLED: usize = 4;
+const POOLED: usize = 6;
 
 #[doc(hidden)]
 #[derive(Debug)]
@@ -44,120 +38,6 @@ impl OwnedGpu {
         let info = self.gpu.device().adapter_info();
         let backend = info.backend.to_string();
         DeviceInfo { kind: DeviceKind::Gpu, name: info.name, backend }
-    }
-
-    pub(crate) async fn cross_entropy(
-        &self,
-        op: &CrossEntropy,
-        input: &CrossEntropyInput<'_>,
-    ) -> Result<(CrossEntropyOutput, Timings)> {
-        let mut timings = Timings::default();
-        op.validate(input)?;
-        if input.logits.rows() == 0 {
-            return Ok((crate::cpu::cross_entropy(op, input)?, timings));
-        }
-        let clock = Clock::start();
-        let logits = self.upload(input.logits.values()).await?;
-        let targets = self.upload_targets(input.targets).await?;
-        let dloss = match input.upstream {
-            Upstream::Scalar(_) => None,
-            Upstream::Each(dloss) => Some(self.upload(dloss).await?),
-        };
-        timings.upload += clock.elapsed();
-
-        let vector = VectorBuffer::new(&targets.buffer);
-        let targets = match input.targets {
-            Targets::I32(_) => TargetsBuffer::I32(vector),
-            Targets::I64(_) => TargetsBuffer::I64(vector),
-        };
-        let upstream = match (&dloss, input.upstream) {
-            (Some(dloss), _) => UpstreamBuffer::Rows(VectorBuffer::new(&dloss.buffer)),
-            (None, Upstream::Scalar(dloss)) => UpstreamBuffer::Scalar(dloss as f32),
-            (None, Upstream::Each(_)) => UpstreamBuffer::default(),
-        };
-        let buffers = CrossEntropyBuffers::new(matrix(&input.logits, &logits), targets)
-            .with_upstream(upstream);
-        // The uploaded logits are ours: the gradient takes their place.
-        let buffers =
-            if op.has_gradient() { buffers.with_dlogits(OutputBuffer::InPlace) } else { buffers };
-        let call = self.compute(op, buffers, &mut timings).await?;
-
-        let clock = Clock::start();
-        let summary = call.read_summary().await?;
-        let (loss, lse): (Vec<f32>, Vec<f32>) =
-            call.read_stats().await?.into_iter().map(|[loss, lse]| (loss, lse)).unzip();
-        let dlogits = if op.has_gradient() {
-            Some(self.download(&logits, input.logits.dtype()).await?)
-        } else {
-            None
-        };
-        timings.download += clock.elapsed();
-        let loss = match op.reduction() {
-            Reduction::None => Loss::Each(Array::F32(loss)),
-            Reduction::Mean | Reduction::Sum => Loss::Reduced(summary.loss.into()),
-        };
-        let totals = (summary.kept_rows.into(), summary.total_weight.into());
-        Ok((CrossEntropyOutput::new(loss, Array::F32(lse), dlogits, totals), timings))
-    }
-
-    pub(crate) async fn transform(
-        &self,
-        op: Transform,
-        input: &TransformInput<'_>,
-    ) -> Result<(Array, Timings)> {
-        let mut timings = Timings::default();
-        input.validate()?;
-        if input.input.rows() == 0 {
-            return Ok((crate::cpu::transform(op, input)?, timings));
-        }
-        let clock = Clock::start();
-        let uploaded = self.upload(input.input.values()).await?;
-        let second = match input.second {
-            Some(second) => Some((second, self.upload(second.values()).await?)),
-            None => None,
-        };
-        let dlse = match input.dlse {
-            Some(dlse) => Some(self.upload(dlse).await?),
-            None => None,
-        };
-        timings.upload += clock.elapsed();
-
-        let logits = matrix(&input.input, &uploaded);
-        let output = OutputBuffer::InPlace;
-        let call = match (op, &second, &dlse) {
-            (Transform::SoftmaxBackward, Some((second, buffer)), _) => {
-                let upstream = matrix(second, buffer);
-                let buffers = BackwardBuffers { forward: logits, upstream, dlogits: output };
-                self.compute(&SoftmaxBackward, buffers, &mut timings).await?
-            }
-            (Transform::LogSoftmaxBackward, Some((second, buffer)), _) => {
-                let upstream = matrix(second, buffer);
-                let buffers = BackwardBuffers { forward: logits, upstream, dlogits: output };
-                self.compute(&LogSoftmaxBackward, buffers, &mut timings).await?
-            }
-            (Transform::LogSumExpBackward, _, Some(dlse)) => {
-                let dlse = VectorBuffer::new(&dlse.buffer);
-                let buffers = LogSumExpBackwardBuffers { logits, dlse, dlogits: output };
-                self.compute(&LogSumExpBackward, buffers, &mut timings).await?
-            }
-            (Transform::LogSumExp, ..) => {
-                self.compute(&LogSumExp, LogSumExpBuffers { logits }, &mut timings).await?
-            }
-            (Transform::LogSoftmax, ..) => {
-                self.compute(&LogSoftmax, TransformBuffers { logits, output }, &mut timings).await?
-            }
-            _ => self.compute(&Softmax, TransformBuffers { logits, output }, &mut timings).await?,
-        };
-
-        let clock = Clock::start();
-        let result = if op == Transform::LogSumExp {
-            let stats = call.read_stats().await?;
-            Array::F32(stats.into_iter().map(|[_, lse]| lse).collect())
-        } else {
-            self.download(&uploaded, input.input.dtype()).await?
-        };
-        timings.download += clock.elapsed();
-        Ok((result, timings))
     }
 
     /// Prepares, submits and waits.
@@ -202,6 +82,7 @@ impl OwnedGpu {
         match targets {
             Targets::I32(v) => self.gpu.upload(buffer, v, width, |v| cast_slice(v).into()).await?,
             Targets::I64(v) => self.gpu.upload(buffer, v, width, |v| cast_slice(v).into()).await?,
+            Targets::Probs(probs) => return self.upload(probs.values()).await,
         }
         Ok(pooled)
     }

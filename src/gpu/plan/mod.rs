@@ -4,14 +4,20 @@
 //! For tests, tools and the curious: unlike the rest of the crate, what stands here may change in any
 //! release.
 
+mod blocks;
+mod problem;
+
+pub use problem::{
+    Destination, LossNumbers, Pass, Problem, Region, Role, TargetRegion, UpstreamRegion,
+};
+
 use crate::error::{Error, Result};
 use crate::gpu::caps::{Caps, Tuning};
 use crate::gpu::fragment::Slot;
-use crate::gpu::kernel::{
-    Chain, Columns, Family, Kernel, RowKernel, RowOp, TargetType, UpstreamFrom, Weighting, Word,
-};
+use crate::gpu::kernel::{Columns, Family, Kernel, RowKernel, TargetType, UpstreamFrom, Word};
+use crate::gpu::ops::RowOp;
 use crate::gpu::params::{Params, Summary};
-use crate::op::Reduction;
+use crate::op::{InputForm, Reduction};
 
 /// Rows a block in the sums over rows; `ROW_BLOCK` of `params.wgsl`.
 pub const ROW_BLOCK: u64 = 4096;
@@ -22,122 +28,27 @@ const FOLD_WORKGROUP: u32 = 64;
 pub const MAX_WORDS_A_LANE: u64 = 28_000;
 /// Bytes a word of scratch.
 const SCRATCH_WORD: u64 = 16;
-/// Bytes a row of stats.
-const STATS_ROW: u64 = 8;
-
-/// Where a matrix of f32 lies in its buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Region {
-    /// Bytes from the buffer's start.
-    pub offset: u64,
-    /// Elements from one row to the next.
-    pub row_stride: u64,
-}
-
-/// Index targets in a buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TargetRegion {
-    /// Bytes from the buffer's start.
-    pub offset: u64,
-    /// Their width.
-    pub width: TargetType,
-    /// The value that marks a row to be skipped.
-    pub ignore_index: Option<i64>,
-}
-
-/// Where columns go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Destination {
-    /// Nowhere: they are not asked for.
-    None,
-    /// Over the input.
-    InPlace,
-    /// To a matrix of their own.
-    Separate(Region),
-}
-
-/// The upstream gradient.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub enum UpstreamRegion {
-    /// One number.
-    Scalar(f32),
-    /// A number for each row, this many bytes from the buffer's start.
-    Rows(u64),
-}
-
-/// The options of a cross-entropy that are numbers for the shaders.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct LossNumbers {
-    /// Which options concern single classes.
-    pub weighting: Weighting,
-    /// What happens to logits first.
-    pub chain: Chain,
-    /// e, the label smoothing.
-    pub label_smoothing: f32,
-    /// The sum of all class weights.
-    pub weight_sum: f32,
-    /// The factor of lse^2.
-    pub z_loss: f32,
-    /// The factor of the logits.
-    pub logit_scale: f32,
-    /// The bound of the logits; 0 for none.
-    pub softcap: f32,
-    /// What a mean divides by instead of the total weight; 0 for none.
-    pub normalizer: f32,
-}
-
-impl Default for LossNumbers {
-    /// Plain cross-entropy.
-    fn default() -> Self {
-        Self {
-            weighting: Weighting::None,
-            chain: Chain::None,
-            label_smoothing: 0.0,
-            weight_sum: 0.0,
-            z_loss: 0.0,
-            logit_scale: 1.0,
-            softcap: 0.0,
-            normalizer: 0.0,
-        }
-    }
-}
-
-/// What is to be computed, with everything that the plan depends on.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Problem {
-    /// The operation.
-    pub op: RowOp,
-    /// Rows of every matrix.
-    pub rows: u64,
-    /// Columns of every matrix.
-    pub classes: u64,
-    /// The logits, or the forward's result.
-    pub input: Region,
-    /// The gradient with respect to the forward's result.
-    pub second: Option<Region>,
-    /// Where columns go.
-    pub output: Destination,
-    /// The targets of a cross-entropy.
-    pub targets: Option<TargetRegion>,
-    /// The upstream gradient.
-    pub upstream: UpstreamRegion,
-    /// How losses are reduced; `None` where there are none.
-    pub reduction: Reduction,
-    /// The other options of a cross-entropy.
-    pub loss: LossNumbers,
-}
+/// Bytes of a pair of row statistics.
+const PAIRS_ROW: u64 = 16;
 
 /// A buffer bound to a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bound {
     /// Which.
     pub slot: Slot,
+    /// Whose buffer it is.
+    pub role: Role,
     /// Bytes from the buffer's start, a multiple of the device's alignment.
     pub offset: u64,
     /// Bytes.
     pub size: u64,
+}
+
+impl Bound {
+    /// A range of the slot's own buffer.
+    fn new(slot: Slot, offset: u64, size: u64) -> Self {
+        Self { slot, role: Role::Slot(slot), offset, size }
+    }
 }
 
 /// One dispatch.
@@ -160,8 +71,10 @@ pub struct Step {
 pub struct Plan {
     /// The dispatches.
     pub steps: Vec<Step>,
-    /// Bytes of the buffer with (loss, lse) of each row, 0 if there are none.
+    /// Bytes of the buffer with the results of each row, 0 if there are none.
     pub stats_bytes: u64,
+    /// Bytes of the buffer with the statistics that a second pass reads, 0 if there is none.
+    pub pairs_bytes: u64,
     /// Bytes of the buffer of intermediate results.
     pub scratch_bytes: u64,
     /// Whether there is a [`Summary`].
@@ -209,7 +122,7 @@ impl<'a> Planner<'a> {
             steps: Vec::new(),
         };
         let by_four = problem.classes.is_multiple_of(4)
-            && planner.matrices().all(|m| m.row_stride % 4 == 0 && m.offset % 16 == 0);
+            && problem.matrices().all(|m| m.row_stride % 4 == 0 && m.offset % 16 == 0);
         if by_four && caps.storage_alignment.is_multiple_of(16) {
             planner.word = Word::F32x4;
         }
@@ -219,22 +132,6 @@ impl<'a> Planner<'a> {
         }
         planner.window_rows = planner.rows_a_window()?;
         Ok(planner)
-    }
-
-    fn matrices(&self) -> impl Iterator<Item = Region> {
-        let output = match self.problem.output {
-            Destination::Separate(region) => Some(region),
-            _ => None,
-        };
-        [Some(self.problem.input), self.problem.second, output].into_iter().flatten()
-    }
-
-    fn has_targets(&self) -> bool {
-        self.problem.targets.is_some()
-    }
-
-    fn has_stats(&self) -> bool {
-        matches!(self.problem.op, RowOp::CrossEntropy | RowOp::LogSumExp)
     }
 
     /// The binding limit less what aligning a window's start can cost.
@@ -248,12 +145,14 @@ impl<'a> Planner<'a> {
         if row_bytes > room {
             return Err(too_large("a row", row_bytes, room));
         }
-        // Eight bytes a row: stats, and targets at most.
-        let by_matrix =
-            self.matrices().map(|m| 1 + (room - row_bytes) / m.row_stride.saturating_mul(4).max(1));
+        // Sixteen bytes a row: stats, pairs, and targets at most.
+        let by_matrix = self
+            .problem
+            .matrices()
+            .map(|m| 1 + (room - row_bytes) / m.row_stride.saturating_mul(4).max(1));
         // A workgroup a row, or one a piece of it, in a grid of two dimensions.
         let by_grid = u64::from(self.caps.max_workgroups).pow(2) / self.splits.max(1);
-        Ok(by_matrix.chain([room / 8, by_grid]).min().unwrap_or(1).max(1))
+        Ok(by_matrix.chain([room / 16, by_grid]).min().unwrap_or(1).max(1))
     }
 
     /// How many pieces a row has to be cut into so that no lane handles too many words; 0 if it
@@ -266,9 +165,13 @@ impl<'a> Planner<'a> {
 
     /// Whether the device has the bindings for split rows: they need one more than others.
     fn can_split(&self) -> bool {
-        [Family::SplitSweep, Family::SplitFinish, Family::SplitColumns].iter().all(|&family| {
-            self.row_kernel(family).storage_bindings() <= self.caps.max_storage_bindings
-        })
+        let families = [Family::SplitSweep, Family::SplitFinish, Family::SplitColumns];
+        self.problem.passes.iter().flat_map(|pass| families.map(|family| (pass, family))).all(
+            |(pass, family)| {
+                let kernel = self.row_kernel(pass, family);
+                kernel.storage_bindings() <= self.caps.max_storage_bindings
+            },
+        )
     }
 
     fn pieces_a_row(&self, needed: u64) -> u64 {
@@ -286,36 +189,54 @@ impl<'a> Planner<'a> {
     }
 
     fn plan(mut self) -> Result<Plan> {
-        let blocks = self.problem.rows.div_ceil(ROW_BLOCK);
-        if self.has_targets() {
-            self.scan_targets(blocks);
+        let problem = self.problem;
+        let blocks = problem.rows.div_ceil(ROW_BLOCK);
+        if let Some(targets) = problem.targets {
+            self.scan_targets(targets, blocks);
         }
-        for first_row in (0..self.problem.rows).step_by(self.window_rows as usize) {
-            let rows = self.window_rows.min(self.problem.rows - first_row);
-            self.row_steps(first_row, rows);
+        for first_row in (0..problem.rows).step_by(self.window_rows as usize) {
+            let rows = self.window_rows.min(problem.rows - first_row);
+            for pass in &problem.passes {
+                self.row_steps(pass, first_row, rows);
+            }
         }
-        if self.has_targets() && self.problem.reduction != Reduction::None {
+        if problem.has_stats() && problem.reduction != Reduction::None {
             self.sum_losses(blocks);
         }
+        if problem.loss.metrics {
+            self.sum_metrics(blocks);
+        }
         self.check_bindings()?;
-        let split_words = self.window_rows.min(self.problem.rows) * (2 + self.splits);
-        let scratch_words = if self.splits > 0 { split_words } else { 0 }.max(2 * blocks.max(1));
+        let needs_scratch = problem.has_summary() || self.splits > 0;
+        let bytes = |needed: bool, row: u64| if needed { problem.rows.max(1) * row } else { 0 };
+        let has_pairs = problem.passes.iter().any(|pass| pass.op == RowOp::PairStats);
         let plan = Plan {
-            has_summary: self.has_targets(),
-            stats_bytes: if self.has_stats() { self.problem.rows.max(1) * STATS_ROW } else { 0 },
-            scratch_bytes: if self.has_targets() || self.splits > 0 {
-                scratch_words * SCRATCH_WORD
+            has_summary: problem.has_summary(),
+            stats_bytes: bytes(problem.has_stats(), problem.stats_row()),
+            pairs_bytes: bytes(has_pairs, PAIRS_ROW),
+            scratch_bytes: if needs_scratch {
+                self.split_words().max(2 * blocks.max(1)) * SCRATCH_WORD
             } else {
                 0
             },
             steps: self.steps,
         };
-        let (largest, limit) =
-            (plan.stats_bytes.max(plan.scratch_bytes), self.caps.max_buffer_bytes);
-        if largest > limit {
+        let largest = plan.stats_bytes.max(plan.pairs_bytes).max(plan.scratch_bytes);
+        if largest > self.caps.max_buffer_bytes {
+            let limit = self.caps.max_buffer_bytes;
             return Err(too_large("the buffer of row results", largest, limit));
         }
         Ok(plan)
+    }
+
+    /// Words of scratch for the split rows of a window, in whichever pass needs most.
+    fn split_words(&self) -> u64 {
+        if self.splits == 0 {
+            return 0;
+        }
+        let piece = |pass| self.row_kernel(pass, Family::SplitSweep).piece_words();
+        let words = self.problem.passes.iter().map(piece).max().unwrap_or(0);
+        self.window_rows.min(self.problem.rows) * (2 + self.splits * words)
     }
 
     fn check_bindings(&self) -> Result<()> {
@@ -364,7 +285,7 @@ impl<'a> Planner<'a> {
             ignore_high: (value >> 32) as u32,
             upstream: match problem.upstream {
                 UpstreamRegion::Scalar(upstream) => upstream,
-                UpstreamRegion::Rows(_) => 1.0,
+                _ => 1.0,
             },
             nan: f32::NAN,
             infinity: f32::INFINITY,
@@ -376,6 +297,14 @@ impl<'a> Planner<'a> {
             logit_scale: problem.loss.logit_scale,
             softcap: problem.loss.softcap,
             normalizer: problem.loss.normalizer,
+            unit: problem.loss.unit,
+            clamp: problem.loss.clamp,
+            gamma: problem.loss.gamma,
+            delta: problem.loss.delta,
+            label_scale: problem.loss.label.0,
+            label_offset: problem.loss.label.1,
+            focal_one: problem.loss.focal.0,
+            focal_zero: problem.loss.focal.1,
             ..bytemuck::Zeroable::zeroed()
         }
     }
@@ -392,7 +321,7 @@ impl<'a> Planner<'a> {
         let start = offset + rows[0] * stride;
         let aligned = start - start % self.caps.storage_alignment;
         let size = start - aligned + (rows[1] - 1).saturating_mul(stride) + last;
-        (Bound { slot, offset: aligned, size }, start - aligned)
+        (Bound::new(slot, aligned, size), start - aligned)
     }
 
     fn matrix_window(&self, slot: Slot, region: Region, rows: [u64; 2]) -> (Bound, u32, u32) {
@@ -401,29 +330,37 @@ impl<'a> Planner<'a> {
         (bound, (residual / self.word.bytes()) as u32, (stride / self.word.bytes()) as u32)
     }
 
-    fn row_kernel(&self, family: Family) -> Kernel {
-        let columns = match self.problem.output {
+    fn row_kernel(&self, pass: &Pass, family: Family) -> Kernel {
+        let columns = match pass.output {
             Destination::None => Columns::None,
             Destination::InPlace => Columns::InPlace,
             Destination::Separate(_) => Columns::Separate,
         };
-        let upstream = match self.problem.upstream {
+        let problem = self.problem;
+        let upstream = match problem.upstream {
             UpstreamRegion::Rows(_) => UpstreamFrom::Rows,
-            UpstreamRegion::Scalar(_) if self.problem.reduction == Reduction::Mean => {
+            UpstreamRegion::Elements(_) => UpstreamFrom::Elements,
+            // Without targets what a mean divides by is known beforehand.
+            UpstreamRegion::Scalar(_)
+                if problem.reduction == Reduction::Mean && problem.targets.is_some() =>
+            {
                 UpstreamFrom::Mean
             }
             UpstreamRegion::Scalar(_) => UpstreamFrom::Scalar,
         };
         let kernel = RowKernel {
             family,
-            op: self.problem.op,
+            op: pass.op,
             word: self.word,
             columns,
             reduce: self.tuning.reduce,
-            targets: self.problem.targets.map_or(TargetType::I32, |targets| targets.width),
+            targets: problem.targets.map_or(TargetType::I32, |targets| targets.width),
             upstream,
-            weighting: self.problem.loss.weighting,
-            chain: self.problem.loss.chain,
+            weighting: problem.loss.weighting,
+            chain: problem.loss.chain,
+            form: problem.loss.form,
+            metrics: problem.loss.metrics,
+            factors: problem.factors.is_some(),
         };
         Kernel::Rows(kernel.canonical())
     }
@@ -435,7 +372,8 @@ impl<'a> Planner<'a> {
         wanted.clamp(self.tuning.min_row_workgroup, self.tuning.max_row_workgroup).max(needed)
     }
 
-    fn row_steps(&mut self, first_row: u64, rows: u64) {
+    /// What the kernels of a pass can bind, and where their parts of it start.
+    fn bind(&self, pass: &Pass, first_row: u64, rows: u64) -> (Params, Vec<Bound>) {
         let mut params = self.base_params(rows);
         let mut available = Vec::new();
         let range = [first_row, rows];
@@ -448,53 +386,81 @@ impl<'a> Planner<'a> {
             available.push(bound);
             (params.second_offset, params.second_stride) = (offset, stride);
         }
-        if let Destination::Separate(region) = problem.output {
-            let (bound, offset, stride) = self.matrix_window(Slot::Output, region, range);
+        if let Some(region) = problem.factors {
+            let (bound, offset, stride) = self.matrix_window(Slot::Factors, region, range);
             available.push(bound);
+            (params.factors_offset, params.factors_stride) = (offset, stride);
+        }
+        if let Destination::Separate(region) = pass.output {
+            let (bound, offset, stride) = self.matrix_window(Slot::Output, region, range);
+            available.push(Bound { role: pass.role, ..bound });
             (params.output_offset, params.output_stride) = (offset, stride);
         }
         if let Some(targets) = problem.targets {
             let width = targets.width.bytes();
             let (bound, residual) = self.window(Slot::Targets, targets.offset, width, width, range);
             available.push(bound);
-            available.push(Bound { slot: Slot::Summary, offset: 0, size: Summary::SIZE });
+            available.push(Bound::new(Slot::Summary, 0, Summary::SIZE));
             params.targets_offset = (residual / width) as u32;
         }
-        if let UpstreamRegion::Rows(offset) = problem.upstream {
-            let (bound, residual) = self.window(Slot::Dloss, offset, 4, 4, range);
-            available.push(bound);
-            params.dloss_offset = (residual / 4) as u32;
+        match problem.upstream {
+            UpstreamRegion::Scalar(_) => {}
+            UpstreamRegion::Rows(offset) => {
+                let (bound, residual) = self.window(Slot::Dloss, offset, 4, 4, range);
+                available.push(bound);
+                params.dloss_offset = (residual / 4) as u32;
+            }
+            UpstreamRegion::Elements(region) => {
+                let (bound, offset, stride) = self.matrix_window(Slot::Dloss, region, range);
+                available.push(bound);
+                (params.dloss_offset, params.dloss_stride) = (offset, stride);
+            }
         }
-        if self.has_stats() {
-            let (bound, residual) = self.window(Slot::Stats, 0, STATS_ROW, STATS_ROW, range);
-            available.push(bound);
-            params.stats_offset = (residual / STATS_ROW) as u32;
-        }
+        let stats_row = problem.stats_row();
+        let (bound, residual) = self.window(Slot::Stats, 0, stats_row, stats_row, range);
+        available.push(bound);
+        params.stats_offset = (residual / stats_row) as u32;
+        let (bound, residual) = self.window(Slot::Pairs, 0, PAIRS_ROW, PAIRS_ROW, range);
+        available.push(bound);
+        params.pairs_offset = (residual / PAIRS_ROW) as u32;
         available.extend(self.weights());
+        // An index target of normalised input is all that its row is read for.
+        let reads_all = problem.targets.is_none()
+            || problem.loss.metrics
+            || problem.loss.form == InputForm::Logits;
+        params.swept_words = if reads_all { params.words } else { 0 };
+        (params, available)
+    }
+
+    fn row_steps(&mut self, pass: &Pass, first_row: u64, rows: u64) {
+        let (params, mut available) = self.bind(pass, first_row, rows);
+        let classes = self.problem.classes;
         if self.splits > 0 {
-            let size = rows * (2 + self.splits) * SCRATCH_WORD;
-            available.push(Bound { slot: Slot::Scratch, offset: 0, size });
-            self.split_steps(params, &available);
-        } else if problem.classes <= MAX_WORDS_A_LANE.min(self.tuning.lane_max_classes.into()) {
+            let piece = self.row_kernel(pass, Family::SplitSweep).piece_words();
+            let size = rows * (2 + self.splits * piece) * SCRATCH_WORD;
+            available.push(Bound::new(Slot::Scratch, 0, size));
+            self.split_steps(pass, params, &available);
+        } else if classes <= MAX_WORDS_A_LANE.min(self.tuning.lane_max_classes.into()) {
             let size = 64.min(self.caps.lanes());
             let groups = rows.div_ceil(size.into());
-            self.push(self.row_kernel(Family::Lane), size, groups, params, &available);
+            self.push(self.row_kernel(pass, Family::Lane), size, groups, params, &available);
         } else {
             let size = self.row_workgroup(params.words.into());
-            self.push(self.row_kernel(Family::Row), size, rows, params, &available);
+            self.push(self.row_kernel(pass, Family::Row), size, rows, params, &available);
         }
     }
 
-    fn split_steps(&mut self, mut params: Params, available: &[Bound]) {
+    fn split_steps(&mut self, pass: &Pass, mut params: Params, available: &[Bound]) {
         let (rows, words) = (u64::from(params.rows), u64::from(params.words));
         params.split_words = words.div_ceil(self.splits) as u32;
         let sweep = self.row_workgroup(params.split_words.into());
         let fold = self.tuning.min_row_workgroup;
         let pieces = rows * self.splits;
-        self.push(self.row_kernel(Family::SplitSweep), sweep, pieces, params, available);
-        self.push(self.row_kernel(Family::SplitFinish), fold, rows, params, available);
-        if self.problem.output != Destination::None {
-            self.push(self.row_kernel(Family::SplitColumns), sweep, pieces, params, available);
+        self.push(self.row_kernel(pass, Family::SplitSweep), sweep, pieces, params, available);
+        self.push(self.row_kernel(pass, Family::SplitFinish), fold, rows, params, available);
+        if pass.output != Destination::None && !pass.op.writes_in_sweep() {
+            let kernel = self.row_kernel(pass, Family::SplitColumns);
+            self.push(kernel, sweep, pieces, params, available);
         }
     }
 
@@ -509,81 +475,5 @@ impl<'a> Planner<'a> {
             params: Params { grid_width: grid[0], ..params },
             bindings: slots.into_iter().filter_map(|(slot, _)| bound(slot)).collect(),
         });
-    }
-
-    /// Rows of eight bytes that a window of whole blocks can have.
-    fn block_window_rows(&self) -> u64 {
-        (self.binding_room() / 8 / ROW_BLOCK).max(1) * ROW_BLOCK
-    }
-
-    fn sum_workgroup(&self) -> u32 {
-        if self.caps.software { 8.min(self.caps.lanes()) } else { 256.min(self.caps.lanes()) }
-    }
-
-    /// Two words for each block.
-    fn block_scratch(blocks: u64) -> Bound {
-        Bound { slot: Slot::Scratch, offset: 0, size: 2 * blocks.max(1) * SCRATCH_WORD }
-    }
-
-    /// The class weights, where there are any.
-    fn weights(&self) -> Option<Bound> {
-        let size = self.problem.classes * 4;
-        let has = self.problem.loss.weighting != Weighting::None;
-        has.then_some(Bound { slot: Slot::Weights, offset: 0, size })
-    }
-
-    fn scan_targets(&mut self, blocks: u64) {
-        let Some(targets) = self.problem.targets else { return };
-        let (width, step) = (targets.width.bytes(), self.block_window_rows());
-        for first_row in (0..self.problem.rows).step_by(step as usize) {
-            let rows = step.min(self.problem.rows - first_row);
-            let (bound, residual) =
-                self.window(Slot::Targets, targets.offset, width, width, [first_row, rows]);
-            let params = Params {
-                targets_offset: (residual / width) as u32,
-                first_row: first_row as u32,
-                first_block: (first_row / ROW_BLOCK) as u32,
-                ..self.base_params(rows)
-            };
-            let (groups, size) = (rows.div_ceil(ROW_BLOCK), self.sum_workgroup());
-            let mut available = vec![bound, Self::block_scratch(blocks)];
-            available.extend(self.weights());
-            let weighting = if self.problem.loss.weighting == Weighting::None {
-                Weighting::None
-            } else {
-                Weighting::Weights
-            };
-            let kernel = Kernel::ScanTargets(targets.width, weighting);
-            self.push(kernel, size, groups, params, &available);
-        }
-        self.fold(Kernel::FinishTargets, blocks);
-    }
-
-    fn sum_losses(&mut self, blocks: u64) {
-        let step = self.block_window_rows();
-        for first_row in (0..self.problem.rows).step_by(step as usize) {
-            let rows = step.min(self.problem.rows - first_row);
-            let (bound, residual) =
-                self.window(Slot::Stats, 0, STATS_ROW, STATS_ROW, [first_row, rows]);
-            let params = Params {
-                stats_offset: (residual / STATS_ROW) as u32,
-                first_block: (first_row / ROW_BLOCK) as u32,
-                ..self.base_params(rows)
-            };
-            let (groups, size) = (rows.div_ceil(ROW_BLOCK), self.sum_workgroup());
-            let bound = [bound, Self::block_scratch(blocks)];
-            self.push(Kernel::SumLoss, size, groups, params, &bound);
-        }
-        let mean = self.problem.reduction == Reduction::Mean;
-        let kernel = if mean { Kernel::FinishMean } else { Kernel::FinishSum };
-        self.fold(kernel, blocks);
-    }
-
-    fn fold(&mut self, kernel: Kernel, blocks: u64) {
-        let size = FOLD_WORKGROUP.min(self.caps.lanes());
-        let params = Params { blocks: blocks as u32, ..self.base_params(self.problem.rows) };
-        let summary = Bound { slot: Slot::Summary, offset: 0, size: Summary::SIZE };
-        let bound = [summary, Self::block_scratch(blocks)];
-        self.push(kernel, size, 1, params, &bound);
     }
 }

@@ -1,0 +1,116 @@
+// Two RowStats over the same columns, of x and of y, and what couples them: the sum of
+// exp(x - max x) ((x - max x) - (y - max y)), which moves with both maxima. Divergences and the
+// entropy are made of it: formula (19) of docs/NUMERICS.md. The sum is kept in halves, so that no
+// difference of finite numbers overflows.
+
+struct Acc { max: f32, rest: f32, other_max: f32, other_rest: f32, half_sum: f32 }
+
+const ACC_WORDS: u32 = 2u;
+
+// WIDTH independent ones, one for each component of a word.
+struct LaneAcc {
+    max: Values,
+    rest: Values,
+    other_max: Values,
+    other_rest: Values,
+    half_sum: Values,
+}
+
+fn lane_identity() -> LaneAcc {
+    let lowest = Values(F32_LOWEST);
+    return LaneAcc(lowest, Values(-1.0), lowest, Values(-1.0), Values(0.0));
+}
+
+// The terms of sum, whose exponentials shrink by e, seen from maxima that are moved by 2 half_move.
+fn lane_moved(half_sum: Values, sum: Values, half_move: Values, e: Values) -> Values {
+    let moved = select(e * (half_sum + sum * half_move), Values(0.0), e == Values(0.0));
+    // Infinite once, infinite for good.
+    return select(moved, half_sum, bitcast<Columns>(half_sum) == Columns(0x7f800000u));
+}
+
+fn lane_push(acc: LaneAcc, x: Values, y: Values) -> LaneAcc {
+    let top = max(acc.max, x);
+    let other_top = max(acc.other_max, y);
+    let d = select(exp(-abs(x - acc.max)), Values(1.0), x == acc.max);
+    let f = select(exp(-abs(y - acc.other_max)), Values(1.0), y == acc.other_max);
+    let rises = x > acc.max;
+    let half_move = (0.5 * acc.max - 0.5 * top) - (0.5 * acc.other_max - 0.5 * other_top);
+    let before =
+        lane_moved(acc.half_sum, 1.0 + acc.rest, half_move, select(Values(1.0), d, rises));
+    let e = select(d, Values(1.0), rises);
+    let term = e * ((0.5 * x - 0.5 * top) - (0.5 * y - 0.5 * other_top));
+    // What has no probability contributes nothing; what has some, and none on the other side, all.
+    let has_none = bitcast<Columns>(x) == Columns(0xff800000u);
+    let is_infinite = (bitcast<Columns>(y) == Columns(0xff800000u)) & !has_none;
+    let own = select(term, Values(0.0), has_none | (e == Values(0.0)));
+    return LaneAcc(
+        top,
+        select(acc.rest + d, d + acc.rest * d, rises),
+        other_top,
+        select(acc.other_rest + f, f + acc.other_rest * f, y > acc.other_max),
+        before + select(own, Values(params.infinity), is_infinite));
+}
+
+fn acc_moved(half_sum: f32, sum: f32, half_move: f32, e: f32) -> f32 {
+    let moved = select(e * (half_sum + sum * half_move), 0.0, e == 0.0);
+    return select(moved, half_sum, is_positive_infinity(half_sum));
+}
+
+// exp(max - top), and how far the maxima of one part are below those of the whole.
+fn acc_below(part: Acc, top: f32, other_top: f32) -> vec2<f32> {
+    let e = select(exp(part.max - top), 1.0, part.max == top);
+    return vec2<f32>(
+        e, (0.5 * part.max - 0.5 * top) - (0.5 * part.other_max - 0.5 * other_top));
+}
+
+fn rest_of_both(a_max: f32, a_rest: f32, b_max: f32, b_rest: f32) -> f32 {
+    let a_wins = a_max >= b_max;
+    let e = select(exp(-abs(a_max - b_max)), 1.0, a_max == b_max);
+    return select(b_rest, a_rest, a_wins) + (1.0 + select(a_rest, b_rest, a_wins)) * e;
+}
+
+fn acc_combine(a: Acc, b: Acc) -> Acc {
+    let top = max(a.max, b.max);
+    let other_top = max(a.other_max, b.other_max);
+    let a_below = acc_below(a, top, other_top);
+    let b_below = acc_below(b, top, other_top);
+    return Acc(
+        top,
+        rest_of_both(a.max, a.rest, b.max, b.rest),
+        other_top,
+        rest_of_both(a.other_max, a.other_rest, b.other_max, b.other_rest),
+        acc_moved(a.half_sum, 1.0 + a.rest, a_below.y, a_below.x)
+            + acc_moved(b.half_sum, 1.0 + b.rest, b_below.y, b_below.x));
+}
+
+fn acc_identity() -> Acc {
+    return Acc(F32_LOWEST, -1.0, F32_LOWEST, -1.0, 0.0);
+}
+
+fn lane_component(acc: LaneAcc, i: u32) -> Acc {
+    return Acc(
+        component(acc.max, i),
+        component(acc.rest, i),
+        component(acc.other_max, i),
+        component(acc.other_rest, i),
+        component(acc.half_sum, i));
+}
+
+fn lane_collapse(acc: LaneAcc) -> Acc {
+    var total = lane_component(acc, 0u);
+    for (var i = 1u; i < WIDTH; i += 1u) {
+        total = acc_combine(total, lane_component(acc, i));
+    }
+    return total;
+}
+
+fn acc_pack(acc: Acc) -> array<vec4<u32>, ACC_WORDS> {
+    return array<vec4<u32>, ACC_WORDS>(
+        bitcast<vec4<u32>>(vec4<f32>(acc.max, acc.rest, acc.other_max, acc.other_rest)),
+        vec4<u32>(bitcast<u32>(acc.half_sum), 0u, 0u, 0u));
+}
+
+fn acc_unpack(words: array<vec4<u32>, ACC_WORDS>) -> Acc {
+    let floats = bitcast<vec4<f32>>(words[0]);
+    return Acc(floats.x, floats.y, floats.z, floats.w, bitcast<f32>(words[1].x));
+}

@@ -1,0 +1,10 @@
+// z of a probability: its logarithm, bounded below. NaN for what is no probability.
+
+fn chain(x: Values) -> Values {
+    let is_probability = (x >= Values(0.0)) & (x <= Values(1.0));
+    return select(Values(params.nan), log(max(x, Values(params.clamp))), is_probability);
+}
+
+fn chain_slope(x: Values) -> Values {
+    return select(Values(0.0), 1.0 / x, x >= Values(params.clamp));
+}

@@ -1,0 +1,21 @@
+// The gradient of the Jensen-Shannon divergence: s - Q sum(s), formula (20).
+
+struct Coef {
+    sum: f32,
+    upstream: f32,
+}
+
+fn column(coef: Coef, row: u32, word: u32) -> Values {
+    let terms = js_terms(row, word);
+    let dz = 0.5 * terms.student - terms.q * coef.sum;
+    return coef.upstream * dz * chain_slope(load_input(row, word));
+}
+
+fn coef_pack(coef: Coef) -> array<vec4<u32>, 2> {
+    return array<vec4<u32>, 2>(
+        vec4<u32>(bitcast<u32>(coef.sum), bitcast<u32>(coef.upstream), 0u, 0u), vec4<u32>(0u));
+}
+
+fn coef_unpack(a: vec4<u32>, b: vec4<u32>) -> Coef {
+    return Coef(bitcast<f32>(a.x), bitcast<f32>(a.y));
+}

@@ -1,0 +1,21 @@
+// Binary cross-entropy of a probability, with PyTorch's clamps: formula (22) of docs/NUMERICS.md.
+
+// log p, not below -100: from the nearer end, because drivers' logarithms are coarse near 1.
+fn clamped_log(p: Values, miss: Values) -> Values {
+    let low = select(log(p), Values(-100.0), p == Values(0.0));
+    return max(select(low, -log1p_unit(miss / p), p > Values(0.5)), Values(-100.0));
+}
+
+fn element_loss(x: Values, y: Values, word: u32) -> Values {
+    let is_probability = (x >= Values(0.0)) & (x <= Values(1.0));
+    let p_miss = 1.0 - x;
+    // Where x is small 1 - x has lost it: log(1 - x) = -log1p(x / (1 - x)) has not.
+    let loss = -(times(y, clamped_log(x, p_miss)) + times(1.0 - y, clamped_log(p_miss, x)));
+    return select(Values(params.nan), loss, is_probability);
+}
+
+fn element_slope(x: Values, y: Values, word: u32) -> Values {
+    let is_probability = (x >= Values(0.0)) & (x <= Values(1.0));
+    let slope = (x - y) / max(x * (1.0 - x), Values(1e-12));
+    return select(Values(params.nan), slope, is_probability);
+}

@@ -1,0 +1,27 @@
+// Input that a softmax normalises: what makes a z into -log p is the row's statistic.
+
+fn stat_is_undefined(acc: Acc) -> bool {
+    return !is_finite(acc.rest) || is_positive_infinity(acc.max) || 1.0 + acc.rest == 0.0;
+}
+
+fn row_lse(acc: Acc) -> f32 {
+    return lse_of(acc);
+}
+
+fn stat_max(acc: Acc) -> f32 {
+    return acc.max;
+}
+
+fn stat_log_sum(acc: Acc) -> f32 {
+    return log1p(acc.rest);
+}
+
+// Formula (5): two terms of one sign.
+fn nll_of(acc: Acc, z: f32) -> f32 {
+    return (stat_max(acc) - z) + stat_log_sum(acc);
+}
+
+// sum_j w_j nll_j from the sums of w_j (max - z_j) and of w_j.
+fn nll_sum(acc: Acc, spread: f32, weight: f32) -> f32 {
+    return spread + weight * log1p(acc.rest);
+}

@@ -1,0 +1,16 @@
+// A teacher that is log-probabilities.
+
+const TEACHER_IS_NORMALIZED = true;
+
+fn teacher(x: Values) -> Values {
+    return x;
+}
+
+// What is subtracted from x - max to make it a log-probability.
+fn teacher_norm(max: f32, rest: f32) -> f32 {
+    return -max;
+}
+
+fn teacher_is_undefined(max: f32, rest: f32) -> bool {
+    return !is_finite(rest);
+}

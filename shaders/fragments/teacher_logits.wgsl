@@ -1,0 +1,16 @@
+// A teacher that is logits: over the temperature, like the student.
+
+const TEACHER_IS_NORMALIZED = false;
+
+fn teacher(x: Values) -> Values {
+    return x * params.logit_scale;
+}
+
+// What is subtracted from x - max to make it a log-probability.
+fn teacher_norm(max: f32, rest: f32) -> f32 {
+    return log1p(rest);
+}
+
+fn teacher_is_undefined(max: f32, rest: f32) -> bool {
+    return !is_finite(rest) || is_positive_infinity(max) || 1.0 + rest == 0.0;
+}

@@ -1,0 +1,187 @@
+//! What is to be computed, as plain data.
+
+use crate::gpu::fragment::Slot;
+use crate::gpu::kernel::{Chain, TargetType, Weighting};
+use crate::gpu::ops::RowOp;
+use crate::op::{InputForm, Reduction};
+
+/// Where a matrix of f32 lies in its buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Region {
+    /// Bytes from the buffer's start.
+    pub offset: u64,
+    /// Elements from one row to the next.
+    pub row_stride: u64,
+}
+
+/// Index targets in a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TargetRegion {
+    /// Bytes from the buffer's start.
+    pub offset: u64,
+    /// Their width.
+    pub width: TargetType,
+    /// The value that marks a row to be skipped.
+    pub ignore_index: Option<i64>,
+}
+
+/// Where columns go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Destination {
+    /// Nowhere: they are not asked for.
+    None,
+    /// Over the input.
+    InPlace,
+    /// To a matrix of their own.
+    Separate(Region),
+}
+
+/// The upstream gradient.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum UpstreamRegion {
+    /// One number.
+    Scalar(f32),
+    /// A number for each row, this many bytes from the buffer's start.
+    Rows(u64),
+    /// A number for each element.
+    Elements(Region),
+}
+
+/// The options of a loss that are numbers for the shaders, and which of their variants they choose.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LossNumbers {
+    /// Which options concern single classes.
+    pub weighting: Weighting,
+    /// What happens to logits first.
+    pub chain: Chain,
+    /// What the input of a cross-entropy is, or the teacher of a divergence.
+    pub form: InputForm,
+    /// Whether rows have what metrics are made of.
+    pub metrics: bool,
+    /// The label smoothing.
+    pub label_smoothing: f32,
+    /// The sum of all class weights.
+    pub weight_sum: f32,
+    /// The factor of lse^2.
+    pub z_loss: f32,
+    /// The factor of the logits.
+    pub logit_scale: f32,
+    /// The bound of the logits; 0 for none.
+    pub softcap: f32,
+    /// What a mean divides by instead of the total weight; 0 for none.
+    pub normalizer: f32,
+    /// What a nat of loss is reported as.
+    pub unit: f32,
+    /// The least probability that is told from none.
+    pub clamp: f32,
+    /// Focal loss's exponent.
+    pub gamma: f32,
+    /// Where Huber's parabola becomes a line.
+    pub delta: f32,
+    /// The factor and the summand that make a label a probability.
+    pub label: (f32, f32),
+    /// Binary focal loss's factors of an element that is 1 and of one that is 0.
+    pub focal: (f32, f32),
+}
+
+impl Default for LossNumbers {
+    /// Plain cross-entropy.
+    fn default() -> Self {
+        Self {
+            weighting: Weighting::None,
+            chain: Chain::None,
+            form: InputForm::Logits,
+            metrics: false,
+            label_smoothing: 0.0,
+            weight_sum: 0.0,
+            z_loss: 0.0,
+            logit_scale: 1.0,
+            softcap: 0.0,
+            normalizer: 0.0,
+            unit: 1.0,
+            clamp: 0.0,
+            gamma: 0.0,
+            delta: 0.0,
+            label: (1.0, 0.0),
+            focal: (1.0, 1.0),
+        }
+    }
+}
+
+/// One way through all rows: most problems are one pass, some need another before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pass {
+    /// The operation.
+    pub op: RowOp,
+    /// Where its columns go.
+    pub output: Destination,
+    /// Whose buffer a separate output is.
+    pub role: Role,
+}
+
+/// A buffer's part in a call. Most are bound to the slot of the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Role {
+    /// What the slot says.
+    Slot(Slot),
+    /// The output of a first pass.
+    Aside,
+}
+
+/// What is to be computed, with everything that the plan depends on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problem {
+    /// What is done with each window of rows, in order.
+    pub passes: Vec<Pass>,
+    /// Rows of every matrix.
+    pub rows: u64,
+    /// Columns of every matrix.
+    pub classes: u64,
+    /// The logits, the student, or the forward's result.
+    pub input: Region,
+    /// The gradient with respect to the forward's result, the probability targets, the teacher.
+    pub second: Option<Region>,
+    /// The weights of elements.
+    pub factors: Option<Region>,
+    /// The index targets.
+    pub targets: Option<TargetRegion>,
+    /// The upstream gradient.
+    pub upstream: UpstreamRegion,
+    /// How losses are reduced; `None` where there are none.
+    pub reduction: Reduction,
+    /// The other options.
+    pub loss: LossNumbers,
+}
+
+impl Problem {
+    /// Every matrix that is read or written.
+    pub(super) fn matrices(&self) -> impl Iterator<Item = Region> {
+        let outputs = self.passes.iter().filter_map(|pass| match pass.output {
+            Destination::Separate(region) => Some(region),
+            _ => None,
+        });
+        let upstream = match self.upstream {
+            UpstreamRegion::Elements(region) => Some(region),
+            _ => None,
+        };
+        [Some(self.input), self.second, self.factors, upstream].into_iter().flatten().chain(outputs)
+    }
+
+    /// Whether rows have results of their own.
+    pub(super) fn has_stats(&self) -> bool {
+        self.passes.iter().any(|pass| pass.op.has_stats())
+    }
+
+    /// Whether rows' losses are summed, or what metrics are made of.
+    pub(super) fn has_summary(&self) -> bool {
+        self.targets.is_some() || self.reduction != Reduction::None || self.loss.metrics
+    }
+
+    /// Bytes of a row's results.
+    pub(crate) fn stats_row(&self) -> u64 {
+        if self.loss.metrics { 16 } else { 8 }
+    }
+}

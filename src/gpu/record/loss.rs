@@ -1,0 +1,359 @@
+//! The losses, bound to buffers.
+
+use super::{Builder, Description, Record, unasked};
+use crate::error::{Error, Result};
+use crate::gpu::buffers::{MatrixBuffer, OutputBuffer, TargetsBuffer, UpstreamBuffer};
+use crate::gpu::kernel::{Chain, TargetType, Weighting};
+use crate::gpu::ops::{Element, RowOp};
+use crate::gpu::plan::LossNumbers;
+use crate::op::{
+    BinaryCrossEntropy, BinaryFocal, CrossEntropy, DivergenceKind, DivergenceOp, ElementKind,
+    Elementwise, ElementwiseOp, Focal, JsDivergence, KlDivergence, Reduction,
+};
+
+/// What [`CrossEntropy`] and [`Focal`] bind on a GPU.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct CrossEntropyBuffers<'a> {
+    logits: MatrixBuffer<'a>,
+    targets: TargetsBuffer<'a>,
+    upstream: UpstreamBuffer<'a>,
+    dlogits: Option<OutputBuffer<'a>>,
+    dtargets: Option<MatrixBuffer<'a>>,
+}
+
+impl<'a> CrossEntropyBuffers<'a> {
+    /// Logits and their targets.
+    pub fn new(logits: MatrixBuffer<'a>, targets: TargetsBuffer<'a>) -> Self {
+        let upstream = UpstreamBuffer::default();
+        Self { logits, targets, upstream, dlogits: None, dtargets: None }
+    }
+
+    /// Where the gradient goes. Needed if the operation has one, and only then.
+    #[must_use]
+    pub fn with_dlogits(mut self, dlogits: OutputBuffer<'a>) -> Self {
+        self.dlogits = Some(dlogits);
+        self
+    }
+
+    /// Where the gradient of probability targets goes: a buffer of its own. Needed if the operation
+    /// has one, and only then.
+    #[must_use]
+    pub fn with_dtargets(mut self, dtargets: MatrixBuffer<'a>) -> Self {
+        self.dtargets = Some(dtargets);
+        self
+    }
+
+    /// The gradient from above; 1 unless set.
+    #[must_use]
+    pub fn with_upstream(mut self, upstream: UpstreamBuffer<'a>) -> Self {
+        self.upstream = upstream;
+        self
+    }
+}
+
+impl Record for CrossEntropy {
+    type Buffers<'a> = CrossEntropyBuffers<'a>;
+
+    fn describe<'a>(&self, buffers: Self::Buffers<'a>) -> Result<Description<'a>> {
+        let probs = match buffers.targets {
+            TargetsBuffer::Probs(matrix) => Some(matrix),
+            _ => None,
+        };
+        let op = if probs.is_some() { RowOp::LabelCrossEntropy } else { RowOp::CrossEntropy };
+        let mut builder = Builder::new(op, "cross-entropy", "logits", buffers.logits)?;
+        let classes = builder.problem.classes;
+        self.validate_options(classes)?;
+        self.validate_kind(probs.is_some())?;
+        builder.problem.loss = self.numbers(classes, probs.is_some());
+        if self.class_weights().is_some() || builder.problem.loss.weighting != Weighting::None {
+            let weights = (0..classes as usize).map(|j| self.weight(j) as f32);
+            builder.weights = Some(weights.collect());
+        }
+        builder = match buffers.targets {
+            TargetsBuffer::I32(vector) => {
+                builder.targets(vector, TargetType::I32, self.ignore_index())?
+            }
+            TargetsBuffer::I64(vector) => {
+                builder.targets(vector, TargetType::I64, self.ignore_index())?
+            }
+            TargetsBuffer::Probs(matrix) => builder.second("targets", matrix)?,
+        };
+        let normalizer = self.normalizer();
+        let rows = probs.map(|matrix| matrix.rows);
+        builder = match (rows, normalizer) {
+            // Rows are counted here, not on the device; the caller's number is, too.
+            (Some(_), Some(n)) => builder.mean_over(self.reduction(), n, buffers.upstream)?,
+            (rows, _) => builder.reduction(self.reduction(), rows, buffers.upstream)?,
+        };
+        builder = match (self.has_target_gradient(), buffers.dtargets) {
+            (true, Some(matrix)) => {
+                builder.before(RowOp::TargetGradient, Some(("dtargets", matrix)))?
+            }
+            (false, None) => builder,
+            (asked, _) => return Err(unasked(asked, "dtargets")),
+        };
+        builder.output_if(self.has_gradient(), "dlogits", buffers.dlogits)?.finish()
+    }
+}
+
+impl CrossEntropy {
+    /// The options as the shaders take them.
+    fn numbers(&self, classes: u64, targets_are_probs: bool) -> LossNumbers {
+        let weighting = if self.label_smoothing() > 0.0 && !targets_are_probs {
+            Weighting::Smoothed
+        } else if self.class_weights().is_some() {
+            Weighting::Weights
+        } else {
+            Weighting::None
+        };
+        LossNumbers {
+            weighting,
+            chain: if self.has_chain() { Chain::Softcap } else { Chain::None },
+            form: self.form(),
+            metrics: self.has_metrics(),
+            label_smoothing: self.label_smoothing() as f32,
+            weight_sum: self.weight_sum(classes as usize) as f32,
+            z_loss: self.z_loss() as f32,
+            logit_scale: self.logit_scale() as f32,
+            softcap: self.softcap().unwrap_or(0.0) as f32,
+            normalizer: self.normalizer().unwrap_or(0.0) as f32,
+            unit: self.unit().per_nat() as f32,
+            clamp: self.clamp() as f32,
+            ..LossNumbers::default()
+        }
+    }
+}
+
+impl Record for Focal {
+    type Buffers<'a> = CrossEntropyBuffers<'a>;
+
+    fn describe<'a>(&self, buffers: Self::Buffers<'a>) -> Result<Description<'a>> {
+        let mut builder = Builder::new(RowOp::Focal, "focal", "logits", buffers.logits)?;
+        let classes = builder.problem.classes;
+        self.validate_options(classes)?;
+        builder.problem.loss = LossNumbers {
+            weighting: if self.alpha().is_some() { Weighting::Weights } else { Weighting::None },
+            gamma: self.gamma() as f32,
+            unit: self.unit().per_nat() as f32,
+            ..LossNumbers::default()
+        };
+        builder.weights = self.alpha().map(|alpha| alpha.iter().map(|&a| a as f32).collect());
+        let (vector, width) = match buffers.targets {
+            TargetsBuffer::I32(vector) => (vector, TargetType::I32),
+            TargetsBuffer::I64(vector) => (vector, TargetType::I64),
+            TargetsBuffer::Probs(_) => {
+                return Err(Error::InvalidInput {
+                    what: "targets",
+                    reason: "focal loss takes class indices, not probabilities".to_owned(),
+                });
+            }
+        };
+        if buffers.dtargets.is_some() {
+            return Err(unasked(false, "dtargets"));
+        }
+        builder
+            .targets(vector, width, self.ignore_index())?
+            .reduction(self.reduction(), None, buffers.upstream)?
+            .output_if(self.has_gradient(), "dlogits", buffers.dlogits)?
+            .finish()
+    }
+}
+
+/// What [`KlDivergence`] and [`JsDivergence`] bind on a GPU.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct DivergenceBuffers<'a> {
+    teacher: MatrixBuffer<'a>,
+    student: MatrixBuffer<'a>,
+    upstream: UpstreamBuffer<'a>,
+    dstudent: Option<OutputBuffer<'a>>,
+}
+
+impl<'a> DivergenceBuffers<'a> {
+    /// A teacher and a student.
+    pub fn new(teacher: MatrixBuffer<'a>, student: MatrixBuffer<'a>) -> Self {
+        Self { teacher, student, upstream: UpstreamBuffer::default(), dstudent: None }
+    }
+
+    /// Where the gradient goes; in place means over the student. Needed if the operation has one, and
+    /// only then.
+    #[must_use]
+    pub fn with_dstudent(mut self, dstudent: OutputBuffer<'a>) -> Self {
+        self.dstudent = Some(dstudent);
+        self
+    }
+
+    /// The gradient from above; 1 unless set.
+    #[must_use]
+    pub fn with_upstream(mut self, upstream: UpstreamBuffer<'a>) -> Self {
+        self.upstream = upstream;
+        self
+    }
+}
+
+fn divergence<'a>(
+    op: &impl DivergenceOp,
+    buffers: &DivergenceBuffers<'a>,
+) -> Result<Description<'a>> {
+    let spec = op.spec();
+    spec.validate_options()?;
+    let (row_op, name) = match spec.kind {
+        DivergenceKind::Kl => (RowOp::Kl, "kl-divergence"),
+        DivergenceKind::ReverseKl => (RowOp::ReverseKl, "reverse kl-divergence"),
+        DivergenceKind::Js => (RowOp::Js, "js-divergence"),
+    };
+    let mut builder = Builder::new(row_op, name, "student", buffers.student)?;
+    builder.problem.loss = LossNumbers {
+        chain: if spec.temperature == 1.0 { Chain::None } else { Chain::Softcap },
+        form: spec.teacher,
+        logit_scale: (1.0 / spec.temperature) as f32,
+        unit: spec.common.unit.per_nat() as f32,
+        ..LossNumbers::default()
+    };
+    let rows = builder.problem.rows;
+    builder = builder.second("teacher", buffers.teacher)?.reduction(
+        spec.common.reduction,
+        Some(rows),
+        buffers.upstream,
+    )?;
+    if spec.kind == DivergenceKind::Js {
+        builder = builder.before(RowOp::PairStats, None)?;
+    }
+    builder.output_if(spec.common.gradient, "dstudent", buffers.dstudent)?.finish()
+}
+
+/// What [`BinaryCrossEntropy`], [`BinaryFocal`] and [`Elementwise`] bind on a GPU.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct ElementwiseBuffers<'a> {
+    input: MatrixBuffer<'a>,
+    targets: MatrixBuffer<'a>,
+    weights: Option<MatrixBuffer<'a>>,
+    upstream: UpstreamBuffer<'a>,
+    losses: Option<OutputBuffer<'a>>,
+    dinput: Option<OutputBuffer<'a>>,
+}
+
+impl<'a> ElementwiseBuffers<'a> {
+    /// An input and its targets.
+    pub fn new(input: MatrixBuffer<'a>, targets: MatrixBuffer<'a>) -> Self {
+        let upstream = UpstreamBuffer::default();
+        Self { input, targets, weights: None, upstream, losses: None, dinput: None }
+    }
+
+    /// A factor for each element's loss.
+    #[must_use]
+    pub fn with_weights(mut self, weights: MatrixBuffer<'a>) -> Self {
+        self.weights = Some(weights);
+        self
+    }
+
+    /// The gradient from above; 1 unless set.
+    #[must_use]
+    pub fn with_upstream(mut self, upstream: UpstreamBuffer<'a>) -> Self {
+        self.upstream = upstream;
+        self
+    }
+
+    /// Where the elements' losses go. Needed if they are not reduced, and only then. In place, over
+    /// the input, only where no gradient is asked for.
+    #[must_use]
+    pub fn with_losses(mut self, losses: OutputBuffer<'a>) -> Self {
+        self.losses = Some(losses);
+        self
+    }
+
+    /// Where the gradient goes; in place means over the input. Needed if the operation has one, and
+    /// only then.
+    #[must_use]
+    pub fn with_dinput(mut self, dinput: OutputBuffer<'a>) -> Self {
+        self.dinput = Some(dinput);
+        self
+    }
+}
+
+fn elementwise<'a>(
+    op: &impl ElementwiseOp,
+    buffers: &ElementwiseBuffers<'a>,
+) -> Result<Description<'a>> {
+    let spec = op.spec()?;
+    let common = spec.common;
+    let element = match spec.kind {
+        ElementKind::BinaryLogits => Element::BinaryLogits,
+        ElementKind::BinaryProbs => Element::BinaryProbs,
+        ElementKind::BinaryFocal { .. } => Element::BinaryFocal,
+        ElementKind::Squared => Element::Squared,
+        ElementKind::Absolute => Element::Absolute,
+        ElementKind::Huber { .. } => Element::Huber,
+        ElementKind::Hinge => Element::Hinge,
+    };
+    let each = common.reduction == Reduction::None;
+    // Losses one by one need a pass of their own only if there is a gradient as well.
+    let main = if each && !common.gradient {
+        RowOp::ElementLosses(element)
+    } else {
+        RowOp::Elements(element)
+    };
+    let mut builder = Builder::new(main, "elementwise loss", "input", buffers.input)?;
+    spec.validate_options(builder.problem.classes)?;
+    let mut loss = LossNumbers {
+        weighting: if spec.pos_weight.is_some() { Weighting::Weights } else { Weighting::None },
+        unit: common.unit.per_nat() as f32,
+        label: spec.labels.scale_and_offset(),
+        ..LossNumbers::default()
+    };
+    match spec.kind {
+        ElementKind::BinaryFocal { gamma, one, zero } => {
+            loss.gamma = gamma as f32;
+            loss.focal = (one as f32, zero as f32);
+        }
+        ElementKind::Huber { delta } => loss.delta = delta as f32,
+        _ => {}
+    }
+    builder.problem.loss = loss;
+    builder.weights = spec.pos_weight.map(|weights| weights.iter().map(|&w| w as f32).collect());
+    let elements = builder.problem.rows.saturating_mul(builder.problem.classes);
+    builder = builder.second("targets", buffers.targets)?.reduction(
+        common.reduction,
+        Some(elements),
+        buffers.upstream,
+    )?;
+    if let Some(weights) = buffers.weights {
+        builder = builder.factors("weights", weights)?;
+    }
+    if each && !common.gradient {
+        if buffers.dinput.is_some() {
+            return Err(unasked(false, "dinput"));
+        }
+        return builder.output_if(true, "losses", buffers.losses)?.finish();
+    }
+    builder = match (each, buffers.losses) {
+        (true, Some(OutputBuffer::Separate(matrix))) => {
+            builder.before(RowOp::ElementLosses(element), Some(("losses", matrix)))?
+        }
+        (true, Some(OutputBuffer::InPlace)) => {
+            return Err(Error::InvalidBuffer {
+                name: "losses",
+                reason: "are in the place of an input that the gradient needs".to_owned(),
+            });
+        }
+        (false, None) => builder,
+        (asked, _) => return Err(unasked(asked, "losses")),
+    };
+    builder.output_if(common.gradient, "dinput", buffers.dinput)?.finish()
+}
+
+macro_rules! record {
+    ($describe:ident, $buffers:ident: $($op:ident),*) => {$(
+        impl Record for $op {
+            type Buffers<'a> = $buffers<'a>;
+
+            fn describe<'a>(&self, buffers: Self::Buffers<'a>) -> Result<Description<'a>> {
+                $describe(self, &buffers)
+            }
+        }
+    )*};
+}
+record!(divergence, DivergenceBuffers: KlDivergence, JsDivergence);
+record!(elementwise, ElementwiseBuffers: BinaryCrossEntropy, BinaryFocal, Elementwise);

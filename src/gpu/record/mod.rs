@@ -1,0 +1,294 @@
+//! From an operation and its buffers to a [`Call`].
+
+use crate::error::{Error, Result};
+mod loss;
+mod transform;
+
+pub use loss::{CrossEntropyBuffers, DivergenceBuffers, ElementwiseBuffers};
+pub use transform::{BackwardBuffers, RowBackwardBuffers, RowResultBuffers, TransformBuffers};
+
+use crate::gpu::buffers::{MatrixBuffer, OutputBuffer, UpstreamBuffer, VectorBuffer};
+use crate::gpu::call::{Call, Roles};
+use crate::gpu::context::Gpu;
+use crate::gpu::fragment::Slot;
+use crate::gpu::kernel::TargetType;
+use crate::gpu::ops::RowOp;
+use crate::gpu::plan::{
+    Destination, LossNumbers, Pass, Problem, Role, TargetRegion, UpstreamRegion,
+};
+use crate::op::{Reduction, sealed};
+
+/// An operation that can be recorded into a command encoder, with the buffers that it needs.
+///
+/// The trait is sealed; the operations of this crate are its only implementations.
+pub trait Record: sealed::Sealed {
+    /// The buffers that it reads and writes.
+    type Buffers<'a>;
+
+    #[doc(hidden)]
+    fn describe<'a>(&self, buffers: Self::Buffers<'a>) -> Result<Description<'a>>;
+}
+
+/// An operation with its buffers, in the form that all of them share.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Description<'a> {
+    pub(crate) name: &'static str,
+    pub(crate) problem: Problem,
+    pub(crate) roles: Roles<'a>,
+    /// The weight of each class, where there are any.
+    pub(crate) weights: Option<Vec<f32>>,
+}
+
+impl Gpu {
+    /// Binds an operation to buffers: validates, plans, compiles what is not compiled yet, and
+    /// allocates what the operation needs besides the caller's buffers.
+    ///
+    /// # Errors
+    /// [`Error::InvalidBuffer`] if a buffer lacks bytes or the usage `STORAGE`, or is both read and
+    /// written; [`Error::ShapeMismatch`]; [`Error::TooLarge`] if a row does not fit a binding;
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    pub async fn prepare<O: Record>(&self, op: &O, buffers: O::Buffers<'_>) -> Result<Call> {
+        Call::new(self, op.describe(buffers)?).await
+    }
+
+    /// [`Self::prepare`], blocking.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn prepare_blocking<O: Record>(&self, op: &O, buffers: O::Buffers<'_>) -> Result<Call> {
+        pollster::block_on(self.prepare(op, buffers))
+    }
+}
+
+/// The parts of a description, gathered and checked one by one.
+struct Builder<'a> {
+    name: &'static str,
+    problem: Problem,
+    roles: Roles<'a>,
+    weights: Option<Vec<f32>>,
+    input: MatrixBuffer<'a>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(
+        op: RowOp,
+        name: &'static str,
+        slot: &'static str,
+        input: MatrixBuffer<'a>,
+    ) -> Result<Self> {
+        input.validate(slot)?;
+        let main = Pass { op, output: Destination::None, role: Role::Slot(Slot::Output) };
+        let problem = Problem {
+            passes: vec![main],
+            rows: input.rows,
+            classes: input.classes,
+            input: input.region,
+            second: None,
+            factors: None,
+            targets: None,
+            upstream: UpstreamRegion::Scalar(1.0),
+            reduction: Reduction::None,
+            loss: LossNumbers::default(),
+        };
+        let roles = Roles::from([(Role::Slot(Slot::Input), input.buffer)]);
+        Ok(Self { name, problem, roles, weights: None, input })
+    }
+
+    fn matrix(&self, name: &'static str, matrix: MatrixBuffer<'a>) -> Result<MatrixBuffer<'a>> {
+        matrix.validate(name)?;
+        if (matrix.rows, matrix.classes) == (self.input.rows, self.input.classes) {
+            return Ok(matrix);
+        }
+        Err(Error::ShapeMismatch {
+            what: name,
+            expected: format!("[{}, {}]", self.input.rows, self.input.classes),
+            found: format!("[{}, {}]", matrix.rows, matrix.classes),
+        })
+    }
+
+    fn insert(&mut self, slot: Slot, buffer: &'a wgpu::Buffer) {
+        self.roles.insert(Role::Slot(slot), buffer);
+    }
+
+    fn second(mut self, name: &'static str, matrix: MatrixBuffer<'a>) -> Result<Self> {
+        self.problem.second = Some(self.matrix(name, matrix)?.region);
+        self.insert(Slot::Second, matrix.buffer);
+        Ok(self)
+    }
+
+    fn factors(mut self, name: &'static str, matrix: MatrixBuffer<'a>) -> Result<Self> {
+        self.problem.factors = Some(self.matrix(name, matrix)?.region);
+        self.insert(Slot::Factors, matrix.buffer);
+        Ok(self)
+    }
+
+    /// Where the columns of the last pass go.
+    fn output(mut self, name: &'static str, output: OutputBuffer<'a>) -> Result<Self> {
+        let destination = match output {
+            OutputBuffer::InPlace => Destination::InPlace,
+            OutputBuffer::Separate(matrix) => {
+                let matrix = self.matrix(name, matrix)?;
+                self.insert(Slot::Output, matrix.buffer);
+                Destination::Separate(matrix.region)
+            }
+        };
+        if let Some(pass) = self.problem.passes.last_mut() {
+            pass.output = destination;
+        }
+        Ok(self)
+    }
+
+    /// A pass before the others, with a matrix of its own for its columns if it has any.
+    fn before(
+        mut self,
+        op: RowOp,
+        aside: Option<(&'static str, MatrixBuffer<'a>)>,
+    ) -> Result<Self> {
+        let output = match aside {
+            None => Destination::None,
+            Some((name, matrix)) => {
+                let matrix = self.matrix(name, matrix)?;
+                self.roles.insert(Role::Aside, matrix.buffer);
+                Destination::Separate(matrix.region)
+            }
+        };
+        self.problem.passes.insert(0, Pass { op, output, role: Role::Aside });
+        Ok(self)
+    }
+
+    fn targets(
+        mut self,
+        vector: VectorBuffer<'a>,
+        width: TargetType,
+        ignore_index: Option<i64>,
+    ) -> Result<Self> {
+        vector.validate("targets", self.problem.rows, width.bytes())?;
+        self.problem.targets = Some(TargetRegion { offset: vector.offset, width, ignore_index });
+        self.insert(Slot::Targets, vector.buffer);
+        Ok(self)
+    }
+
+    /// The reduction, with what a mean divides by (`None`: the total weight of the targets), and the
+    /// upstream gradient, with the unit and what a mean divides by taken into a number.
+    fn reduction(
+        mut self,
+        reduction: Reduction,
+        mean_of: Option<u64>,
+        upstream: UpstreamBuffer<'a>,
+    ) -> Result<Self> {
+        self.problem.reduction = reduction;
+        if let (Some(count), Reduction::Mean) = (mean_of, reduction) {
+            self.problem.loss.normalizer = count as f32;
+        }
+        let scalar = matches!(upstream, UpstreamBuffer::Scalar(_));
+        if !scalar && reduction != Reduction::None {
+            return Err(Error::InvalidInput {
+                what: "upstream",
+                reason: format!("reduction {reduction} takes one number, not one for each loss"),
+            });
+        }
+        let by_element = self.problem.passes.iter().any(|pass| pass.op.writes_in_sweep());
+        let fits = match upstream {
+            UpstreamBuffer::Scalar(_) => true,
+            UpstreamBuffer::Rows(_) => !by_element,
+            UpstreamBuffer::Elements(_) => by_element,
+        };
+        if !fits {
+            let what = if by_element { "element" } else { "row" };
+            let reason = format!("{} has a loss for each {what}", self.name);
+            return Err(Error::InvalidInput { what: "upstream", reason });
+        }
+        let unit = self.problem.loss.unit;
+        let divisor = match (mean_of, reduction) {
+            (Some(count), Reduction::Mean) => count as f32,
+            _ => 1.0,
+        };
+        match upstream {
+            UpstreamBuffer::Scalar(dloss) => {
+                self.problem.upstream = UpstreamRegion::Scalar(dloss * unit / divisor);
+                Ok(self)
+            }
+            UpstreamBuffer::Rows(vector) => self.row_upstream("upstream", vector),
+            UpstreamBuffer::Elements(matrix) => {
+                self.problem.upstream =
+                    UpstreamRegion::Elements(self.matrix("upstream", matrix)?.region);
+                self.insert(Slot::Dloss, matrix.buffer);
+                Ok(self)
+            }
+        }
+    }
+
+    /// [`Self::reduction`] where the caller says what a mean divides by.
+    fn mean_over(
+        self,
+        reduction: Reduction,
+        divisor: f64,
+        upstream: UpstreamBuffer<'a>,
+    ) -> Result<Self> {
+        let upstream = match upstream {
+            UpstreamBuffer::Scalar(dloss) => UpstreamBuffer::Scalar(dloss / divisor as f32),
+            each => each,
+        };
+        self.reduction(reduction, None, upstream)
+    }
+
+    fn row_upstream(mut self, name: &'static str, vector: VectorBuffer<'a>) -> Result<Self> {
+        vector.validate(name, self.problem.rows, 4)?;
+        self.insert(Slot::Dloss, vector.buffer);
+        self.problem.upstream = UpstreamRegion::Rows(vector.offset);
+        Ok(self)
+    }
+
+    /// An output that was asked for has to have a place, and one that was not, none.
+    fn output_if(
+        self,
+        asked: bool,
+        name: &'static str,
+        output: Option<OutputBuffer<'a>>,
+    ) -> Result<Self> {
+        match (asked, output) {
+            (true, Some(output)) => self.output(name, output),
+            (false, None) => Ok(self),
+            (asked, _) => Err(unasked(asked, name)),
+        }
+    }
+
+    /// wgpu cannot bind one buffer for reading and for writing in one dispatch.
+    fn finish(self) -> Result<Description<'a>> {
+        for pass in &self.problem.passes {
+            let written = match pass.output {
+                Destination::Separate(_) => pass.role,
+                Destination::InPlace => Role::Slot(Slot::Input),
+                Destination::None => continue,
+            };
+            // A first pass writes aside, which the last pass leaves alone, and the other way round.
+            let other = match written {
+                Role::Aside => Role::Slot(Slot::Output),
+                _ => Role::Aside,
+            };
+            let target = self.roles.get(&written).copied();
+            let shared = self.roles.iter().any(|(role, buffer)| {
+                *role != written && *role != other && Some(*buffer) == target
+            });
+            if shared {
+                return Err(Error::InvalidBuffer {
+                    name: "output",
+                    reason: "is also read from; write in place, or to another buffer".to_owned(),
+                });
+            }
+        }
+        let Self { name, problem, roles, weights, .. } = self;
+        Ok(Description { name, problem, roles, weights })
+    }
+}
+
+fn unasked(asked: bool, name: &'static str) -> Error {
+    let reason = if asked {
+        "the operation has it; say where it goes"
+    } else {
+        "the operation was built without it"
+    };
+    Error::InvalidInput { what: name, reason: reason.to_owned() }
+}
