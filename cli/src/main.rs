@@ -1,11 +1,12 @@
-//! The `surprisal` command: softmax and cross-entropy of files of logits, on GPU or CPU.
+//! The `surprisal` command: softmax, cross-entropy and the losses around it, of files of logits, on
+//! GPU or CPU.
 
 mod args;
-mod cross_entropy;
 mod device;
 mod error;
 mod files;
 mod interrupt;
+mod loss;
 mod progress;
 mod report;
 mod transform;
@@ -63,10 +64,16 @@ fn run() -> Result<()> {
         Err(error) => return Err(Failure::usage(&error)),
     };
     match args.command {
-        Command::CrossEntropy(args) => cross_entropy::run(&args),
+        Command::CrossEntropy(args) => loss::cross_entropy(&args),
+        Command::BinaryCrossEntropy(args) => loss::binary_cross_entropy(&args),
+        Command::Focal(args) => loss::focal(&args),
+        Command::KlDivergence(args) => loss::kl_divergence(&args),
+        Command::JsDivergence(args) => loss::js_divergence(&args),
+        Command::Elementwise(args) => loss::elementwise(&args),
         Command::Softmax(args) => transform::softmax(&args),
         Command::LogSoftmax(args) => transform::log_softmax(&args),
         Command::Logsumexp(args) => transform::logsumexp(&args),
+        Command::Entropy(args) => transform::entropy(&args),
         Command::Devices => device::list(),
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::Value;
-use surprisal::{Device, DeviceInfo, DeviceKind, Timings};
+use surprisal::{Device, DeviceInfo, DeviceKind, Metrics, Timings};
 
 use crate::args::CommonArgs;
 use crate::error::{Failure, Result};
@@ -21,7 +21,9 @@ pub(crate) struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) kept_rows: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) total_weight: Option<f64>,
+    pub(crate) total_weight: Option<Value>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub(crate) metrics: Option<MetricsReport>,
     device: DeviceReport,
     dtype: String,
     seconds: Seconds,
@@ -31,6 +33,27 @@ pub(crate) struct Report {
     heading: String,
     #[serde(skip)]
     files: Vec<String>,
+}
+
+/// What --metrics adds.
+#[derive(Debug, Serialize)]
+pub(crate) struct MetricsReport {
+    correct: u64,
+    accuracy: Value,
+    perplexity: Value,
+    #[serde(skip)]
+    line: String,
+}
+
+impl MetricsReport {
+    pub(crate) fn new(metrics: &Metrics, kept_rows: u64) -> Self {
+        let &Metrics { correct, accuracy, perplexity, .. } = metrics;
+        // As f32: no device but the reference has more digits, and a person wants fewer.
+        let (shown, perplexed) = (accuracy as f32, perplexity as f32);
+        let line =
+            format!("accuracy {shown:?} ({correct} of {kept_rows} rows), perplexity {perplexed:?}");
+        Self { correct, accuracy: exact(accuracy), perplexity: exact(perplexity), line }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -65,24 +88,28 @@ impl Clock {
 }
 
 /// What was computed, for the report.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Work {
     pub(crate) rows: usize,
     pub(crate) classes: usize,
-    /// Times that each element has to be read or written at least.
-    pub(crate) passes: u64,
+    /// The file of the input.
+    pub(crate) dtype: FileDtype,
+    /// The files of all matrices that have to be read or written, each time that they have to.
+    pub(crate) moved: Vec<FileDtype>,
 }
 
 impl Report {
-    pub(crate) fn new(work: Work, device: &Device, file: FileDtype, heading: String) -> Self {
+    pub(crate) fn new(work: &Work, device: &Device, heading: String) -> Self {
         let info = device.info();
-        let (dtype, size) = storage(&info, file);
+        let (dtype, _) = storage(&info, work.dtype);
+        let bytes: u64 = work.moved.iter().map(|&file| storage(&info, file).1).sum();
         Self {
             loss: None,
             rows: work.rows,
             classes: work.classes,
             kept_rows: None,
             total_weight: None,
+            metrics: None,
             device: DeviceReport {
                 kind: info.kind.to_string(),
                 name: info.name,
@@ -90,7 +117,7 @@ impl Report {
             },
             dtype: dtype.to_owned(),
             seconds: Seconds::default(),
-            bytes_moved: (work.rows * work.classes) as u64 * size * work.passes,
+            bytes_moved: (work.rows * work.classes) as u64 * bytes,
             heading,
             files: Vec::new(),
         }
@@ -127,6 +154,9 @@ impl Report {
     fn readable(&self) -> String {
         let s = &self.seconds;
         let mut text = format!("{}\n", self.heading);
+        if let Some(metrics) = &self.metrics {
+            text += &format!("{}\n", metrics.line);
+        }
         for file in &self.files {
             text += &format!("{file}\n");
         }
@@ -150,16 +180,20 @@ fn storage(info: &DeviceInfo, file: FileDtype) -> (&'static str, u64) {
     }
 }
 
-/// A number for JSON: the shortest decimal that reads back as the same f32 (or f64, from the
-/// reference), and a string where JSON has no number.
-pub(crate) fn number(value: f64, device: &Device) -> Value {
+/// A number for JSON, and a string where JSON has none.
+pub(crate) fn exact(value: f64) -> Value {
     if value.is_nan() {
         return "NaN".into();
     }
     if value.is_infinite() {
         return if value > 0.0 { "Infinity".into() } else { "-Infinity".into() };
     }
-    shortest(value, device).parse::<f64>().unwrap_or(value).into()
+    value.into()
+}
+
+/// [`exact`], as the shortest decimal that reads back as the same f32 (or f64, from the reference).
+pub(crate) fn number(value: f64, device: &Device) -> Value {
+    exact(shortest(value, device).parse().unwrap_or(value))
 }
 
 /// The shortest decimal of a value that was computed in f32, or in f64 by the reference.

@@ -1,10 +1,12 @@
-//! `surprisal softmax`, `log-softmax` and `logsumexp`.
+//! `surprisal softmax`, `log-softmax`, `logsumexp` and `entropy`.
 
 use std::time::Instant;
 
-use surprisal::{Array, DeviceKind, Evaluate, LogSoftmax, LogSumExp, Matrix, Op, Softmax};
+use surprisal::{
+    Array, DeviceKind, Entropy, Evaluate, LogSoftmax, LogSumExp, Matrix, Op, Softmax, Unit,
+};
 
-use crate::args::TransformArgs;
+use crate::args::{EntropyArgs, TransformArgs};
 use crate::device;
 use crate::error::{Failure, Result};
 use crate::files::{InputArray, Outputs, check_distinct, matrix};
@@ -25,6 +27,20 @@ pub(crate) fn log_softmax(args: &TransformArgs) -> Result<()> {
 
 pub(crate) fn logsumexp(args: &TransformArgs) -> Result<()> {
     run(&LogSumExp, args, &Shape { name: "logsumexp", tensor: "lse", columns: Columns::Reduced })
+}
+
+pub(crate) fn entropy(args: &EntropyArgs) -> Result<()> {
+    let unit = Unit::from(args.unit);
+    let name = match unit {
+        Unit::Bits => "entropy in bits",
+        Unit::Hartleys => "entropy in hartleys",
+        _ => "entropy in nats",
+    };
+    run(
+        &Entropy::new().with_unit(unit),
+        &args.transform,
+        &Shape { name, tensor: "entropy", columns: Columns::Reduced },
+    )
 }
 
 /// What a transform's result is called, and its shape.
@@ -68,15 +84,17 @@ where
         .map_err(|error| Failure::of(&error, &args.logits))?;
 
     let started = Instant::now();
-    let out_shape = if kept { &logits.shape[..] } else { &logits.shape[..logits.shape.len() - 1] };
+    let out_shape = if kept { &logits.shape } else { logits.leading() };
     files.write("--out", shape.tensor, &output, out_shape, &progress)?;
     files.complete()?;
     progress.finish();
     clock.write = started.elapsed();
 
-    let work = Work { rows, classes, passes: if kept { 2 } else { 1 } };
+    let dtype = logits.dtype;
+    let moved = if kept { vec![dtype, dtype] } else { vec![dtype] };
+    let work = Work { rows, classes, dtype, moved };
     let heading = format!("{} of {rows} rows, {classes} classes", shape.name);
-    let mut report = Report::new(work, &device, logits.dtype, heading);
+    let mut report = Report::new(&work, &device, heading);
     for (_, spec) in outputs {
         report.wrote(shape.name, spec.path());
     }

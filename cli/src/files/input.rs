@@ -89,11 +89,22 @@ impl InputArray {
         shown(&self.shape)
     }
 
+    /// The dimensions before the last one.
+    pub(crate) fn leading(&self) -> &[u64] {
+        self.shape.split_last().map_or(&[], |(_, leading)| leading)
+    }
+
     /// Rows and classes: the product of the leading dimensions, and the last one.
     pub(crate) fn rows_and_classes(&self) -> Result<(usize, usize)> {
-        let Some((&classes, leading)) = self.shape.split_last() else {
+        if self.shape.is_empty() {
             return Err(Failure::input(format!("{}: is a scalar; rows are wanted", self.spec)));
-        };
+        }
+        self.rows_and_columns()
+    }
+
+    /// [`Self::rows_and_classes`], where a scalar is one row of one column.
+    pub(crate) fn rows_and_columns(&self) -> Result<(usize, usize)> {
+        let Some((&classes, leading)) = self.shape.split_last() else { return Ok((1, 1)) };
         if classes == 0 && !leading.contains(&0) {
             let shape = self.shown_shape();
             return Err(Failure::input(format!("{}: {shape} has no classes", self.spec)));
@@ -105,9 +116,7 @@ impl InputArray {
 
     /// Reads the elements.
     pub(crate) fn read(&mut self, progress: &Progress) -> Result<Data> {
-        let failed = |error: std::io::Error| Failure::read(self.spec.path(), error);
-        self.file.seek(SeekFrom::Start(self.offset)).map_err(failed)?;
-        progress.start("reading", self.elements as u64 * self.dtype.size());
+        self.start(progress)?;
         let data = match self.dtype {
             FileDtype::F16 => Data::Floats(Array::F16(self.typed::<f16>(progress)?)),
             FileDtype::Bf16 => Data::Floats(Array::Bf16(self.typed::<bf16>(progress)?)),
@@ -144,6 +153,29 @@ impl InputArray {
         }
     }
 
+    /// Reads the elements of a file as floats, be they integers.
+    pub(crate) fn read_numbers(&mut self, progress: &Progress) -> Result<Array> {
+        // The one type that does not fit into what integers are read as.
+        if self.dtype == FileDtype::U64 {
+            self.start(progress)?;
+            let values = self.typed::<u64>(progress)?;
+            return Ok(Array::F64(values.into_iter().map(|value| value as f64).collect()));
+        }
+        Ok(match self.read(progress)? {
+            Data::Floats(array) => array,
+            Data::I32(values) => Array::F64(values.into_iter().map(f64::from).collect()),
+            Data::I64(values) => Array::F64(values.into_iter().map(|value| value as f64).collect()),
+        })
+    }
+
+    fn start(&mut self, progress: &Progress) -> Result<()> {
+        self.file
+            .seek(SeekFrom::Start(self.offset))
+            .map_err(|error| Failure::read(self.spec.path(), error))?;
+        progress.start("reading", self.elements as u64 * self.dtype.size());
+        Ok(())
+    }
+
     fn widened<T: Pod + Into<i64>>(&mut self, progress: &Progress) -> Result<Data> {
         Ok(Data::I64(self.typed::<T>(progress)?.into_iter().map(Into::into).collect()))
     }
@@ -164,7 +196,7 @@ impl InputArray {
 
 /// The matrix that a file holds.
 pub(crate) fn matrix<'a>(input: &InputArray, array: &'a Array) -> Result<Matrix<'a>> {
-    let (rows, classes) = input.rows_and_classes()?;
+    let (rows, classes) = input.rows_and_columns()?;
     Matrix::new(array.values(), rows, classes).map_err(|error| Failure::of(&error, input.spec()))
 }
 

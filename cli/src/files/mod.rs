@@ -41,6 +41,10 @@ impl FileDtype {
         }
     }
 
+    pub(crate) fn is_float(self) -> bool {
+        matches!(self, Self::F16 | Self::Bf16 | Self::F32 | Self::F64)
+    }
+
     pub(crate) fn of(dtype: surprisal::Dtype) -> Option<Self> {
         Some(match dtype {
             surprisal::Dtype::F16 => Self::F16,

@@ -1,0 +1,157 @@
+//! The options of the losses. Structures that are flattened into others have no doc comments: clap
+//! would take them for the command's own.
+
+use crate::args::CommonArgs;
+use crate::args::values::{
+    BinaryFormArg, ClassWeights, ElementwiseKind, FormArg, IgnoreIndex, LabelsArg, NumberOrFile,
+    ReductionArg, UnitArg,
+};
+use crate::files::{InputSpec, OutputSpec};
+
+// What every loss has.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LossArgs {
+    /// How the losses are reduced
+    #[arg(long, default_value = "mean")]
+    pub(crate) reduction: ReductionArg,
+    /// What the loss is measured in, if it is information
+    #[arg(long, default_value = "nats")]
+    pub(crate) unit: UnitArg,
+    /// The gradient of the loss itself: a number, or a file shaped like the loss
+    #[arg(long, default_value = "1", allow_hyphen_values = true, value_name = "FILE|NUMBER")]
+    pub(crate) upstream: NumberOrFile,
+    /// Writes the gradient with respect to the first file (of divergences, to the student)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) grad: Option<OutputSpec>,
+    /// Writes the log-sum-exp of each row, where the loss has one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) lse: Option<OutputSpec>,
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CrossEntropyArgs {
+    /// [rows, classes]; leading dimensions are taken together
+    pub(crate) logits: InputSpec,
+    /// Class indices, one for each row, in any shape; or probabilities shaped like LOGITS
+    pub(crate) targets: InputSpec,
+    /// What LOGITS holds
+    #[arg(long, default_value = "logits")]
+    pub(crate) input: FormArg,
+    /// Probabilities below this count as this, 1e-10 unless set; for --input probs
+    #[arg(long, allow_negative_numbers = true, value_name = "E")]
+    pub(crate) clamp: Option<f64>,
+    /// Reports accuracy and perplexity too
+    #[arg(long)]
+    pub(crate) metrics: bool,
+    /// Rows with this target are skipped, -100 unless set; `none` skips no row
+    #[arg(long, allow_hyphen_values = true, value_name = "I|none")]
+    pub(crate) ignore_index: Option<IgnoreIndex>,
+    /// A weight for each class: a file [classes], or `inverse-frequency` to take it from the targets
+    #[arg(long, value_name = "FILE|inverse-frequency")]
+    pub(crate) class_weights: Option<ClassWeights>,
+    /// Spreads this share of each target over all classes; in [0, 1]
+    #[arg(long, default_value = "0", allow_negative_numbers = true, value_name = "E")]
+    pub(crate) label_smoothing: f64,
+    /// Adds this times the squared log-sum-exp
+    #[arg(long, default_value = "0", allow_hyphen_values = true, value_name = "L")]
+    pub(crate) z_loss: f64,
+    /// Bounds the logits: S tanh(logits / S)
+    #[arg(long, allow_negative_numbers = true, value_name = "S")]
+    pub(crate) softcap: Option<f64>,
+    /// Multiplies the logits, before the softcap
+    #[arg(long, default_value = "1", allow_hyphen_values = true, value_name = "A")]
+    pub(crate) logit_scale: f64,
+    /// What a mean divides by, instead of the batch's total weight
+    #[arg(long, allow_negative_numbers = true, value_name = "N")]
+    pub(crate) normalizer: Option<f64>,
+    #[command(flatten)]
+    pub(crate) loss: LossArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BinaryCrossEntropyArgs {
+    /// Any shape
+    pub(crate) input: InputSpec,
+    /// Labels shaped like INPUT, integers or floats
+    pub(crate) targets: InputSpec,
+    /// What INPUT holds
+    #[arg(long = "input", id = "form", default_value = "logits")]
+    pub(crate) form: BinaryFormArg,
+    /// What the targets are: 0 and 1 or probabilities between, or -1 and +1
+    #[arg(long, default_value = "zero-one")]
+    pub(crate) labels: LabelsArg,
+    /// A factor of each element's loss, shaped like INPUT
+    #[arg(long, value_name = "FILE")]
+    pub(crate) weights: Option<InputSpec>,
+    /// A factor of what is 1, for each column: as many as INPUT's last dimension; for logits
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pos_weight: Option<InputSpec>,
+    #[command(flatten)]
+    pub(crate) loss: LossArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct FocalArgs {
+    /// [rows, classes]; leading dimensions are taken together. With --binary any shape
+    pub(crate) logits: InputSpec,
+    /// Class indices, one for each row, in any shape. With --binary 0 and 1, shaped like LOGITS
+    pub(crate) targets: InputSpec,
+    /// The exponent, from 0 up
+    #[arg(long, default_value = "2", allow_negative_numbers = true, value_name = "G")]
+    pub(crate) gamma: f64,
+    /// A factor for each class, a file [classes]. With --binary a number in [0, 1]: the factor of
+    /// what is 1, and what is 0 has the rest
+    #[arg(long, allow_negative_numbers = true, value_name = "FILE|NUMBER")]
+    pub(crate) alpha: Option<NumberOrFile>,
+    /// Rows with this target are skipped, -100 unless set; `none` skips no row
+    #[arg(long, allow_hyphen_values = true, value_name = "I|none", conflicts_with = "binary")]
+    pub(crate) ignore_index: Option<IgnoreIndex>,
+    /// Each element by itself, by its sigmoid
+    #[arg(long)]
+    pub(crate) binary: bool,
+    #[command(flatten)]
+    pub(crate) loss: LossArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DivergenceArgs {
+    /// [rows, classes]; leading dimensions are taken together
+    pub(crate) teacher: InputSpec,
+    /// Logits, as many as the teacher has
+    pub(crate) student: InputSpec,
+    /// Divides logits before the softmax
+    #[arg(long, default_value = "1", allow_negative_numbers = true, value_name = "T")]
+    pub(crate) temperature: f64,
+    /// What TEACHER holds
+    #[arg(long = "teacher", id = "form", default_value = "logits")]
+    pub(crate) form: FormArg,
+    #[command(flatten)]
+    pub(crate) loss: LossArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct KlDivergenceArgs {
+    #[command(flatten)]
+    pub(crate) divergence: DivergenceArgs,
+    /// The other way round: of the teacher from the student
+    #[arg(long)]
+    pub(crate) reverse: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ElementwiseArgs {
+    /// Any shape
+    pub(crate) input: InputSpec,
+    /// Shaped like INPUT, integers or floats
+    pub(crate) targets: InputSpec,
+    /// Which loss
+    #[arg(long = "loss", id = "kind")]
+    pub(crate) kind: ElementwiseKind,
+    /// Where Huber's parabola becomes a line, 1 unless set
+    #[arg(long, allow_negative_numbers = true, value_name = "D")]
+    pub(crate) delta: Option<f64>,
+    #[command(flatten)]
+    pub(crate) loss: LossArgs,
+}

@@ -1,0 +1,102 @@
+//! The command line, as its users see it.
+
+mod losses;
+mod values;
+
+use clap::{Parser, Subcommand};
+use surprisal::AdapterChoice;
+
+use crate::files::{InputSpec, OutputSpec};
+
+pub(crate) use losses::{
+    BinaryCrossEntropyArgs, CrossEntropyArgs, DivergenceArgs, ElementwiseArgs, FocalArgs,
+    KlDivergenceArgs, LossArgs,
+};
+pub(crate) use values::{ClassWeights, DeviceArg, ElementwiseKind, NumberOrFile, UnitArg};
+
+/// Softmax, cross-entropy and the losses around it, of files of logits, on GPU or CPU.
+///
+/// Files are .npy (little-endian floats and integers, C order) and .safetensors, as
+/// file.safetensors:tensor; the tensor's name may be left out when there is one.
+#[derive(Debug, Parser)]
+#[command(name = "surprisal", version, about, long_about)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Cross-entropy of rows of logits against class indices or probabilities
+    CrossEntropy(Box<CrossEntropyArgs>),
+    /// Binary cross-entropy of each element against its label
+    BinaryCrossEntropy(Box<BinaryCrossEntropyArgs>),
+    /// Focal loss: cross-entropy in which what is predicted well counts less
+    Focal(Box<FocalArgs>),
+    /// Kullback-Leibler divergence of a student from a teacher, row by row
+    KlDivergence(Box<KlDivergenceArgs>),
+    /// Jensen-Shannon divergence between a teacher and a student, row by row
+    JsDivergence(Box<DivergenceArgs>),
+    /// Squared, absolute, Huber or hinge loss of each element, to compare with
+    Elementwise(Box<ElementwiseArgs>),
+    /// The softmax of each row
+    Softmax(TransformArgs),
+    /// The log-softmax of each row
+    LogSoftmax(TransformArgs),
+    /// The log-sum-exp of each row
+    Logsumexp(TransformArgs),
+    /// The entropy of each row's softmax
+    Entropy(EntropyArgs),
+    /// Every device that can be used, with its limits, and which one `auto` takes
+    Devices,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TransformArgs {
+    /// [rows, classes]; leading dimensions are taken together
+    pub(crate) logits: InputSpec,
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EntropyArgs {
+    #[command(flatten)]
+    pub(crate) transform: TransformArgs,
+    /// What the entropy is measured in
+    #[arg(long, default_value = "nats")]
+    pub(crate) unit: UnitArg,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CommonArgs {
+    /// Writes the result
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<OutputSpec>,
+    /// Reports as one JSON object on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Reports nothing, unless --json is given
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    /// Where to compute; `auto` takes a real GPU if there is one, and the CPU otherwise
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: DeviceArg,
+    /// Which GPU, as `surprisal devices` prints them
+    #[arg(long, value_name = "INDEX|[BACKEND:]NAME")]
+    pub(crate) adapter: Option<AdapterChoice>,
+    /// Threads on the CPU; all cores unless set
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) threads: Option<u32>,
+}
+
+impl CommonArgs {
+    /// The paths that a command must not write to.
+    pub(crate) fn outputs<'a>(
+        &'a self,
+        more: &[(&'static str, &'a Option<OutputSpec>)],
+    ) -> Vec<(&'static str, &'a OutputSpec)> {
+        let all = [("--out", &self.out)].into_iter().chain(more.iter().copied());
+        all.filter_map(|(option, spec)| spec.as_ref().map(|spec| (option, spec))).collect()
+    }
+}

@@ -1,0 +1,111 @@
+//! What stands after an option.
+
+use std::str::FromStr;
+
+use clap::ValueEnum;
+use surprisal::{BinaryLabels, InputForm, Reduction, Unit};
+
+use crate::files::InputSpec;
+
+/// An option that takes one of a few words, and what the library calls them.
+macro_rules! words {
+    ($name:ident => $type:ty: $($variant:ident),+) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+        pub(crate) enum $name {
+            $($variant,)+
+        }
+
+        impl From<$name> for $type {
+            fn from(word: $name) -> Self {
+                match word {
+                    $($name::$variant => Self::$variant,)+
+                }
+            }
+        }
+    };
+}
+words!(ReductionArg => Reduction: Mean, Sum, None);
+words!(UnitArg => Unit: Nats, Bits, Hartleys);
+words!(FormArg => InputForm: Logits, LogProbs, Probs);
+words!(BinaryFormArg => InputForm: Logits, Probs);
+words!(LabelsArg => BinaryLabels: ZeroOne, PlusMinus);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeviceArg {
+    Auto,
+    Gpu,
+    Cpu,
+    Reference,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ElementwiseKind {
+    /// (x - y)^2
+    Squared,
+    /// |x - y|
+    Absolute,
+    /// A parabola within delta of the target, straight lines outside
+    Huber,
+    /// max(0, 1 - x y), targets -1 and +1
+    Hinge,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IgnoreIndex(pub(crate) Option<i64>);
+
+impl FromStr for IgnoreIndex {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self(None));
+        }
+        text.parse().map(|value| Self(Some(value))).map_err(|_| "not an integer or `none`".into())
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum ClassWeights {
+    InverseFrequency,
+    File(InputSpec),
+}
+
+impl ClassWeights {
+    pub(crate) fn file(&self) -> Option<&InputSpec> {
+        if let Self::File(spec) = self { Some(spec) } else { None }
+    }
+}
+
+impl FromStr for ClassWeights {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "inverse-frequency" {
+            return Ok(Self::InverseFrequency);
+        }
+        text.parse().map(Self::File)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum NumberOrFile {
+    Number(f64),
+    File(InputSpec),
+}
+
+impl NumberOrFile {
+    pub(crate) fn file(&self) -> Option<&InputSpec> {
+        if let Self::File(spec) = self { Some(spec) } else { None }
+    }
+}
+
+impl FromStr for NumberOrFile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(number) => Ok(Self::Number(number)),
+            Err(_) => text.parse().map(Self::File),
+        }
+    }
+}

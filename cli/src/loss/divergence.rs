@@ -1,0 +1,76 @@
+//! `surprisal kl-divergence` and `js-divergence`.
+
+use surprisal::{
+    DivergenceInput, DivergenceOutput, Evaluate, JsDivergence, KlDivergence, Op, Unit,
+};
+
+use super::{Outcome, Start};
+use crate::args::{DivergenceArgs, KlDivergenceArgs};
+use crate::error::{Failure, Result};
+use crate::files::{InputArray, matrix};
+
+pub(crate) fn kl_divergence(args: &KlDivergenceArgs) -> Result<()> {
+    let divergence = &args.divergence;
+    let mut op = KlDivergence::new()
+        .with_reduction(divergence.loss.reduction.into())
+        .with_unit(Unit::from(divergence.loss.unit))
+        .with_temperature(divergence.temperature)
+        .with_teacher(divergence.form.into());
+    if args.reverse {
+        op = op.with_reverse();
+    }
+    if divergence.loss.grad.is_some() {
+        op = op.with_gradient();
+    }
+    run(divergence, &op)
+}
+
+pub(crate) fn js_divergence(args: &DivergenceArgs) -> Result<()> {
+    let mut op = JsDivergence::new()
+        .with_reduction(args.loss.reduction.into())
+        .with_unit(Unit::from(args.loss.unit))
+        .with_temperature(args.temperature)
+        .with_teacher(args.form.into());
+    if args.loss.grad.is_some() {
+        op = op.with_gradient();
+    }
+    run(args, &op)
+}
+
+fn run<O>(args: &DivergenceArgs, op: &O) -> Result<()>
+where
+    O: Evaluate + for<'a> Op<Input<'a> = DivergenceInput<'a>, Output = DivergenceOutput>,
+{
+    let inputs = [("student", Some(&args.student)), ("teacher", Some(&args.teacher))];
+    let start = Start::new(&args.loss, inputs)?;
+    let mut teacher = InputArray::open(&args.teacher)?;
+    let mut student = InputArray::open(&args.student)?;
+    let (rows, classes) = student.rows_and_classes()?;
+    if teacher.rows_and_classes()? != (rows, classes) {
+        return Err(Failure::input(format!(
+            "{}: has the shape {}, the teacher {} has {}",
+            student.spec(),
+            student.shown_shape(),
+            teacher.spec(),
+            teacher.shown_shape()
+        )));
+    }
+    let mut session = start.open(&student, &[&teacher], student.leading())?;
+
+    let teacher_data = session.read_floats(&mut teacher)?;
+    let student_data = session.read_floats(&mut student)?;
+    let input =
+        DivergenceInput::new(matrix(&teacher, &teacher_data)?, matrix(&student, &student_data)?)
+            .with_upstream(session.upstream());
+    let (output, timings) = session.compute(op, input)?;
+    let outcome = Outcome {
+        loss: output.loss,
+        lse: Some(output.lse),
+        gradient: ("dstudent", output.dstudent),
+        metrics: None,
+        kept_rows: rows as u64,
+        total_weight: rows as f64,
+        over: format!("{rows} rows, {classes} classes"),
+    };
+    session.finish(&outcome, &timings)
+}

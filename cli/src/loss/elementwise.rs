@@ -1,0 +1,144 @@
+//! `surprisal binary-cross-entropy` and `elementwise`, and what runs `focal --binary`.
+
+use surprisal::{
+    BinaryCrossEntropy, Elementwise, ElementwiseInput, ElementwiseLoss, ElementwiseOutput,
+    Evaluate, Op, Unit,
+};
+
+use super::{Outcome, Session, Start, expect_same_shape, open_vector};
+use crate::args::{BinaryCrossEntropyArgs, ElementwiseArgs, ElementwiseKind};
+use crate::error::{Failure, Result};
+use crate::files::{InputArray, InputSpec, matrix};
+
+/// Why there is none.
+pub(super) const NO_LSE: &str =
+    "each element is a loss by itself; there is no sum over a row, and no log-sum-exp";
+
+pub(crate) fn binary_cross_entropy(args: &BinaryCrossEntropyArgs) -> Result<()> {
+    let inputs = [
+        ("input", Some(&args.input)),
+        ("targets", Some(&args.targets)),
+        ("weights", args.weights.as_ref()),
+        ("pos_weight", args.pos_weight.as_ref()),
+    ];
+    let start = Start::new(&args.loss, inputs)?.without_lse(NO_LSE)?;
+    let files =
+        Files::of(&args.input, &args.targets, "dinput")?.with_weights(args.weights.as_ref())?;
+    let (_, columns) = files.input.rows_and_columns()?;
+    let pos_weight = open_vector(args.pos_weight.as_ref(), columns, "columns")?;
+    let mut op = BinaryCrossEntropy::new()
+        .with_reduction(args.loss.reduction.into())
+        .with_unit(Unit::from(args.loss.unit))
+        .with_form(args.form.into())
+        .with_labels(args.labels.into());
+    if args.loss.grad.is_some() {
+        op = op.with_gradient();
+    }
+    run(start, files, |session| {
+        let pos_weight = session.read_optional(pos_weight)?;
+        Ok(match pos_weight {
+            Some(pos_weight) => op.with_pos_weight(pos_weight.to_f64()),
+            None => op,
+        })
+    })
+}
+
+pub(crate) fn elementwise(args: &ElementwiseArgs) -> Result<()> {
+    let name = match args.kind {
+        ElementwiseKind::Squared => "a squared error",
+        ElementwiseKind::Absolute => "an absolute error",
+        ElementwiseKind::Huber => "a Huber loss",
+        ElementwiseKind::Hinge => "a hinge loss",
+    };
+    let unit = Unit::from(args.loss.unit);
+    if unit != Unit::Nats {
+        let reason = format!("{name} is no information; it has no {unit}");
+        return Err(Failure::input(format!("--unit: {reason}")));
+    }
+    if args.delta.is_some() && args.kind != ElementwiseKind::Huber {
+        return Err(Failure::input(format!("--delta: is for --loss huber; {name} has none")));
+    }
+    let mut op = Elementwise::new(match args.kind {
+        ElementwiseKind::Squared => ElementwiseLoss::Squared,
+        ElementwiseKind::Absolute => ElementwiseLoss::Absolute,
+        ElementwiseKind::Huber => ElementwiseLoss::Huber { delta: args.delta.unwrap_or(1.0) },
+        ElementwiseKind::Hinge => ElementwiseLoss::Hinge,
+    })
+    .with_reduction(args.loss.reduction.into());
+    if args.loss.grad.is_some() {
+        op = op.with_gradient();
+    }
+    let inputs = [("input", Some(&args.input)), ("targets", Some(&args.targets))];
+    let start = Start::new(&args.loss, inputs)?.without_lse(NO_LSE)?;
+    run(start, Files::of(&args.input, &args.targets, "dinput")?, |_| Ok(op))
+}
+
+/// The files of an elementwise loss, all of one shape.
+pub(super) struct Files {
+    input: InputArray,
+    targets: InputArray,
+    weights: Option<InputArray>,
+    /// What the gradient's tensor is called.
+    gradient: &'static str,
+}
+
+impl Files {
+    pub(super) fn of(
+        input: &InputSpec,
+        targets: &InputSpec,
+        gradient: &'static str,
+    ) -> Result<Self> {
+        let (input, targets) = (InputArray::open(input)?, InputArray::open(targets)?);
+        expect_same_shape(&targets, &input)?;
+        Ok(Self { input, targets, weights: None, gradient })
+    }
+
+    fn with_weights(mut self, weights: Option<&InputSpec>) -> Result<Self> {
+        self.weights = weights.map(InputArray::open).transpose()?;
+        if let Some(weights) = &self.weights {
+            expect_same_shape(weights, &self.input)?;
+        }
+        Ok(self)
+    }
+}
+
+/// Runs an elementwise loss; a scalar is one row of one column. `op` may read what the operation
+/// holds.
+pub(super) fn run<O>(
+    start: Start<'_>,
+    files: Files,
+    op: impl FnOnce(&mut Session<'_>) -> Result<O>,
+) -> Result<()>
+where
+    O: Evaluate + for<'a> Op<Input<'a> = ElementwiseInput<'a>, Output = ElementwiseOutput>,
+{
+    let Files { mut input, mut targets, mut weights, gradient } = files;
+    let mut others = vec![&targets];
+    others.extend(&weights);
+    let each = input.shape.clone();
+    let mut session = start.open(&input, &others, &each)?;
+
+    let op = op(&mut session)?;
+    let weight_data = weights.as_mut().map(|file| session.read_floats(file)).transpose()?;
+    let target_data = session.read_numbers(&mut targets)?;
+    let input_data = session.read_floats(&mut input)?;
+    let weights = match (&weights, &weight_data) {
+        (Some(file), Some(data)) => Some(matrix(file, data)?),
+        _ => None,
+    };
+    let (input_matrix, targets) = (matrix(&input, &input_data)?, matrix(&targets, &target_data)?);
+    let elements = ElementwiseInput::new(input_matrix, targets)
+        .with_weights(weights)
+        .with_upstream(session.upstream());
+    let (output, timings) = session.compute(&op, elements)?;
+    let outcome = Outcome {
+        loss: output.loss,
+        lse: None,
+        gradient: (gradient, output.dinput),
+        metrics: None,
+        kept_rows: input_matrix.rows() as u64,
+        total_weight: input.len() as f64,
+        over: format!("{} elements {}", input.len(), input.shown_shape()),
+    };
+    session.finish(&outcome, &timings)
+}

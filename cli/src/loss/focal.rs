@@ -1,0 +1,74 @@
+//! `surprisal focal`.
+
+use surprisal::{BinaryFocal, CrossEntropyInput, Focal, Unit};
+
+use super::cross_entropy::{index_shape, outcome, target_values};
+use super::{Start, elementwise, open_vector};
+use crate::args::{FocalArgs, NumberOrFile};
+use crate::error::{Failure, Result};
+use crate::files::{InputArray, matrix};
+
+pub(crate) fn run(args: &FocalArgs) -> Result<()> {
+    if args.binary { binary(args) } else { classes(args) }
+}
+
+fn classes(args: &FocalArgs) -> Result<()> {
+    if let Some(NumberOrFile::Number(number)) = args.alpha {
+        let reason = "is a number; it is a file with one for each class, unless --binary is given";
+        return Err(Failure::input(format!("--alpha: {number} {reason}")));
+    }
+    let alpha = args.alpha.as_ref().and_then(NumberOrFile::file);
+    let inputs =
+        [("logits", Some(&args.logits)), ("targets", Some(&args.targets)), ("alpha", alpha)];
+    let start = Start::new(&args.loss, inputs)?;
+    let mut logits = InputArray::open(&args.logits)?;
+    let mut targets = InputArray::open(&args.targets)?;
+    let each = index_shape(&logits, &targets)?;
+    let (rows, classes) = logits.rows_and_classes()?;
+    let alpha = open_vector(alpha, classes, "classes")?;
+    let mut session = start.open(&logits, &[], &each)?;
+
+    let alpha = session.read_optional(alpha)?;
+    let target_data = session.read(&mut targets)?;
+    let logit_data = session.read_floats(&mut logits)?;
+    let mut op = Focal::new()
+        .with_reduction(args.loss.reduction.into())
+        .with_unit(Unit::from(args.loss.unit))
+        .with_gamma(args.gamma);
+    if let Some(ignored) = args.ignore_index {
+        op = op.with_ignore_index(ignored.0);
+    }
+    if let Some(alpha) = &alpha {
+        op = op.with_alpha(alpha.to_f64());
+    }
+    if args.loss.grad.is_some() {
+        op = op.with_gradient();
+    }
+    let target_values = target_values(&target_data, &targets)?;
+    let input = CrossEntropyInput::new(matrix(&logits, &logit_data)?, target_values)
+        .with_upstream(session.upstream());
+    let (output, timings) = session.compute(&op, input)?;
+    session.finish(&outcome(output, rows, classes), &timings)
+}
+
+fn binary(args: &FocalArgs) -> Result<()> {
+    let mut op = BinaryFocal::new()
+        .with_reduction(args.loss.reduction.into())
+        .with_unit(Unit::from(args.loss.unit))
+        .with_gamma(args.gamma);
+    match &args.alpha {
+        Some(NumberOrFile::Number(alpha)) => op = op.with_alpha(*alpha),
+        Some(NumberOrFile::File(spec)) => {
+            let reason = "is a file; with --binary it is a number";
+            return Err(Failure::input(format!("--alpha: {spec} {reason}")));
+        }
+        None => {}
+    }
+    if args.loss.grad.is_some() {
+        op = op.with_gradient();
+    }
+    let inputs = [("logits", Some(&args.logits)), ("targets", Some(&args.targets))];
+    let start = Start::new(&args.loss, inputs)?.without_lse(elementwise::NO_LSE)?;
+    let files = elementwise::Files::of(&args.logits, &args.targets, "dlogits")?;
+    elementwise::run(start, files, |_| Ok(op))
+}

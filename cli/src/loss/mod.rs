@@ -1,0 +1,325 @@
+//! What the commands of all losses have in common: they open their inputs and outputs, read,
+//! compute, write and report.
+
+mod cross_entropy;
+mod divergence;
+mod elementwise;
+mod focal;
+
+use std::time::Instant;
+
+use surprisal::{
+    Array, Device, DeviceKind, Error, Evaluate, Loss, Metrics, Reduction, Timings, Unit, Upstream,
+};
+
+use crate::args::{LossArgs, NumberOrFile};
+use crate::device;
+use crate::error::{Failure, Result};
+use crate::files::{Data, InputArray, InputSpec, OutputSpec, Outputs, check_distinct, shown};
+use crate::progress::Progress;
+use crate::report::{Clock, MetricsReport, Report, Work, exact, number, shortest};
+
+pub(crate) use cross_entropy::run as cross_entropy;
+pub(crate) use divergence::{js_divergence, kl_divergence};
+pub(crate) use elementwise::{binary_cross_entropy, elementwise};
+pub(crate) use focal::run as focal;
+
+/// The files of a run, by name only.
+struct Start<'a> {
+    args: &'a LossArgs,
+    /// What is read, by what the library calls it.
+    inputs: Vec<(&'static str, &'a InputSpec)>,
+    outputs: Vec<(&'static str, &'a OutputSpec)>,
+    clock: Clock,
+}
+
+impl<'a> Start<'a> {
+    /// `inputs` are the files that are read beside the upstream gradient; the first is the one that
+    /// the gradient is with respect to.
+    fn new<const N: usize>(
+        args: &'a LossArgs,
+        inputs: [(&'static str, Option<&'a InputSpec>); N],
+    ) -> Result<Self> {
+        let clock = Clock::start();
+        let outputs = args.common.outputs(&[("--grad", &args.grad), ("--lse", &args.lse)]);
+        let inputs: Vec<_> = inputs
+            .into_iter()
+            .chain([("upstream", args.upstream.file())])
+            .filter_map(|(what, spec)| spec.map(|spec| (what, spec)))
+            .collect();
+        let specs: Vec<_> = inputs.iter().map(|(_, spec)| *spec).collect();
+        check_distinct(&outputs, &specs)?;
+        Ok(Self { args, inputs, outputs, clock })
+    }
+
+    /// Fails if the log-sum-exp is asked for, which this loss does not have.
+    fn without_lse(self, reason: &str) -> Result<Self> {
+        match self.args.lse {
+            Some(_) => Err(Failure::input(format!("--lse: {reason}"))),
+            None => Ok(self),
+        }
+    }
+
+    /// Opens everything that the run needs: when this succeeds, the options and the files fit
+    /// together. The gradient is with respect to `input`; `others` are the matrices that are read
+    /// beside it, and `each` is the shape of the losses where they are not reduced.
+    fn open(self, input: &InputArray, others: &[&InputArray], each: &[u64]) -> Result<Session<'a>> {
+        let Self { args, inputs, outputs, mut clock } = self;
+        let (rows, classes) = input.rows_and_columns()?;
+        let reduction = Reduction::from(args.reduction);
+        let loss_shape = if reduction == Reduction::None { each } else { &[] };
+        let upstream =
+            args.upstream.file().map(|spec| open_shaped(spec, loss_shape)).transpose()?;
+        let device = device::open(&args.common)?;
+        let files = Outputs::open(&outputs)?;
+        if device.info().kind != DeviceKind::Reference {
+            files.check_dtype("--grad", input.dtype)?;
+        }
+        let mut moved = vec![input.dtype];
+        moved.extend(others.iter().map(|other| other.dtype));
+        if args.grad.is_some() {
+            moved.push(input.dtype);
+        }
+        let progress = Progress::new(args.common.quiet.into());
+        let started = Instant::now();
+        let upstream = match (&args.upstream, upstream) {
+            (_, Some(mut file)) => {
+                let data = file.read_floats(&progress)?;
+                if reduction == Reduction::None { Each(data) } else { One(data.to_f64()[0]) }
+            }
+            (NumberOrFile::Number(number), None) => One(*number),
+            (NumberOrFile::File(_), None) => One(1.0),
+        };
+        clock.read = started.elapsed();
+        let work = Work { rows, classes, dtype: input.dtype, moved };
+        let (shape, each) = (input.shape.clone(), each.to_vec());
+        Ok(Session {
+            args,
+            inputs,
+            outputs,
+            clock,
+            work,
+            shape,
+            each,
+            upstream,
+            device,
+            files,
+            progress,
+        })
+    }
+}
+
+/// Opens a file that has to have a shape.
+fn open_shaped(spec: &InputSpec, shape: &[u64]) -> Result<InputArray> {
+    let file = InputArray::open(spec)?;
+    if file.shape == shape {
+        return Ok(file);
+    }
+    let (found, wanted) = (file.shown_shape(), shown(shape));
+    Err(Failure::input(format!("{spec}: has the shape {found}, the loss has {wanted}")))
+}
+
+/// Opens a file that has to have one number for each of `count` columns.
+fn open_vector(spec: Option<&InputSpec>, count: usize, what: &str) -> Result<Option<InputArray>> {
+    let Some(spec) = spec else { return Ok(None) };
+    let file = InputArray::open(spec)?;
+    if file.shape == [count as u64] {
+        return Ok(Some(file));
+    }
+    let found = file.shown_shape();
+    Err(Failure::input(format!("{spec}: has the shape {found}, there are {count} {what}")))
+}
+
+/// Fails unless two files have one shape.
+fn expect_same_shape(file: &InputArray, input: &InputArray) -> Result<()> {
+    if file.shape == input.shape {
+        return Ok(());
+    }
+    let (found, wanted) = (file.shown_shape(), input.shown_shape());
+    let (file, input) = (file.spec(), input.spec());
+    Err(Failure::input(format!("{file}: has the shape {found}, {input} has {wanted}")))
+}
+
+/// The upstream gradient.
+enum UpstreamData {
+    One(f64),
+    Each(Array),
+}
+use UpstreamData::{Each, One};
+
+/// A run whose files are open.
+struct Session<'a> {
+    args: &'a LossArgs,
+    inputs: Vec<(&'static str, &'a InputSpec)>,
+    outputs: Vec<(&'static str, &'a OutputSpec)>,
+    clock: Clock,
+    work: Work,
+    /// The shape of the gradient.
+    shape: Vec<u64>,
+    /// The shape of losses that are not reduced.
+    each: Vec<u64>,
+    upstream: UpstreamData,
+    device: Device,
+    files: Outputs,
+    progress: Progress,
+}
+
+impl Session<'_> {
+    /// The elements of a file, whatever they are.
+    fn read(&mut self, file: &mut InputArray) -> Result<Data> {
+        self.timed(|progress| file.read(progress))
+    }
+
+    /// The elements of a file that has to hold floats.
+    fn read_floats(&mut self, file: &mut InputArray) -> Result<Array> {
+        self.timed(|progress| file.read_floats(progress))
+    }
+
+    /// The elements of a file as floats, be they integers.
+    fn read_numbers(&mut self, file: &mut InputArray) -> Result<Array> {
+        self.timed(|progress| file.read_numbers(progress))
+    }
+
+    /// The floats of a file that may not be there.
+    fn read_optional(&mut self, file: Option<InputArray>) -> Result<Option<Array>> {
+        file.map(|mut file| self.read_floats(&mut file)).transpose()
+    }
+
+    fn timed<T>(&mut self, read: impl FnOnce(&Progress) -> Result<T>) -> Result<T> {
+        let started = Instant::now();
+        let data = read(&self.progress);
+        self.clock.read += started.elapsed();
+        data
+    }
+
+    fn upstream(&self) -> Upstream<'_> {
+        match &self.upstream {
+            One(number) => Upstream::Scalar(*number),
+            Each(data) => Upstream::Each(data.values()),
+        }
+    }
+
+    fn compute<'b, O: Evaluate>(
+        &'b self,
+        op: &'b O,
+        input: O::Input<'b>,
+    ) -> Result<(O::Output, Timings)> {
+        self.progress.start("computing", 0);
+        self.device.run_timed(op, input).map_err(|error| self.blame(&error))
+    }
+
+    /// The file that an error of the library is about, or else the option.
+    fn blame(&self, error: &Error) -> Failure {
+        let input =
+            self.inputs.first().map_or("the input".to_owned(), |(_, spec)| spec.to_string());
+        let file = |what: &str| {
+            let found = self.inputs.iter().find(|(name, _)| *name == what);
+            found.map(|(_, spec)| spec.to_string())
+        };
+        let place = |what: &str| match what {
+            "probs" | "matrix" => input.clone(),
+            // An option that is a file is not its data.
+            "class_weights" | "pos_weight" | "alpha" => option(what),
+            what => file(what).unwrap_or_else(|| option(what)),
+        };
+        match error {
+            Error::TargetOutOfRange { .. } => {
+                Failure::of(error, file("targets").unwrap_or_else(|| input.clone()))
+            }
+            Error::InvalidInput { what, reason } => {
+                Failure::input(format!("{}: {reason}", place(what)))
+            }
+            Error::ShapeMismatch { what, expected, found } => {
+                Failure::input(format!("{}: expected {expected}, found {found}", place(what)))
+            }
+            error => Failure::of(error, input),
+        }
+    }
+
+    /// Writes what was asked for, and reports.
+    fn finish(mut self, outcome: &Outcome, timings: &Timings) -> Result<()> {
+        let started = Instant::now();
+        let scalar;
+        let (loss, loss_shape): (&Array, &[u64]) = match &outcome.loss {
+            Loss::Each(losses) => (losses, &self.each),
+            loss => {
+                scalar = scalar_array(loss.reduced().unwrap_or(f64::NAN), &self.device);
+                (&scalar, &[])
+            }
+        };
+        self.files.write("--out", "loss", loss, loss_shape, &self.progress)?;
+        if let Some(lse) = &outcome.lse {
+            self.files.write("--lse", "lse", lse, &self.each, &self.progress)?;
+        }
+        if let (name, Some(gradient)) = &outcome.gradient {
+            self.files.write("--grad", name, gradient, &self.shape, &self.progress)?;
+        }
+        self.files.complete()?;
+        self.progress.finish();
+        self.clock.write = started.elapsed();
+        self.report(outcome).print(&self.args.common, &self.clock, timings)?;
+        self.files.finish()
+    }
+
+    fn report(&self, outcome: &Outcome) -> Report {
+        let device = &self.device;
+        let mut report = Report::new(&self.work, device, self.heading(outcome));
+        let loss = outcome.loss.reduced().map_or(serde_json::Value::Null, |x| number(x, device));
+        report.loss = Some(loss);
+        report.kept_rows = Some(outcome.kept_rows);
+        report.total_weight = Some(exact(outcome.total_weight));
+        report.metrics = outcome.metrics.as_ref().map(|m| MetricsReport::new(m, outcome.kept_rows));
+        for (option, spec) in &self.outputs {
+            let what = match *option {
+                "--out" => "loss",
+                "--lse" => "log-sum-exp",
+                _ => "gradient",
+            };
+            report.wrote(what, spec.path());
+        }
+        report
+    }
+
+    fn heading(&self, outcome: &Outcome) -> String {
+        let reduction = Reduction::from(self.args.reduction);
+        let unit = match Unit::from(self.args.unit) {
+            Unit::Nats => String::new(),
+            unit => format!(" {unit}"),
+        };
+        let over = &outcome.over;
+        match outcome.loss.reduced() {
+            Some(loss) => {
+                format!("{reduction} loss {}{unit} over {over}", shortest(loss, &self.device))
+            }
+            None if unit.is_empty() => format!("losses of {over}"),
+            None => format!("losses in{unit} of {over}"),
+        }
+    }
+}
+
+/// An option, from what the library calls it.
+fn option(what: &str) -> String {
+    format!("--{}", what.replace('_', "-"))
+}
+
+fn scalar_array(loss: f64, device: &Device) -> Array {
+    if device.info().kind == DeviceKind::Reference {
+        Array::F64(vec![loss])
+    } else {
+        Array::F32(vec![loss as f32])
+    }
+}
+
+/// What a loss returned, whichever it is.
+struct Outcome {
+    loss: Loss,
+    lse: Option<Array>,
+    /// What its tensor is called, and its elements if they were asked for.
+    gradient: (&'static str, Option<Array>),
+    metrics: Option<Metrics>,
+    kept_rows: u64,
+    /// What a mean divides by.
+    total_weight: f64,
+    /// What the losses are of.
+    over: String,
+}
