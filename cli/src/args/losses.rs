@@ -77,7 +77,7 @@ pub(crate) struct BinaryCrossEntropyArgs {
     /// Labels shaped like INPUT, integers or floats
     pub(crate) targets: InputSpec,
     /// What INPUT holds
-    #[arg(long = "input", id = "form", default_value = "logits")]
+    #[arg(long = "input", value_name = "FORM", default_value = "logits")]
     pub(crate) form: BinaryFormArg,
     /// What the targets are: 0 and 1 or probabilities between, or -1 and +1
     #[arg(long, default_value = "zero-one")]
@@ -101,8 +101,8 @@ pub(crate) struct FocalArgs {
     /// The exponent, from 0 up
     #[arg(long, default_value = "2", allow_negative_numbers = true, value_name = "G")]
     pub(crate) gamma: f64,
-    /// A factor for each class, a file [classes]. With --binary a number in [0, 1]: the factor of
-    /// what is 1, and what is 0 has the rest
+    /// A factor for each class, a file [classes]; with --binary a number in [0, 1], the factor of
+    /// what is 1, the rest being that of what is 0
     #[arg(long, allow_negative_numbers = true, value_name = "FILE|NUMBER")]
     pub(crate) alpha: Option<NumberOrFile>,
     /// Rows with this target are skipped, -100 unless set; `none` skips no row
@@ -125,7 +125,7 @@ pub(crate) struct DivergenceArgs {
     #[arg(long, default_value = "1", allow_negative_numbers = true, value_name = "T")]
     pub(crate) temperature: f64,
     /// What TEACHER holds
-    #[arg(long = "teacher", id = "form", default_value = "logits")]
+    #[arg(long = "teacher", value_name = "FORM", default_value = "logits")]
     pub(crate) form: FormArg,
     #[command(flatten)]
     pub(crate) loss: LossArgs,
@@ -133,11 +133,11 @@ pub(crate) struct DivergenceArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct KlDivergenceArgs {
-    #[command(flatten)]
-    pub(crate) divergence: DivergenceArgs,
-    /// The other way round: of the teacher from the student
+    /// KL(student || teacher) instead of KL(teacher || student)
     #[arg(long)]
     pub(crate) reverse: bool,
+    #[command(flatten)]
+    pub(crate) divergence: DivergenceArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -146,8 +146,9 @@ pub(crate) struct ElementwiseArgs {
     pub(crate) input: InputSpec,
     /// Shaped like INPUT, integers or floats
     pub(crate) targets: InputSpec,
-    /// Which loss
-    #[arg(long = "loss", id = "kind")]
+    /// Which loss: (x - y)^2, |x - y|, Huber's parabola with straight arms, or max(0, 1 - x y) with
+    /// targets -1 and +1
+    #[arg(long = "loss", value_name = "LOSS")]
     pub(crate) kind: ElementwiseKind,
     /// Where Huber's parabola becomes a line, 1 unless set
     #[arg(long, allow_negative_numbers = true, value_name = "D")]

@@ -61,11 +61,11 @@ pub(crate) struct TransformArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct EntropyArgs {
-    #[command(flatten)]
-    pub(crate) transform: TransformArgs,
     /// What the entropy is measured in
     #[arg(long, default_value = "nats")]
     pub(crate) unit: UnitArg,
+    #[command(flatten)]
+    pub(crate) transform: TransformArgs,
 }
 
 #[derive(Debug, clap::Args)]

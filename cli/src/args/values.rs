@@ -40,13 +40,9 @@ pub(crate) enum DeviceArg {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ElementwiseKind {
-    /// (x - y)^2
     Squared,
-    /// |x - y|
     Absolute,
-    /// A parabola within delta of the target, straight lines outside
     Huber,
-    /// max(0, 1 - x y), targets -1 and +1
     Hinge,
 }
 
