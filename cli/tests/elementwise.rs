@@ -3,7 +3,8 @@
 mod common;
 
 use common::{
-    LN_2, quarters, read_npy, report, reports, surprisal, tensor, write_npy as npy, writes,
+    LN_2, quarters, read_floats, read_npy, report, reports, surprisal, tensor, write_npy as npy,
+    writes,
 };
 
 #[test]
@@ -144,4 +145,23 @@ fn f64_files_keep_their_digits() {
     assert_eq!((&exact["loss"], &exact["dtype"]), (&2.0f64.powi(-40).into(), &"f64".into()));
     assert_eq!(report(folder.path(), "cpu", &args)["loss"], 0.0);
     assert_eq!(read_npy::<f64>(&path("g.npy")), (vec![1], vec![0.0]));
+}
+
+#[test]
+fn empty_arrays() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for shape in [&[0u64][..], &[3, 0], &[0, 3], &[0, 0]] {
+        npy(&folder.path().join("x.npy"), shape, &[0.0f32; 0]);
+        for words in [&["binary-cross-entropy"][..], &["elementwise", "--loss", "hinge"]] {
+            for device in ["cpu", "reference"] {
+                let args = [words, &["x.npy", "x.npy", "--grad", "g.npy"]].concat();
+                let mean = report(folder.path(), device, &args);
+                assert_eq!((&mean["loss"], &mean["rows"]), (&"NaN".into(), &0.into()));
+                assert_eq!(read_floats(&folder.path().join("g.npy"), device).0, shape);
+                let sum =
+                    report(folder.path(), device, &[&args[..], &["--reduction", "sum"]].concat());
+                assert_eq!((&sum["loss"], &sum["bytes_moved"]), (&0.0.into(), &0.into()));
+            }
+        }
+    }
 }

@@ -96,22 +96,21 @@ impl InputArray {
 
     /// Rows and classes: the product of the leading dimensions, and the last one.
     pub(crate) fn rows_and_classes(&self) -> Result<(usize, usize)> {
-        if self.shape.is_empty() {
-            return Err(Failure::input(format!("{}: is a scalar; rows are wanted", self.spec)));
+        match self.shape.split_last() {
+            None => Err(Failure::input(format!("{}: is a scalar; rows are wanted", self.spec))),
+            Some((0, leading)) if !leading.contains(&0) => {
+                let shape = self.shown_shape();
+                Err(Failure::input(format!("{}: {shape} has no classes", self.spec)))
+            }
+            Some(_) => Ok(self.rows_and_columns()),
         }
-        self.rows_and_columns()
     }
 
-    /// [`Self::rows_and_classes`], where a scalar is one row of one column.
-    pub(crate) fn rows_and_columns(&self) -> Result<(usize, usize)> {
-        let Some((&classes, leading)) = self.shape.split_last() else { return Ok((1, 1)) };
-        if classes == 0 && !leading.contains(&0) {
-            let shape = self.shown_shape();
-            return Err(Failure::input(format!("{}: {shape} has no classes", self.spec)));
-        }
-        let classes = classes as usize;
-        let rows = if leading.contains(&0) { 0 } else { self.elements / classes.max(1) };
-        Ok((rows, classes))
+    /// [`Self::rows_and_classes`] of any array: a scalar is one row of one column, and rows without
+    /// columns are none.
+    pub(crate) fn rows_and_columns(&self) -> (usize, usize) {
+        let columns = self.shape.last().map_or(1, |&columns| columns as usize);
+        (self.elements / columns.max(1), columns)
     }
 
     /// Reads the elements.
@@ -196,7 +195,7 @@ impl InputArray {
 
 /// The matrix that a file holds.
 pub(crate) fn matrix<'a>(input: &InputArray, array: &'a Array) -> Result<Matrix<'a>> {
-    let (rows, classes) = input.rows_and_columns()?;
+    let (rows, classes) = input.rows_and_columns();
     Matrix::new(array.values(), rows, classes).map_err(|error| Failure::of(&error, input.spec()))
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn binary_cross_entropy(args: &BinaryCrossEntropyArgs) -> Result<()> 
     let start = Start::new(&args.loss, inputs)?.without_lse(NO_LSE)?;
     let files =
         Files::of(&args.input, &args.targets, "dinput")?.with_weights(args.weights.as_ref())?;
-    let (_, columns) = files.input.rows_and_columns()?;
+    let (_, columns) = files.input.rows_and_columns();
     let pos_weight = open_vector(args.pos_weight.as_ref(), columns, "columns")?;
     let mut op = BinaryCrossEntropy::new()
         .with_reduction(args.loss.reduction.into())

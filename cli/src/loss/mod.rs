@@ -63,15 +63,28 @@ impl<'a> Start<'a> {
     /// Opens everything that the run needs: when this succeeds, the options and the files fit
     /// together. The gradient is with respect to `input`; `others` are the matrices that are read
     /// beside it, and `each` is the shape of the losses where they are not reduced.
-    fn open(self, input: &InputArray, others: &[&InputArray], each: &[u64]) -> Result<Session<'a>> {
-        let Self { args, inputs, outputs, mut clock } = self;
-        let (rows, classes) = input.rows_and_columns()?;
+    fn open(
+        mut self,
+        input: &InputArray,
+        others: &[&InputArray],
+        each: &[u64],
+    ) -> Result<Session<'a>> {
+        let args = self.args;
+        let (rows, classes) = input.rows_and_columns();
         let reduction = Reduction::from(args.reduction);
         let loss_shape = if reduction == Reduction::None { each } else { &[] };
-        let upstream =
-            args.upstream.file().map(|spec| open_shaped(spec, loss_shape)).transpose()?;
+        let progress = Progress::new(args.common.quiet.into());
+        let started = Instant::now();
+        let upstream = match &args.upstream {
+            NumberOrFile::Number(number) => One(*number),
+            NumberOrFile::File(spec) => {
+                let data = open_shaped(spec, loss_shape)?.read_floats(&progress)?;
+                if reduction == Reduction::None { Each(data) } else { One(data.to_f64()[0]) }
+            }
+        };
+        self.clock.read = started.elapsed();
         let device = device::open(&args.common)?;
-        let files = Outputs::open(&outputs)?;
+        let files = Outputs::open(&self.outputs)?;
         if device.info().kind != DeviceKind::Reference {
             files.check_dtype("--grad", input.dtype)?;
         }
@@ -80,32 +93,9 @@ impl<'a> Start<'a> {
         if args.grad.is_some() {
             moved.push(input.dtype);
         }
-        let progress = Progress::new(args.common.quiet.into());
-        let started = Instant::now();
-        let upstream = match (&args.upstream, upstream) {
-            (_, Some(mut file)) => {
-                let data = file.read_floats(&progress)?;
-                if reduction == Reduction::None { Each(data) } else { One(data.to_f64()[0]) }
-            }
-            (NumberOrFile::Number(number), None) => One(*number),
-            (NumberOrFile::File(_), None) => One(1.0),
-        };
-        clock.read = started.elapsed();
         let work = Work { rows, classes, dtype: input.dtype, moved };
         let (shape, each) = (input.shape.clone(), each.to_vec());
-        Ok(Session {
-            args,
-            inputs,
-            outputs,
-            clock,
-            work,
-            shape,
-            each,
-            upstream,
-            device,
-            files,
-            progress,
-        })
+        Ok(Session { start: self, work, shape, each, upstream, device, files, progress })
     }
 }
 
@@ -149,10 +139,7 @@ use UpstreamData::{Each, One};
 
 /// A run whose files are open.
 struct Session<'a> {
-    args: &'a LossArgs,
-    inputs: Vec<(&'static str, &'a InputSpec)>,
-    outputs: Vec<(&'static str, &'a OutputSpec)>,
-    clock: Clock,
+    start: Start<'a>,
     work: Work,
     /// The shape of the gradient.
     shape: Vec<u64>,
@@ -188,7 +175,7 @@ impl Session<'_> {
     fn timed<T>(&mut self, read: impl FnOnce(&Progress) -> Result<T>) -> Result<T> {
         let started = Instant::now();
         let data = read(&self.progress);
-        self.clock.read += started.elapsed();
+        self.start.clock.read += started.elapsed();
         data
     }
 
@@ -211,9 +198,9 @@ impl Session<'_> {
     /// The file that an error of the library is about, or else the option.
     fn blame(&self, error: &Error) -> Failure {
         let input =
-            self.inputs.first().map_or("the input".to_owned(), |(_, spec)| spec.to_string());
+            self.start.inputs.first().map_or("the input".to_owned(), |(_, spec)| spec.to_string());
         let file = |what: &str| {
-            let found = self.inputs.iter().find(|(name, _)| *name == what);
+            let found = self.start.inputs.iter().find(|(name, _)| *name == what);
             found.map(|(_, spec)| spec.to_string())
         };
         let place = |what: &str| match what {
@@ -256,8 +243,8 @@ impl Session<'_> {
         }
         self.files.complete()?;
         self.progress.finish();
-        self.clock.write = started.elapsed();
-        self.report(outcome).print(&self.args.common, &self.clock, timings)?;
+        self.start.clock.write = started.elapsed();
+        self.report(outcome).print(&self.start.args.common, &self.start.clock, timings)?;
         self.files.finish()
     }
 
@@ -269,7 +256,7 @@ impl Session<'_> {
         report.kept_rows = Some(outcome.kept_rows);
         report.total_weight = Some(exact(outcome.total_weight));
         report.metrics = outcome.metrics.as_ref().map(|m| MetricsReport::new(m, outcome.kept_rows));
-        for (option, spec) in &self.outputs {
+        for (option, spec) in &self.start.outputs {
             let what = match *option {
                 "--out" => "loss",
                 "--lse" => "log-sum-exp",
@@ -281,8 +268,8 @@ impl Session<'_> {
     }
 
     fn heading(&self, outcome: &Outcome) -> String {
-        let reduction = Reduction::from(self.args.reduction);
-        let unit = match Unit::from(self.args.unit) {
+        let reduction = Reduction::from(self.start.args.reduction);
+        let unit = match Unit::from(self.start.args.unit) {
             Unit::Nats => String::new(),
             unit => format!(" {unit}"),
         };
