@@ -310,3 +310,38 @@ fn entropy() {
     surprisal(folder, &["entropy", "x.npy", "--unit", "bels"]).fails(2, &["--unit", "bels"]);
     surprisal(folder, &["entropy", "x.npy", "--grad", "g.npy"]).fails(2, &["--grad"]);
 }
+
+#[test]
+fn gradients_have_the_dtype_of_their_input() {
+    let folder = quarters();
+    let path = |name: &str| folder.path().join(name);
+    let halves: Vec<u8> = [0.0f32, 1.0, 1.0, 0.0]
+        .iter()
+        .flat_map(|&x| half::bf16::from_f32(x).to_le_bytes())
+        .collect();
+    let view =
+        safetensors::tensor::TensorView::new(safetensors::Dtype::BF16, vec![2, 1, 2], &halves)
+            .expect("its shape");
+    let bytes = safetensors::serialize([("x", view)], None).expect("it is sound");
+    fs::write(path("half.safetensors"), bytes).expect("the folder can be written");
+    let commands: [&[&str]; 5] = [
+        &["focal", "half.safetensors", "y.npy"],
+        &["focal", "half.safetensors", "bits.npy", "--binary"],
+        &["js-divergence", "x.npy", "half.safetensors"],
+        &["binary-cross-entropy", "half.safetensors", "bits.npy"],
+        &["elementwise", "--loss", "squared", "half.safetensors", "bits.npy"],
+    ];
+    let names = ["dlogits", "dlogits", "dstudent", "dinput", "dinput"];
+    for (command, name) in commands.into_iter().zip(names) {
+        for (device, dtype) in
+            [("cpu", safetensors::Dtype::BF16), ("reference", safetensors::Dtype::F64)]
+        {
+            let args = [command, &["--grad", "g.safetensors"]].concat();
+            report(folder.path(), device, &args);
+            let (shape, found, _) = tensor(&path("g.safetensors"), name);
+            assert_eq!((shape, found), (vec![2, 1, 2], dtype), "{command:?} on {device}");
+        }
+        let args = [command, &["--grad", "g.npy", "--device", "cpu"]].concat();
+        surprisal(folder.path(), &args).fails(2, &["--grad", "g.npy", ".safetensors"]);
+    }
+}
