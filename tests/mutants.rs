@@ -38,8 +38,8 @@ const fn by_subgroup(mutant: Mutant) -> Mutant {
 
 const ROW_STAT: &str = "fragments/acc_row_stat.wgsl";
 const ROW_STAT_SUBGROUP: &str = "fragments/acc_row_stat_subgroup.wgsl";
-const CROSS_ENTROPY: &str = "fragments/row_cross_entropy.wgsl";
-const SMOOTHED: &str = "fragments/acc_smoothed.wgsl";
+const ROW_TARGET: &str = "fragments/row_target.wgsl";
+const WEIGHTED: &str = "fragments/acc_weighted.wgsl";
 const FINISH: &str = "fragments/finish_cross_entropy.wgsl";
 
 const MUTANTS: &[Mutant] = &[
@@ -54,7 +54,7 @@ const MUTANTS: &[Mutant] = &[
         "word < params.words",
         "word + 1u < params.words",
     ),
-    mutant("the target's neighbour", CROSS_ENTROPY, "target_index.x % WIDTH", "0u"),
+    mutant("the target's neighbour", ROW_TARGET, "target_index.x % WIDTH", "0u"),
     mutant(
         "the gradient at another column",
         "fragments/column_exp.wgsl",
@@ -69,9 +69,9 @@ const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "lse - x",
-        CROSS_ENTROPY,
-        "(acc.max - row.target_logit) + log1p(acc.rest)",
-        "(acc.max + log1p(acc.rest)) - row.target_logit",
+        "fragments/form_logits.wgsl",
+        "(stat_max(acc) - z) + stat_log_sum(acc)",
+        "(stat_max(acc) + stat_log_sum(acc)) - z",
     ),
     mutant("ignored rows written", "fragments/column_exp.wgsl", "coef.skipped != 0u", "false"),
     mutant("ignored rows counted", "fragments/target_kind.wgsl", "all(index == ignored)", "false"),
@@ -101,7 +101,7 @@ const MUTANTS: &[Mutant] = &[
     mutant("lse summed for loss", "sum_loss.wgsl", "+ row].x", "+ row].y"),
     mutant(
         "rows of stats shifted",
-        CROSS_ENTROPY,
+        "fragments/stats.wgsl",
         "params.stats_offset + index",
         "params.stats_offset",
     ),
@@ -154,12 +154,7 @@ const MUTANTS: &[Mutant] = &[
     ),
     in_kernels(
         "split",
-        mutant(
-            "coefficients of another row",
-            "fragments/scratch.wgsl",
-            "row * (2u + params.splits)",
-            "row * params.splits",
-        ),
+        mutant("coefficients of another row", "fragments/scratch.wgsl", "row * 2u", "row"),
     ),
     by_subgroup(mutant(
         "every lane's own 1 left out",
@@ -198,8 +193,8 @@ const MUTANTS: &[Mutant] = &[
         "options",
         mutant(
             "smoothing without its weights' sum",
-            SMOOTHED,
-            "params.weight_sum * log1p",
+            "fragments/form_logits.wgsl",
+            "weight * log1p",
             "log1p",
         ),
     ),
@@ -207,20 +202,20 @@ const MUTANTS: &[Mutant] = &[
         "options",
         mutant(
             "a spread that stays when the maximum moves",
-            SMOOTHED,
+            WEIGHTED,
             "select(w, acc.weight, rises)",
             "w",
         ),
     ),
     in_kernels(
         "options",
-        mutant("the loser's spread left where it was", SMOOTHED, "+ low_weight * distance", ""),
+        mutant("the loser's spread left where it was", WEIGHTED, "+ low_weight * distance", ""),
     ),
     in_kernels(
         "options",
         by_subgroup(mutant(
             "spreads not moved",
-            "fragments/acc_smoothed_subgroup.wgsl",
+            "fragments/acc_weighted_subgroup.wgsl",
             "+ acc.weight * distance",
             "",
         )),
@@ -230,7 +225,7 @@ const MUTANTS: &[Mutant] = &[
         mutant(
             "smoothing kept from the columns",
             "fragments/shift_weights.wgsl",
-            "shift * weights[word]",
+            "shift * class_weights(word)",
             "Values(0.0)",
         ),
     ),

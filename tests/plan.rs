@@ -4,14 +4,14 @@ use std::collections::HashSet;
 
 use proptest::prelude::*;
 use surprisal::gpu::plan::{
-    Bound, Destination, LossNumbers, MAX_WORDS_A_LANE, Plan, Problem, ROW_BLOCK, Region, Step,
-    TargetRegion, UpstreamRegion,
+    Bound, Destination, LossNumbers, MAX_WORDS_A_LANE, Pass, Plan, Problem, ROW_BLOCK, Region,
+    Role, Step, TargetRegion, UpstreamRegion,
 };
 use surprisal::gpu::{
-    Caps, Chain, Family, Kernel, Params, RowKernel, RowOp, Slot, TargetType, Tuning, Weighting,
-    Word,
+    Caps, Chain, Element, Family, Kernel, Params, RowKernel, RowOp, Slot, TargetType, Tuning,
+    Weighting, Word,
 };
-use surprisal::{Error, Reduction};
+use surprisal::{Error, InputForm, Reduction};
 
 fn caps() -> impl Strategy<Value = Caps> {
     let alignment = prop::sample::select(vec![16u64, 32, 64, 256]);
@@ -37,75 +37,164 @@ fn region(classes: u64) -> impl Strategy<Value = Region> {
         .prop_map(move |(offset, gap)| Region { offset: offset * 4, row_stride: classes + gap })
 }
 
+fn main_pass(op: RowOp, output: Destination) -> Pass {
+    Pass { op, output, role: Role::Slot(Slot::Output) }
+}
+
+const OPS: [RowOp; 17] = [
+    RowOp::CrossEntropy,
+    RowOp::CrossEntropy,
+    RowOp::LabelCrossEntropy,
+    RowOp::Focal,
+    RowOp::Softmax,
+    RowOp::LogSoftmax,
+    RowOp::LogSumExp,
+    RowOp::SoftmaxBackward,
+    RowOp::LogSoftmaxBackward,
+    RowOp::Entropy,
+    RowOp::Kl,
+    RowOp::ReverseKl,
+    RowOp::Js,
+    RowOp::Elements(Element::BinaryLogits),
+    RowOp::Elements(Element::Huber),
+    RowOp::ElementLosses(Element::BinaryLogits),
+    RowOp::ElementLosses(Element::Hinge),
+];
+
+/// What a loss may have besides its operation.
+#[derive(Debug, Clone)]
+struct Choice {
+    op: RowOp,
+    matrices: [Region; 4],
+    output: Option<bool>,
+    reduction: Reduction,
+    per_loss: Option<u16>,
+    width: TargetType,
+    weighting: Weighting,
+    chain: Chain,
+    form: InputForm,
+    metrics: bool,
+    extra: bool,
+}
+
+fn choice(classes: u64) -> impl Strategy<Value = Choice> {
+    let any_of = |regions: [Region; 4]| Just(regions);
+    let matrices = [region(classes), region(classes), region(classes), region(classes)];
+    let sizes = (prop::sample::select(OPS.to_vec()), matrices.prop_flat_map(any_of));
+    let reductions = [Reduction::None, Reduction::Mean, Reduction::Sum];
+    let weightings = [Weighting::None, Weighting::Weights, Weighting::Smoothed];
+    let forms = [InputForm::Logits, InputForm::LogProbs, InputForm::Probs];
+    let options = (
+        prop::sample::select(weightings.to_vec()),
+        prop::sample::select(vec![Chain::None, Chain::Softcap]),
+        prop::sample::select(forms.to_vec()),
+        any::<bool>(),
+        any::<bool>(),
+    );
+    let rest = (
+        any::<Option<bool>>(),
+        prop::sample::select(reductions.to_vec()),
+        any::<Option<u16>>(),
+        prop::sample::select(vec![TargetType::I32, TargetType::I64]),
+    );
+    (sizes, rest, options).prop_map(
+        |(
+            (op, matrices),
+            (output, reduction, per_loss, width),
+            (weighting, chain, form, metrics, extra),
+        )| {
+            Choice {
+                op,
+                matrices,
+                output,
+                reduction,
+                per_loss,
+                width,
+                weighting,
+                chain,
+                form,
+                metrics,
+                extra,
+            }
+        },
+    )
+}
+
+/// The problem that a recording would make of a choice.
+fn problem_of(rows: u64, classes: u64, choice: Choice) -> Problem {
+    let Choice { op, matrices: [input, second, third, fourth], .. } = choice;
+    let is_element = matches!(op, RowOp::Elements(_) | RowOp::ElementLosses(_));
+    let has_targets = matches!(op, RowOp::CrossEntropy | RowOp::Focal);
+    let is_cross_entropy = matches!(op, RowOp::CrossEntropy | RowOp::LabelCrossEntropy);
+    let is_divergence = matches!(op, RowOp::Kl | RowOp::ReverseKl | RowOp::Js);
+    let is_plain = matches!(
+        op,
+        RowOp::Softmax | RowOp::LogSoftmax | RowOp::SoftmaxBackward | RowOp::LogSoftmaxBackward
+    );
+    let by_row = matches!(op, RowOp::LogSumExp | RowOp::Entropy);
+    let must_write = is_plain || matches!(op, RowOp::ElementLosses(_));
+    let output = match choice.output {
+        None if !must_write => Destination::None,
+        Some(true) => Destination::Separate(third),
+        _ => Destination::InPlace,
+    };
+    let mut passes = vec![main_pass(op, output)];
+    let aside = Destination::Separate(fourth);
+    match op {
+        RowOp::Js => passes.insert(0, main_pass(RowOp::PairStats, Destination::None)),
+        RowOp::LabelCrossEntropy if choice.extra => {
+            passes.insert(0, Pass { op: RowOp::TargetGradient, output: aside, role: Role::Aside });
+        }
+        RowOp::Elements(element) if choice.extra => {
+            let op = RowOp::ElementLosses(element);
+            passes.insert(0, Pass { op, output: aside, role: Role::Aside });
+        }
+        _ => {}
+    }
+    let is_loss = !is_plain && !by_row;
+    let reduction = if is_loss { choice.reduction } else { Reduction::None };
+    let upstream = match choice.per_loss {
+        Some(_) if is_element && reduction == Reduction::None => UpstreamRegion::Elements(second),
+        Some(at) if !is_element && reduction == Reduction::None && !is_plain => {
+            UpstreamRegion::Rows(u64::from(at) * 4)
+        }
+        _ if by_row => UpstreamRegion::Rows(0),
+        _ => UpstreamRegion::Scalar(1.0),
+    };
+    let has_forms = is_cross_entropy || is_divergence;
+    let normalized = choice.form != InputForm::Logits && is_cross_entropy;
+    let weighting = match choice.weighting {
+        _ if op == RowOp::CrossEntropy && !normalized => choice.weighting,
+        Weighting::Weights if is_cross_entropy || op == RowOp::Focal => Weighting::Weights,
+        _ => Weighting::None,
+    };
+    let backward = matches!(op, RowOp::SoftmaxBackward | RowOp::LogSoftmaxBackward);
+    let has_second = backward || is_element || is_divergence || op == RowOp::LabelCrossEntropy;
+    let width = choice.width;
+    Problem {
+        passes,
+        rows,
+        classes,
+        input,
+        second: has_second.then_some(second),
+        factors: (is_element && choice.metrics).then_some(third),
+        targets: has_targets.then_some(TargetRegion { offset: 40, width, ignore_index: Some(-1) }),
+        upstream,
+        reduction,
+        loss: LossNumbers {
+            weighting,
+            chain: if has_forms && !normalized { choice.chain } else { Chain::None },
+            form: if has_forms { choice.form } else { InputForm::Logits },
+            metrics: is_cross_entropy && choice.metrics,
+            ..LossNumbers::default()
+        },
+    }
+}
+
 fn problem() -> impl Strategy<Value = Problem> {
     let sizes = (0u64..200_000, 1u64..3000).prop_union_with_long();
     sizes.prop_flat_map(|(rows, classes)| {
-        let ops = prop::sample::select(vec![
-            RowOp::CrossEntropy,
-            RowOp::Softmax,
-            RowOp::LogSoftmax,
-            RowOp::LogSumExp,
-            RowOp::SoftmaxBackward,
-            RowOp::LogSoftmaxBackward,
-        ]);
-        let output = prop_oneof![
-            Just(Destination::None),
-            Just(Destination::InPlace),
-            region(classes).prop_map(Destination::Separate)
-        ];
-        let reductions = [Reduction::None, Reduction::Mean, Reduction::Sum];
-        let reduction = prop::sample::select(reductions.to_vec());
-        let per_row = any::<Option<u16>>();
-        let width = prop::sample::select(vec![TargetType::I32, TargetType::I64]);
-        let weightings = [Weighting::None, Weighting::Weights, Weighting::Smoothed];
-        let options = (
-            prop::sample::select(weightings.to_vec()),
-            prop::sample::select(vec![Chain::None, Chain::Softcap]),
-        );
-        (ops, region(classes), region(classes), output, reduction, per_row, width, options)
-            .prop_map(
-                move |(
-                    op,
-                    input,
-                    second,
-                    output,
-                    reduction,
-                    per_row,
-                    width,
-                    (weighting, chain),
-                )| {
-                    let is_loss = op == RowOp::CrossEntropy;
-                    let has_stats = is_loss || op == RowOp::LogSumExp;
-                    let backward = matches!(op, RowOp::SoftmaxBackward | RowOp::LogSoftmaxBackward);
-                    let output = match output {
-                        Destination::None if !has_stats => Destination::InPlace,
-                        other => other,
-                    };
-                    let reduction = if is_loss { reduction } else { Reduction::None };
-                    let by_row = op == RowOp::LogSumExp || is_loss && reduction == Reduction::None;
-                    let targets = TargetRegion { offset: 40, width, ignore_index: Some(-100) };
-                    Problem {
-                        op,
-                        rows,
-                        classes,
-                        input,
-                        second: backward.then_some(second),
-                        output,
-                        targets: is_loss.then_some(targets),
-                        upstream: match per_row {
-                            Some(at) if by_row => UpstreamRegion::Rows(u64::from(at) * 4),
-                            _ if op == RowOp::LogSumExp => UpstreamRegion::Rows(0),
-                            _ => UpstreamRegion::Scalar(1.0),
-                        },
-                        reduction,
-                        loss: LossNumbers {
-                            weighting: if is_loss { weighting } else { Weighting::None },
-                            chain: if is_loss { chain } else { Chain::None },
-                            ..LossNumbers::default()
-                        },
-                    }
-                },
-            )
+        choice(classes).prop_map(move |choice| problem_of(rows, classes, choice))
     })
 }
 
@@ -134,8 +223,7 @@ fn first_byte(step: &Step, slot: Slot, word: Word, p: &Params) -> Option<u64> {
         Slot::Input => (p.input_offset, word.bytes()),
         Slot::Second => (p.second_offset, word.bytes()),
         Slot::Output => (p.output_offset, word.bytes()),
-        Slot::Stats => (p.stats_offset, 8),
-        Slot::Dloss => (p.dloss_offset, 4),
+        Slot::Factors => (p.factors_offset, word.bytes()),
         _ => return None,
     };
     bound(step, slot).map(|bound| bound.offset + u64::from(residual) * unit)
@@ -145,6 +233,35 @@ fn first_byte(step: &Step, slot: Slot, word: Word, p: &Params) -> Option<u64> {
 fn windows(plan: &Plan) -> Vec<&Step> {
     let handles = |family| matches!(family, Family::Row | Family::Lane | Family::SplitSweep);
     plan.steps.iter().filter(|s| row_kernel(s).is_some_and(|k| handles(k.family))).collect()
+}
+
+/// Where a matrix that a step binds has to start, if it binds it.
+fn check_start(
+    step: &Step,
+    slot: Slot,
+    region: Option<Region>,
+    first_row: u64,
+) -> Result<(), TestCaseError> {
+    let word = row_kernel(step).expect("it is a row kernel").word;
+    if let (Some(start), Some(region)) = (first_byte(step, slot, word, &step.params), region) {
+        prop_assert_eq!(start, region.offset + first_row * region.row_stride * 4, "{:?}", slot);
+    }
+    Ok(())
+}
+
+/// The same for a vector with an entry for each row.
+fn check_vector(
+    step: &Step,
+    slot: Slot,
+    (offset, bytes): (u64, u64),
+    residual: u32,
+    first_row: u64,
+) -> Result<(), TestCaseError> {
+    if let Some(bound) = bound(step, slot) {
+        let start = bound.offset + u64::from(residual) * bytes;
+        prop_assert_eq!(start, offset + first_row * bytes, "{:?}", slot);
+    }
+    Ok(())
 }
 
 fn check(problem: &Problem, caps: &Caps, tuning: &Tuning) -> Result<(), TestCaseError> {
@@ -157,41 +274,46 @@ fn check(problem: &Problem, caps: &Caps, tuning: &Tuning) -> Result<(), TestCase
         Err(Error::DeviceTooSmall { .. }) => return Ok(()),
         Err(other) => return Err(TestCaseError::fail(other.to_string())),
     };
+    // Each pass goes through every row once, in the same windows.
+    let passes = problem.passes.len();
     let mut next_row = 0;
-    for step in windows(&plan) {
-        let word = row_kernel(step).expect("it is a row kernel").word;
-        let stride = problem.input.row_stride * 4;
-        let start = first_byte(step, Slot::Input, word, &step.params).expect("it reads rows");
-        prop_assert_eq!(start, problem.input.offset + next_row * stride, "each row once");
-        if let Some(start) = first_byte(step, Slot::Stats, word, &step.params) {
-            prop_assert_eq!(start, next_row * 8);
+    for (i, step) in windows(&plan).into_iter().enumerate() {
+        let pass = problem.passes[i % passes];
+        let p = &step.params;
+        prop_assert_eq!(row_kernel(step).map(|k| k.op), Some(pass.op));
+        check_start(step, Slot::Input, Some(problem.input), next_row)?;
+        check_start(step, Slot::Second, problem.second, next_row)?;
+        check_start(step, Slot::Factors, problem.factors, next_row)?;
+        if let Destination::Separate(region) = pass.output {
+            check_start(step, Slot::Output, Some(region), next_row)?;
         }
-        if let (Some(start), Some(region)) =
-            (first_byte(step, Slot::Second, word, &step.params), problem.second)
-        {
-            prop_assert_eq!(start, region.offset + next_row * region.row_stride * 4);
+        let stats_row = if problem.loss.metrics { 16 } else { 8 };
+        check_vector(step, Slot::Stats, (0, stats_row), p.stats_offset, next_row)?;
+        check_vector(step, Slot::Pairs, (0, 16), p.pairs_offset, next_row)?;
+        if let Some(targets) = problem.targets {
+            let entry = (targets.offset, targets.width.bytes());
+            check_vector(step, Slot::Targets, entry, p.targets_offset, next_row)?;
         }
-        if let (Some(start), UpstreamRegion::Rows(offset)) =
-            (first_byte(step, Slot::Dloss, word, &step.params), problem.upstream)
-        {
-            prop_assert_eq!(start, offset + next_row * 4);
+        match problem.upstream {
+            UpstreamRegion::Rows(offset) => {
+                check_vector(step, Slot::Dloss, (offset, 4), p.dloss_offset, next_row)?;
+            }
+            UpstreamRegion::Elements(region) => {
+                if let (Some(bound), Some(kernel)) = (bound(step, Slot::Dloss), row_kernel(step)) {
+                    let start = bound.offset + u64::from(p.dloss_offset) * kernel.word.bytes();
+                    prop_assert_eq!(start, region.offset + next_row * region.row_stride * 4);
+                }
+            }
+            _ => {}
         }
-        if let (Some(bound), Some(targets)) = (bound(step, Slot::Targets), problem.targets) {
-            let start =
-                bound.offset + u64::from(step.params.targets_offset) * targets.width.bytes();
-            prop_assert_eq!(start, targets.offset + next_row * targets.width.bytes());
+        if i % passes == passes - 1 {
+            next_row += u64::from(step.params.rows);
         }
-        if let (Some(start), Destination::Separate(region)) =
-            (first_byte(step, Slot::Output, word, &step.params), problem.output)
-        {
-            prop_assert_eq!(start, region.offset + next_row * region.row_stride * 4);
-        }
-        next_row += u64::from(step.params.rows);
     }
     prop_assert_eq!(next_row, problem.rows, "every row");
 
     let kernels: HashSet<_> = windows(&plan).iter().map(|s| (s.kernel, s.workgroup_size)).collect();
-    prop_assert!(kernels.len() <= 1, "one kernel, whatever the windows");
+    prop_assert!(kernels.len() <= passes, "one kernel a pass, whatever the windows");
     for step in &plan.steps {
         check_step(step, problem, &plan, caps)?;
     }
@@ -252,18 +374,28 @@ fn check_step(
         match bound.slot {
             Slot::Scratch => prop_assert!(end <= plan.scratch_bytes),
             Slot::Stats => prop_assert!(end <= plan.stats_bytes),
+            Slot::Pairs => prop_assert!(end <= plan.pairs_bytes),
+            Slot::Factors => {
+                prop_assert!(problem.factors.is_some_and(|m| end <= end_of(problem, m)));
+            }
             Slot::Input => prop_assert!(end <= end_of(problem, problem.input)),
             Slot::Second => prop_assert!(problem.second.is_some_and(|m| end <= end_of(problem, m))),
-            Slot::Output => match problem.output {
-                Destination::Separate(region) => prop_assert!(end <= end_of(problem, region)),
-                other => prop_assert!(false, "an output is bound for {other:?}"),
-            },
+            Slot::Output => {
+                let ends = problem.passes.iter().filter_map(|pass| match pass.output {
+                    Destination::Separate(region) if pass.role == bound.role => {
+                        Some(end_of(problem, region))
+                    }
+                    _ => None,
+                });
+                prop_assert!(ends.into_iter().any(|e| end <= e));
+            }
             Slot::Targets => {
                 let targets = problem.targets.expect("they are bound");
                 prop_assert!(end <= targets.offset + problem.rows * targets.width.bytes());
             }
             Slot::Dloss => match problem.upstream {
                 UpstreamRegion::Rows(offset) => prop_assert!(end <= offset + problem.rows * 4),
+                UpstreamRegion::Elements(region) => prop_assert!(end <= end_of(problem, region)),
                 other => prop_assert!(false, "dloss is bound for {other:?}"),
             },
             Slot::Weights => prop_assert_eq!(end, problem.classes * 4),
@@ -315,12 +447,12 @@ fn h200() -> Caps {
 
 fn loss_and_gradient(rows: u64, classes: u64) -> Problem {
     Problem {
-        op: RowOp::CrossEntropy,
+        passes: vec![main_pass(RowOp::CrossEntropy, Destination::InPlace)],
         rows,
         classes,
         input: Region { offset: 0, row_stride: classes },
         second: None,
-        output: Destination::InPlace,
+        factors: None,
         targets: Some(TargetRegion { offset: 0, width: TargetType::I32, ignore_index: None }),
         upstream: UpstreamRegion::Scalar(1.0),
         reduction: Reduction::Mean,
@@ -359,7 +491,8 @@ fn four_bindings_are_enough_for_the_core() {
         Destination::InPlace,
         Destination::Separate(Region { offset: 0, row_stride: 1000 }),
     ] {
-        let problem = Problem { output, ..loss_and_gradient(100, 1000) };
+        let passes = vec![main_pass(RowOp::CrossEntropy, output)];
+        let problem = Problem { passes, ..loss_and_gradient(100, 1000) };
         Plan::new(&problem, &caps, &Tuning::new(&caps)).expect("GL's floor is enough");
     }
     let caps = Caps { max_storage_bindings: 2, ..caps };

@@ -5,8 +5,8 @@ mod common;
 
 use common::cases::{Case, Family};
 use surprisal::gpu::{
-    BackwardBuffers, CrossEntropyBuffers, Gpu, LogSumExpBackwardBuffers, LogSumExpBuffers,
-    MatrixBuffer, OutputBuffer, TargetsBuffer, TransformBuffers, UpstreamBuffer, VectorBuffer,
+    BackwardBuffers, CrossEntropyBuffers, Gpu, MatrixBuffer, OutputBuffer, RowBackwardBuffers,
+    RowResultBuffers, TargetsBuffer, TransformBuffers, UpstreamBuffer, VectorBuffer,
 };
 use surprisal::wgpu::BufferUsages as Usage;
 use surprisal::{
@@ -257,7 +257,7 @@ fn logsumexp_and_the_backwards() {
     let case = case(4, 50);
     let matrix = |buffer| MatrixBuffer::new(buffer, 4, 50);
     let logits = bench.buffer(&case.logits);
-    let call = bench.gpu.prepare_blocking(&LogSumExp, LogSumExpBuffers { logits: matrix(&logits) });
+    let call = bench.gpu.prepare_blocking(&LogSumExp, RowResultBuffers { logits: matrix(&logits) });
     let call = call.expect("the buffers are sound");
     bench.submit(|encoder| call.encode(encoder));
     let lse: Vec<f32> =
@@ -266,9 +266,9 @@ fn logsumexp_and_the_backwards() {
 
     let dlse = [1.0f32, -2.0, 0.5, 0.0];
     let (upstream, output) = (bench.buffer(&dlse), bench.buffer(&case.logits));
-    let buffers = LogSumExpBackwardBuffers {
+    let buffers = RowBackwardBuffers {
         logits: matrix(&logits),
-        dlse: VectorBuffer::new(&upstream),
+        upstream: VectorBuffer::new(&upstream),
         dlogits: OutputBuffer::Separate(matrix(&output)),
     };
     let call = bench.gpu.prepare_blocking(&LogSumExpBackward, buffers);

@@ -3,11 +3,11 @@
 struct Coef {
     teacher_max: f32,
     teacher_norm: f32,
-    teacher_miss: f32,      // 1 - P where the teacher has its maximum; -1 if it is normalised
+    teacher_miss: f32,      // 1 - P of the teacher's maximum; -1 unless both are sure of theirs
     teacher_total: f32,
     max: f32,
     sum: f32,
-    miss: f32,              // 1 - Q where the student has its maximum
+    miss: f32,              // 1 - Q of the student's maximum
     upstream: f32,
 }
 

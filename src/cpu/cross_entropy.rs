@@ -302,9 +302,11 @@ impl Task<'_> {
             let columns = i * self.classes..(i + 1) * self.classes;
             let fill = |row: Option<Row<'_>>, out: &mut [T]| {
                 let Some(row) = row else { return };
+                let is_defined = row.stat.is_none_or(RowStat::is_defined);
+                let dloss = if is_defined { self.dloss.at(i) } else { f32::NAN };
                 for (j, d) in out.iter_mut().enumerate() {
                     let part = self.keep * self.weight(j);
-                    *d = T::from_f32(self.dloss.at(i) * times(part, row.nll(j)));
+                    *d = T::from_f32(dloss * times(part, row.nll(j)));
                 }
             };
             with_values!(logits.values(), x => fill(self.row(i, &x[columns]), out));

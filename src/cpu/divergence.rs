@@ -52,9 +52,9 @@ impl LogProbs<'_> {
         }
     }
 
-    /// 1 - p where z is the maximum.
+    /// 1 - p where p is above one half: there it has more digits than p.
     fn miss(&self, j: usize) -> Option<f32> {
-        let stat = self.stat.filter(|stat| self.z[j] == stat.max())?;
+        let stat = self.stat.filter(|stat| self.z[j] == stat.max() && stat.rest() < 1.0)?;
         Some(stat.rest() / stat.sum())
     }
 

@@ -317,7 +317,8 @@ elementwise!(BinaryCrossEntropy, |op| {
 /// use surprisal::{BinaryFocal, Device, ElementwiseInput, Matrix};
 ///
 /// // p = 3/4: an easy positive, and a hard negative.
-/// let logits = Matrix::new(&[f32::ln(3.0), f32::ln(3.0)], 2, 1)?;
+/// let logits = [f32::ln(3.0); 2];
+/// let logits = Matrix::new(&logits, 2, 1)?;
 /// let labels = Matrix::new(&[1.0f32, 0.0], 2, 1)?;
 /// let op = BinaryFocal::new().with_reduction(surprisal::Reduction::None);
 /// let output = Device::cpu().run(&op, ElementwiseInput::new(logits, labels))?;

@@ -231,8 +231,9 @@ pub fn cross_entropy(
             let dz = scores.pull(j, total, share[j]) + times(more, p) - smooth[j];
             let dz = if undefined { f64::NAN } else { dz };
             dlogits[i * classes + j] = dloss[i] * unit * times(dz, scores.slope[j]);
-            dtargets[i * classes + j] =
-                dloss[i] * unit * times((1.0 - e) * op.weight(j), scores.nll(j));
+            let of_target = times((1.0 - e) * op.weight(j), scores.nll(j));
+            let of_target = if scores.is_undefined() { f64::NAN } else { of_target };
+            dtargets[i * classes + j] = dloss[i] * unit * of_target;
         }
         best[i] = Metrics::column(argmax(&scores.z));
         correct += u64::from(best[i] == Metrics::column(argmax(&q)));

@@ -4,6 +4,7 @@
 
 pub mod cases;
 pub mod golden;
+pub mod losses;
 pub mod suite;
 pub mod tolerance;
 

@@ -13,7 +13,7 @@ use super::tolerance::{self, RowBounds};
 /// What went wrong, with the place.
 pub type Outcome = Result<(), String>;
 
-fn compare(what: &str, i: usize, got: f64, want: f64, bound: f64) -> Outcome {
+pub fn compare(what: &str, i: usize, got: f64, want: f64, bound: f64) -> Outcome {
     // A device's results are f32: what overflows there is infinite.
     let rounded = f64::from(want as f32);
     let agree = if want.is_nan() {
@@ -30,7 +30,7 @@ fn compare(what: &str, i: usize, got: f64, want: f64, bound: f64) -> Outcome {
     Err(format!("{what}[{i}]: got {got:e}, want {want:e}, off by {off:e}, bound {bound:e}"))
 }
 
-fn compare_all(what: &str, got: &Array, want: &[f64], bound: impl Fn(usize) -> f64) -> Outcome {
+pub fn compare_all(what: &str, got: &Array, want: &[f64], bound: impl Fn(usize) -> f64) -> Outcome {
     if got.len() != want.len() {
         return Err(format!("{what}: {} values, want {}", got.len(), want.len()));
     }

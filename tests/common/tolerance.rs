@@ -8,6 +8,8 @@
 //! - A sum of exponentials. Each is added to at most `chain` partial sums in turn, and each
 //!   addition (with the rescaling that goes with it) costs a few u.
 //! - log1p: 3 ulp in the shaders, 1 on the CPU. Division: 2.5 ulp in WGSL.
+//! - log: 2 ulp on the CPU, 3 in WGSL and 2^-21 absolute in [1/2, 2]; a power is exp2 of a product
+//!   with log2.
 //! - Numbers below 2^-126 may be flushed to 0, on the way in, between, and on the way out.
 
 use surprisal::Dtype;
@@ -251,4 +253,314 @@ impl OptionBounds {
         let dz = terms + more * p + sums * magnitude;
         self.arithmetic.scale * dloss * (slope.abs() * dz + slope_error + FLUSH)
     }
+}
+
+/// Of a natural logarithm.
+pub fn log_of(arithmetic: Arithmetic, x: f64) -> f64 {
+    let coarse = if (0.5..=2.0).contains(&x) && arithmetic.exp > 2.0 { 8.0 * U } else { 0.0 };
+    arithmetic.scale * (U * arithmetic.function * x.ln().abs() + coarse)
+}
+
+/// Relative error of x^power, 0 < x <= 1.
+fn power(arithmetic: Arithmetic, x: f64, power: f64) -> f64 {
+    let exponent = power * x.ln().abs();
+    U * (arithmetic.exp + (arithmetic.exp_slope + 4.0) * exponent + 8.0 * power)
+}
+
+/// A row of logits, or of log-probabilities, as the losses of this family see it.
+#[derive(Debug)]
+pub struct Scores {
+    plain: RowBounds,
+    z: Vec<f32>,
+    /// Absolute error of each z.
+    z_error: f64,
+    /// Whether z are log-probabilities already.
+    normalized: bool,
+}
+
+impl Scores {
+    /// `z_error` comes with what made z of the input.
+    pub fn new(arithmetic: Arithmetic, z: &[f64], z_error: f64, normalized: bool) -> Self {
+        let z: Vec<f32> = z.iter().map(|&z| z as f32).collect();
+        Self { plain: RowBounds::new(&z, arithmetic), z, z_error, normalized }
+    }
+
+    fn u(&self) -> f64 {
+        U * self.plain.arithmetic.scale
+    }
+
+    fn sums(&self) -> f64 {
+        self.plain.arithmetic.scale * (self.plain.arithmetic.sum(self.z.len()) + 16.0 * U)
+    }
+
+    /// -log p of a column.
+    fn nll_value(&self, j: usize) -> f64 {
+        let z = f64::from(self.z[j]);
+        if self.normalized { -z } else { self.plain.lse_value() - z }
+    }
+
+    fn p_value(&self, j: usize) -> f64 {
+        (-self.nll_value(j)).exp()
+    }
+
+    /// How far a column is below the maximum.
+    fn distance(&self, j: usize) -> f64 {
+        (self.plain.max - f64::from(self.z[j])).max(0.0)
+    }
+
+    fn nll(&self, j: usize) -> f64 {
+        // Rounding to and fro around the maximum, where z is one already.
+        let around =
+            if self.normalized { 4.0 * U * (self.distance(j) + self.plain.max.abs()) } else { 0.0 };
+        self.plain.nll(self.z[j]) + 2.0 * self.z_error + around * self.plain.arithmetic.scale
+    }
+
+    fn p(&self, j: usize) -> f64 {
+        let p = self.p_value(j);
+        if !self.z[j].is_finite() {
+            return self.plain.arithmetic.scale * FLUSH;
+        }
+        self.plain.p(self.z[j], p)
+            + 2.0 * p * (self.z_error + if self.normalized { self.nll(j) } else { 0.0 })
+    }
+
+    pub fn lse(&self) -> f64 {
+        self.plain.lse() + self.z_error
+    }
+
+    /// Of sum_j a[j] nll[j], with what rounding the parts themselves costs.
+    pub fn cross(&self, parts: &[f64]) -> f64 {
+        let finite = (0..self.z.len()).filter(|&j| parts[j] != 0.0 && self.z[j].is_finite());
+        finite
+            .map(|j| {
+                let part = parts[j].abs();
+                let around = if self.normalized { self.plain.max.abs() } else { 0.0 };
+                part * (self.nll(j)
+                    + self.sums() * (self.nll_value(j).abs() + self.distance(j) + around))
+            })
+            .sum()
+    }
+
+    /// Of (A - a) p + a (p - 1) + more p, A the sum of all parts.
+    pub fn pull(&self, j: usize, parts: &[f64], more: (f64, f64)) -> f64 {
+        if self.normalized {
+            return 8.0 * self.u() * parts[j].abs();
+        }
+        let (total, part): (f64, f64) = (parts.iter().map(|a| a.abs()).sum(), parts[j].abs());
+        let p = self.p_value(j);
+        let own = self.plain.p_minus_1(self.z[j]) + 2.0 * self.z_error * p * (1.0 - p).max(U);
+        let rest = (total - part).max(0.0) + more.0;
+        let terms = rest * self.p(j) + part * own + (more.1 + self.sums() * (total + more.0)) * p;
+        terms + 8.0 * self.u() * (rest * p + part * (1.0 - p).abs())
+    }
+
+    /// Of w nll.
+    pub fn weighted_nll(&self, j: usize, weight: f64) -> f64 {
+        if self.z[j].is_finite() {
+            weight.abs() * (self.nll(j) + 8.0 * self.u() * self.nll_value(j).abs())
+        } else {
+            0.0
+        }
+    }
+
+    /// Of the focal loss of a target, and of the factor of its gradient; with the factor.
+    pub fn focal(&self, y: usize, gamma: f64) -> (f64, f64, f64) {
+        if !self.z[y].is_finite() {
+            return (0.0, 0.0, 0.0);
+        }
+        let a = &self.plain.arithmetic;
+        let (nll, p) = (self.nll_value(y).max(0.0), self.p_value(y));
+        let is_max = f64::from(self.z[y]) == self.plain.max;
+        let miss = if is_max { self.plain.rest / (1.0 + self.plain.rest) } else { 1.0 - p };
+        if miss == 0.0 {
+            return (FLUSH, FLUSH, 1.0);
+        }
+        let miss_relative = self.plain.p_minus_1(self.z[y]) / miss;
+        let modulating = miss.powf(gamma);
+        let relative =
+            a.scale * power(*a, miss, gamma) + 1.5 * gamma * miss_relative + 8.0 * self.u();
+        let loss = modulating * (self.nll(y) + nll * relative);
+        let more = gamma * p * nll / miss;
+        let nll_relative = if nll > 0.0 { self.nll(y) / nll } else { 0.0 };
+        let p_relative = self.p(y) / p.max(1e-300);
+        let factor = modulating * (1.0 + more);
+        let slope = factor * relative
+            + modulating * more * (nll_relative + miss_relative + p_relative + 8.0 * self.u());
+        (loss, slope, factor)
+    }
+
+    /// Of c (p - onehot) at a column.
+    pub fn focal_column(&self, j: usize, y: usize, (slope, factor): (f64, f64)) -> f64 {
+        let p = self.p_value(j);
+        let (pull, error) = if j == y {
+            ((1.0 - p).abs(), self.plain.p_minus_1(self.z[j]))
+        } else {
+            (p, self.p(j))
+        };
+        slope * pull + factor * (error + 8.0 * self.u() * pull)
+    }
+
+    /// Of sum_j p[j] (log p[j] - log other.p[j]). Every magnitude on the way is below the distances
+    /// from both maxima, which only grow.
+    pub fn kl(&self, other: &Self) -> f64 {
+        let term = |j: usize| {
+            let p = self.p_value(j);
+            if p == 0.0 || !self.z[j].is_finite() || !other.z[j].is_finite() {
+                return 0.0;
+            }
+            let ratio = (other.nll_value(j) - self.nll_value(j)).abs();
+            let reach = self.distance(j) + other.distance(j) + ratio;
+            p * (self.nll(j) + other.nll(j) + self.sums() * 2.0 * reach)
+                + (ratio + reach) * self.p(j)
+        };
+        let norms = self.sums() * (self.norm() + other.norm());
+        (0..self.z.len()).map(term).sum::<f64>() + norms
+    }
+
+    /// What is added to or taken from the distances.
+    fn norm(&self) -> f64 {
+        if self.normalized { self.plain.max.abs() } else { self.plain.rest.ln_1p() }
+    }
+
+    /// Of Q sum(P) - P.
+    pub fn kl_column(&self, teacher: &Self, j: usize) -> f64 {
+        let total: f64 = (0..self.z.len()).map(|k| teacher.p_value(k)).sum();
+        let total_error: f64 = if teacher.normalized {
+            (0..self.z.len()).map(|k| teacher.p(k)).sum::<f64>() + self.sums() * total
+        } else {
+            0.0
+        };
+        let (p, q) = (teacher.p_value(j), self.p_value(j));
+        total * self.p(j) + q * total_error + teacher.p(j) + 8.0 * self.u() * (q * total + p)
+    }
+
+    /// Of Q ((log Q - log P) - KL).
+    pub fn reverse_column(&self, teacher: &Self, j: usize, kl: f64) -> f64 {
+        let q = self.p_value(j);
+        if q == 0.0 || !teacher.z[j].is_finite() || !self.z[j].is_finite() {
+            return FLUSH;
+        }
+        let ratio = (teacher.nll_value(j) - self.nll_value(j)).abs();
+        let magnitude = ratio + kl.abs() + self.nll_value(j).abs() + teacher.nll_value(j).abs();
+        self.p(j) * (ratio + kl.abs())
+            + q * (self.nll(j) + teacher.nll(j) + self.kl(teacher) + 8.0 * self.u() * magnitude)
+    }
+
+    /// Of p log(p / m), m the mean of p and of the other's.
+    pub fn to_mean(&self, other: &Self, j: usize) -> f64 {
+        let p = self.p_value(j);
+        if p == 0.0 || !self.z[j].is_finite() {
+            return FLUSH;
+        }
+        let ratio = (self.nll_value(j) - other.nll_value(j)).max(0.0);
+        let size = 2.0 + if ratio.is_finite() { ratio } else { 0.0 };
+        let errors = self.nll(j) + if other.z[j].is_finite() { other.nll(j) } else { 0.0 };
+        let a = &self.plain.arithmetic;
+        self.p(j) * size + p * (errors + self.u() * (16.0 + a.exp + a.function) * size)
+    }
+
+    /// Of the sum of both kinds of terms, by columns.
+    pub fn js(&self, teacher: &Self) -> f64 {
+        let columns = 0..self.z.len();
+        let both = |j| self.to_mean(teacher, j) + teacher.to_mean(self, j);
+        let size = |j| 2.0 * (self.p_value(j) + teacher.p_value(j));
+        columns.map(|j| both(j) + self.sums() * size(j)).sum()
+    }
+
+    /// Of s - Q sum(s).
+    pub fn js_column(&self, teacher: &Self, j: usize) -> f64 {
+        let total_error = (0..self.z.len()).map(|k| self.to_mean(teacher, k)).sum::<f64>();
+        let sums = self.sums() * 2.0;
+        self.to_mean(teacher, j)
+            + self.p_value(j) * (total_error + sums)
+            + self.p(j)
+            + 8.0 * self.u() * self.p_value(j)
+    }
+
+    /// Of the entropy: minus the divergence from 1.
+    pub fn entropy(&self) -> f64 {
+        let term = |j: usize| {
+            if !self.z[j].is_finite() {
+                return 0.0;
+            }
+            let (p, nll) = (self.p_value(j), self.nll_value(j).abs());
+            p * (self.nll(j) + self.sums() * 2.0 * (nll + self.distance(j))) + 2.0 * nll * self.p(j)
+        };
+        (0..self.z.len()).map(term).sum::<f64>() + self.sums() * self.norm()
+    }
+
+    /// Of p (nll - entropy).
+    pub fn entropy_column(&self, j: usize, entropy: f64) -> f64 {
+        if !self.z[j].is_finite() {
+            return FLUSH;
+        }
+        let (p, nll) = (self.p_value(j), self.nll_value(j).abs());
+        self.p(j) * (nll + entropy)
+            + p * (self.nll(j) + self.entropy() + 8.0 * self.u() * (nll + entropy))
+    }
+}
+
+/// Of softplus(x), and of sigmoid(x).
+fn softplus_and_sigmoid(a: Arithmetic, x: f64) -> (f64, f64) {
+    let e = (-x.abs()).exp();
+    let e_error = e * a.exponential(x.abs().min(200.0));
+    let softplus = e.ln_1p() + x.max(0.0);
+    let sigmoid = if x < 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) };
+    let relative = U * (a.function + 4.0);
+    let sigmoid_error = relative * sigmoid + if x < 0.0 { e_error } else { e_error.min(sigmoid) };
+    (relative * softplus + e_error + FLUSH, sigmoid_error + FLUSH)
+}
+
+/// Of binary cross-entropy of a logit and of its derivative, weighed.
+pub fn binary_logits(a: Arithmetic, x: f64, y: f64, positive: f64) -> (f64, f64) {
+    let (up, up_slope) = softplus_and_sigmoid(a, x);
+    let (down, down_slope) = softplus_and_sigmoid(a, -x);
+    let (absent, present) = (1.0 - y, positive.abs() * y);
+    let value = |e: f64| e.abs().min(1e38);
+    let sigma = |x: f64| 1.0 / (1.0 + (-x).exp());
+    (
+        a.scale * (absent * up + present * down + 8.0 * U * value(x) * (absent.min(1.0) + present)),
+        a.scale
+            * (absent * up_slope
+                + present * down_slope
+                + 8.0 * U * (absent * sigma(x) + present * sigma(-x))),
+    )
+}
+
+/// Of binary focal loss of a logit and of its derivative; `one` and `zero` have the label in them.
+pub fn binary_focal(a: Arithmetic, x: f64, gamma: f64, one: f64, zero: f64) -> (f64, f64) {
+    let side = |x: f64| {
+        // p of the side's class is sigmoid(x): its miss sigmoid(-x), its nll softplus(-x).
+        let e = (-x.abs()).exp();
+        let (p, miss) = if x < 0.0 {
+            (e / (1.0 + e), 1.0 / (1.0 + e))
+        } else {
+            (1.0 / (1.0 + e), e / (1.0 + e))
+        };
+        let nll = e.ln_1p() + (-x).max(0.0);
+        if miss == 0.0 || !nll.is_finite() {
+            return (0.0, FLUSH);
+        }
+        let (nll_error, _) = softplus_and_sigmoid(a, -x);
+        let miss_relative = softplus_and_sigmoid(a, -x).1 / miss;
+        let relative = power(a, miss, gamma) + 1.5 * gamma * miss_relative + 8.0 * U;
+        let modulating = miss.powf(gamma);
+        let more = gamma * p * nll / miss;
+        let nll_relative = nll_error / nll.max(1e-300);
+        let p_relative = softplus_and_sigmoid(a, x).1 / p.max(1e-300);
+        let slope = modulating
+            * ((1.0 + more) * (relative + miss_relative)
+                + more * (nll_relative + miss_relative + p_relative + 8.0 * U));
+        (modulating * (nll_error + nll * relative), miss * slope)
+    };
+    let ((one_loss, one_slope), (zero_loss, zero_slope)) = (side(x), side(-x));
+    (
+        a.scale * (one * one_loss + zero * zero_loss + FLUSH),
+        a.scale * (one * one_slope + zero * zero_slope + FLUSH),
+    )
+}
+
+/// Of a number that comes of a few roundings and logarithms of this magnitude.
+pub fn few(arithmetic: Arithmetic, magnitude: f64) -> f64 {
+    arithmetic.scale * (U * (2.0 * arithmetic.function + 8.0) * magnitude + FLUSH)
 }
