@@ -91,7 +91,7 @@ impl Table {
 /// The column of the largest score.
 pub fn argmax(scores: &[f32]) -> i32 {
     let best = (0..scores.len()).rev().max_by(|&i, &j| scores[i].total_cmp(&scores[j]));
-    best.map_or(-1, |j| j as i32)
+    best.and_then(|j| i32::try_from(j).ok()).unwrap_or(-1)
 }
 
 fn read(name: &str) -> Result<Vec<u8>> {

@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -11,14 +10,15 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// A panel's size as shown. Drawn larger by `SCALE`, because coordinates are whole numbers.
 const PANEL: (u32, u32) = (340, 290);
 const SCALE: u32 = 4;
+/// How long a legend's sample of a line is, as drawn.
+const SAMPLE: i32 = 88;
 
-/// Okabe and Ito's, darkest first; and a line's dashes and gaps, solid where the gap is 0.
-const STYLES: [(RGBColor, u32, u32); 5] = [
-    (RGBColor(0, 114, 178), 1, 0),
-    (RGBColor(213, 94, 0), 6, 3),
-    (RGBColor(0, 158, 115), 2, 2),
-    (RGBColor(204, 121, 167), 10, 3),
-    (RGBColor(0, 0, 0), 4, 6),
+/// Okabe and Ito's, and a line's dashes and gaps.
+const STYLES: [(RGBColor, &str); 4] = [
+    (RGBColor(0, 114, 178), ""),
+    (RGBColor(213, 94, 0), "24 12"),
+    (RGBColor(0, 158, 115), "8 8"),
+    (RGBColor(204, 121, 167), "40 12"),
 ];
 
 #[derive(Debug)]
@@ -61,7 +61,12 @@ pub fn draw(path: &Path, panels: &[Panel]) -> Result<()> {
     root.present()?;
     drop(root);
     let size = |(width, height)| format!("width=\"{width}\" height=\"{height}\"");
-    let svg = svg.replacen(&size(drawn), &size(shown), 1);
+    let mut svg = svg.replacen(&size(drawn), &size(shown), 1);
+    for (RGBColor(r, g, b), dashes) in STYLES.iter().filter(|(_, dashes)| !dashes.is_empty()) {
+        // A line of many short dashes would be many elements; SVG has an attribute for them.
+        let stroke = format!("stroke=\"#{r:02X}{g:02X}{b:02X}\"");
+        svg = svg.replace(&stroke, &format!("{stroke} stroke-dasharray=\"{dashes}\""));
+    }
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
@@ -86,7 +91,7 @@ impl Panel {
             .light_line_style(TRANSPARENT)
             .bold_line_style(RGBColor(225, 225, 225).stroke_width(SCALE))
             .axis_style(BLACK.stroke_width(SCALE))
-            .x_labels(6)
+            .x_labels(8)
             .x_label_formatter(&|&x| number(x))
             .y_label_formatter(&|&y| number(y))
             .y_labels(6)
@@ -96,25 +101,17 @@ impl Panel {
             .axis_desc_style(font(12))
             .set_all_tick_mark_size(px(3))
             .draw()?;
-        for (line, (colour, dash, gap)) in self.lines.iter().zip(STYLES) {
+        for (line, (colour, _)) in self.lines.iter().zip(STYLES) {
             let style = colour.stroke_width(px(2));
-            let inside = |&(x, y): &(f64, f64)| self.x.1.contains(&x) && y.is_finite();
-            let (low, high) = (self.y.1.start, self.y.1.end);
-            let points: Vec<_> = line
-                .points
-                .iter()
-                .filter(|p| inside(p))
-                .map(|&(x, y)| (x, y.clamp(low, high)))
-                .collect();
-            let (dash, gap) = (px(dash), px(gap));
-            let series = if gap == 0 {
-                chart.draw_series(LineSeries::new(points, style))?
-            } else {
-                chart.draw_series(DashedLineSeries::new(points, dash, gap, style))?
+            let (x, y) = (&self.x.1, &self.y.1);
+            let inside = |p: &&(f64, f64)| {
+                (x.start..=x.end).contains(&p.0) && (y.start..=y.end).contains(&p.1)
             };
-            series.label(&line.name).legend(move |(x, y)| {
-                DashedPathElement::new([(x, y), (x + px(22) as i32, y)], dash, gap, style)
-            });
+            let points: Vec<_> = line.points.iter().filter(inside).copied().collect();
+            chart
+                .draw_series(LineSeries::new(points, style))?
+                .label(&line.name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + SAMPLE, y)], style));
         }
         if self.lines.len() > 1 {
             chart
