@@ -117,3 +117,8 @@ pub use wgpu;
 #[cfg(all(doctest, feature = "gpu"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The examples of the losses' page, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/LOSSES.md")]
+struct Losses;
