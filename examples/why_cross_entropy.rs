@@ -64,7 +64,7 @@ fn trainings(place: &Place) -> Result<Panel> {
     let start = confidently_wrong(&train);
     let losses = [
         ("cross-entropy", Loss::CrossEntropy(&train.labels)),
-        ("squared error", Loss::squared_error(&train.labels, CLASSES as i32)),
+        ("squared error", Loss::squared_error(&train.labels, CLASSES)),
     ];
     println!("start: {:.1} % held out", 100.0 * held_out.accuracy(&start, argmax));
     let mut lines = Vec::new();
@@ -91,12 +91,11 @@ fn trainings(place: &Place) -> Result<Panel> {
 /// Weights that score each class by how little a picture looks like it.
 fn confidently_wrong(table: &Table) -> Vec<f32> {
     let mean = |rows: &Table| rows.moments().into_iter().map(|(mean, _)| mean).collect::<Vec<_>>();
-    let all = mean(table);
+    let all = &mean(table);
     let classes: Vec<_> =
-        (0..CLASSES).map(|c| mean(&table.filter(|row| table.labels[row] == c as i32))).collect();
-    let weight = |k: usize, c: usize| 4.0 * (all[k] - classes[c][k]);
-    let mut start: Vec<f32> =
-        (0..table.columns).flat_map(|k| (0..CLASSES).map(move |c| weight(k, c))).collect();
+        (0..10).map(|class| mean(&table.filter(|row| table.labels[row] == class))).collect();
+    let weights = |k: usize| classes.iter().map(move |class| 4.0 * (all[k] - class[k]));
+    let mut start: Vec<f32> = (0..table.columns).flat_map(weights).collect();
     start.resize((table.columns + 1) * CLASSES, 0.0);
     start
 }

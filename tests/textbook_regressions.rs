@@ -128,7 +128,6 @@ impl Run {
         let error = if subject.arithmetic.is_exact() { F64 } else { F32 };
         let drift_of_a_step = self.rate() * self.gradient_error(error);
         let mut weight = self.start.clone();
-        let mut worst = 0.0f64;
         for step in 0..STEPS {
             let (loss, dscores) = self.evaluate(&subject.device, &self.scores(&weight));
             let gradient = self.gradient(&dscores);
@@ -144,7 +143,6 @@ impl Run {
                     subject.name,
                     self.kind,
                 );
-                worst = worst.max(found / want);
             }
             for (w, dw) in weight.iter_mut().zip(&gradient) {
                 *w -= self.rate() * dw;
@@ -154,10 +152,6 @@ impl Run {
             a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
         };
         let (found, bound) = (distance(&weight, &self.end), STEPS as f64 * drift_of_a_step);
-        println!(
-            "{}: {:?}: losses within {worst:.1e} relative, end within {found:.1e} of {bound:.1e}",
-            subject.name, self.kind
-        );
         assert!(
             found <= bound,
             "{}: {:?}: {weight:?}, not {:?}",

@@ -94,9 +94,9 @@ fn two_predictions_in_hartleys() {
 
 #[test]
 fn hello() {
-    let letters = b"HELLO";
+    let letters = "HELLO";
     let frequency =
-        |code: u8| letters.iter().filter(|&&letter| letter == code).count() as f64 / 5.0;
+        |code: u8| letters.bytes().filter(|letter| *letter == code).count() as f64 / 5.0;
     let frequencies: Vec<f64> = (0..=u8::MAX).map(frequency).collect();
     let own = [0.2, 0.2, 0.4, 0.2];
     let exact = -own.iter().map(|p: &f64| p * p.log2()).sum::<f64>();
@@ -110,7 +110,7 @@ fn hello() {
         assert_number(coded(&uniform), 8.0, 8.0, 2, device);
 
         // Letter by letter: the surprisal of each, and their sum.
-        let message = letters.map(i64::from);
+        let message: Vec<i64> = letters.bytes().map(i64::from).collect();
         let codes = frequencies.repeat(5);
         let op = CrossEntropy::new()
             .with_form(InputForm::Probs)

@@ -30,8 +30,9 @@ pub enum Loss<'a> {
 type Evaluated = (f64, Vec<f32>);
 
 impl Loss<'_> {
-    pub fn squared_error(labels: &[i32], classes: i32) -> Self {
-        let row = |&label: &i32| (0..classes).map(move |j| f32::from(u8::from(j == label)));
+    pub fn squared_error(labels: &[i32], classes: usize) -> Self {
+        let is = |label: i32, j| u8::from(usize::try_from(label) == Ok(j));
+        let row = |&label: &i32| (0..classes).map(move |j| f32::from(is(label, j)));
         Self::SquaredError { one_hot: labels.iter().flat_map(row).collect() }
     }
 
