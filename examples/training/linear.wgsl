@@ -38,9 +38,11 @@ fn descend(@builtin(global_invocation_id) id: vec3u) {
     }
     var sum = 0.0;
     for (var row = 0u; row < shape.rows; row++) {
-        let dscore = scores[row * shape.outputs + output];
-        sum += select(1.0, features[row * shape.inputs + min(k, shape.inputs - 1u)], k < shape.inputs)
-            * dscore;
+        var x = 1.0;
+        if k < shape.inputs {
+            x = features[row * shape.inputs + k];
+        }
+        sum += x * scores[row * shape.outputs + output];
     }
     weight[id.x] -= shape.step * sum;
 }
