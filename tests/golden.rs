@@ -5,18 +5,40 @@ mod common;
 
 use common::cases::Case;
 use common::golden::{Golden, assert_close, cases};
+use common::losses::{self, Divergence};
 use common::{Subject, gpu_subjects, suite};
 use surprisal::{
-    Array, CrossEntropy, CrossEntropyInput, Loss, Matrix, Reduction, Upstream, reference,
+    Array, BinaryCrossEntropy, CrossEntropy, CrossEntropyInput, DivergenceInput, ElementwiseInput,
+    Focal, InputForm, JsDivergence, KlDivergence, Loss, Matrix, Reduction, Upstream, reference,
 };
 
-fn op(golden: &Golden) -> CrossEntropy {
-    let reduction = match golden.options["reduction"].as_str() {
+fn reduction(golden: &Golden) -> Reduction {
+    match golden.options["reduction"].as_str() {
         Some("none") => Reduction::None,
         Some("sum") => Reduction::Sum,
         Some("mean") => Reduction::Mean,
         other => panic!("{}: reduction {other:?}", golden.name),
-    };
+    }
+}
+
+fn all_subjects() -> Vec<Subject> {
+    let mut subjects = gpu_subjects();
+    subjects.extend([Subject::cpu(), Subject::reference()]);
+    subjects
+}
+
+fn assert_loss(golden: &Golden, loss: &Loss) {
+    let loss = loss.each().map_or_else(|| vec![loss.reduced().expect("reduced")], Array::to_f64);
+    assert_close(&format!("{} loss", golden.name), &loss, &golden.f64("loss"));
+}
+
+fn assert_gradient(golden: &Golden, name: &str, gradient: Option<&Array>) {
+    let gradient = gradient.expect("asked for").to_f64();
+    assert_close(&format!("{} {name}", golden.name), &gradient, &golden.f64(name));
+}
+
+fn op(golden: &Golden) -> CrossEntropy {
+    let reduction = reduction(golden);
     let number = |name: &str| golden.options[name].as_f64();
     let mut op = CrossEntropy::new()
         .with_reduction(reduction)
@@ -33,13 +55,18 @@ fn op(golden: &Golden) -> CrossEntropy {
 }
 
 fn case(golden: &Golden) -> Case {
-    let shape = golden.shape("logits");
+    Case { targets: golden.i64("targets"), ..case_of(golden, "logits") }
+}
+
+/// A case without index targets.
+fn case_of(golden: &Golden, input: &str) -> Case {
+    let shape = golden.shape(input);
     Case {
         name: golden.name.clone(),
         rows: shape[0],
         classes: shape[1],
-        logits: golden.f32("logits"),
-        targets: golden.i64("targets"),
+        logits: golden.f32(input),
+        targets: vec![0; shape[0]],
     }
 }
 
@@ -98,6 +125,120 @@ fn softmax_and_log_softmax() {
             assert_close(&format!("{} out", golden.name), &got, &out);
             let name = format!("{} dlogits", golden.name);
             assert_close(&name, &dlogits, &golden.f64("dlogits"));
+        }
+    }
+}
+
+#[test]
+fn probability_targets() {
+    let golden = cases("cross_entropy_soft");
+    assert_eq!(golden.len(), 6);
+    let subjects = all_subjects();
+    for golden in &golden {
+        let (case, q) = (case_of(golden, "logits"), golden.f32("target_probs"));
+        let smoothing = golden.options["label_smoothing"].as_f64().expect("a number");
+        let op = CrossEntropy::new()
+            .with_reduction(reduction(golden))
+            .with_label_smoothing(smoothing)
+            .with_gradient()
+            .with_target_gradient();
+        let targets = Matrix::new(&q, case.rows, case.classes).expect("its shape");
+        let input = CrossEntropyInput::new(case.matrix(), targets);
+        let output = reference::cross_entropy(&op, &input).expect("the case is sound");
+        assert_loss(golden, &output.loss);
+        assert_gradient(golden, "dlogits", output.dlogits.as_ref());
+        assert_gradient(golden, "dtarget_probs", output.dtargets.as_ref());
+        for subject in &subjects {
+            losses::cross_entropy(subject, &case, Some(&q), &op).expect("within bounds");
+        }
+    }
+}
+
+#[test]
+fn focal() {
+    let golden = cases("focal");
+    assert_eq!(golden.len(), 9);
+    let subjects = all_subjects();
+    for golden in &golden {
+        let case = case(golden);
+        let op = Focal::new()
+            .with_reduction(reduction(golden))
+            .with_gamma(golden.options["gamma"].as_f64().expect("a number"))
+            .with_gradient();
+        let input = CrossEntropyInput::new(case.matrix(), &case.targets);
+        let output = reference::focal(&op, &input).expect("the case is sound");
+        assert_loss(golden, &output.loss);
+        assert_gradient(golden, "dlogits", output.dlogits.as_ref());
+        for subject in &subjects {
+            losses::focal(subject, &case, &op).expect("within bounds");
+        }
+    }
+}
+
+#[test]
+fn divergences() {
+    let golden: Vec<Golden> =
+        ["kl_divergence", "js_divergence"].into_iter().flat_map(cases).collect();
+    assert_eq!(golden.len(), 9);
+    let subjects = all_subjects();
+    for golden in &golden {
+        let (case, teacher) = (case_of(golden, "logits"), golden.f32("teacher_logits"));
+        let matrix = Matrix::new(&teacher, case.rows, case.classes).expect("its shape");
+        let input = DivergenceInput::new(matrix, case.matrix());
+        let reduction = reduction(golden);
+        let (op, output) = if golden.op == "kl_divergence" {
+            let temperature = golden.options["temperature"].as_f64().expect("a number");
+            let op = KlDivergence::new().with_reduction(reduction).with_temperature(temperature);
+            (Divergence::Kl(op), reference::kl_divergence(&op.with_gradient(), &input))
+        } else {
+            let op = JsDivergence::new().with_reduction(reduction);
+            (Divergence::Js(op), reference::js_divergence(&op.with_gradient(), &input))
+        };
+        let output = output.expect("the case is sound");
+        assert_loss(golden, &output.loss);
+        assert_gradient(golden, "dlogits", output.dstudent.as_ref());
+        for subject in &subjects {
+            losses::divergence(subject, &teacher, &case, op).expect("within bounds");
+        }
+    }
+}
+
+#[test]
+fn binary_cross_entropy() {
+    let golden: Vec<Golden> = ["binary_cross_entropy_with_logits", "binary_cross_entropy"]
+        .into_iter()
+        .flat_map(cases)
+        .collect();
+    assert_eq!(golden.len(), 6);
+    let subjects = all_subjects();
+    for golden in &golden {
+        let of_logits = golden.op == "binary_cross_entropy_with_logits";
+        let case = case_of(golden, if of_logits { "logits" } else { "probs" });
+        let y = golden.f32("targets");
+        let mut op = BinaryCrossEntropy::new().with_reduction(reduction(golden)).with_gradient();
+        let weights = of_logits.then(|| golden.f32("weights"));
+        op = if of_logits {
+            op.with_pos_weight(golden.f32("pos_weight"))
+        } else {
+            op.with_form(InputForm::Probs)
+        };
+        let matrix = |values| Matrix::new(values, case.rows, case.classes).expect("its shape");
+        let input = ElementwiseInput::new(case.matrix(), matrix(&y))
+            .with_weights(weights.as_ref().map(matrix));
+        let output = reference::binary_cross_entropy(&op, &input).expect("the case is sound");
+        assert_loss(golden, &output.loss);
+        if of_logits {
+            assert_gradient(golden, "dlogits", output.dinput.as_ref());
+        } else {
+            // PyTorch's bound of p (1 - p) is an f32 1e-12, also in f64.
+            let want = golden.f64("dprobs");
+            for (got, want) in output.dinput.expect("asked for").to_f64().iter().zip(want) {
+                assert!((got - want).abs() <= 1e-8 * want.abs(), "{}: {got}, {want}", golden.name);
+            }
+        }
+        for subject in &subjects {
+            losses::elementwise(subject, &case, (&y, weights.as_deref()), &op)
+                .expect("within bounds");
         }
     }
 }

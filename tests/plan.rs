@@ -62,7 +62,7 @@ const OPS: [RowOp; 17] = [
 ];
 
 /// What a loss may have besides its operation.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 struct Choice {
     op: RowOp,
     matrices: [Region; 4],

@@ -4,7 +4,7 @@ use surprisal::{
     Array, BinaryCrossEntropy, BinaryFocal, CrossEntropy, CrossEntropyInput, CrossEntropyOutput,
     Device, DivergenceInput, DivergenceOutput, Elementwise, ElementwiseInput, ElementwiseLoss,
     ElementwiseOutput, Entropy, EntropyBackward, EntropyBackwardInput, Evaluate, Focal, InputForm,
-    JsDivergence, KlDivergence, Loss, Matrix, Op, Reduction, Surprisal, Upstream,
+    JsDivergence, KlDivergence, Loss, Matrix, Metrics, Op, Reduction, Surprisal, Upstream,
 };
 
 use super::Subject;
@@ -12,6 +12,7 @@ use super::cases::{Case, Rng};
 use super::suite::{Outcome, compare, compare_all};
 use super::tolerance::{self, Scores};
 
+#[expect(clippy::needless_pass_by_value, reason = "it is a map_err adapter")]
 fn error(error: surprisal::Error) -> String {
     error.to_string()
 }
@@ -97,9 +98,8 @@ pub fn labels(case: &Case, seed: u64) -> Vec<f32> {
         let start = q.len();
         for j in 0..case.classes {
             q.push(match row % 3 {
-                0 => rng.uniform(),
                 1 if rng.below(3) > 0 => 0.0,
-                1 => rng.uniform(),
+                0 | 1 => rng.uniform(),
                 _ => f64::from(u8::from(usize::try_from(case.targets[row]).unwrap_or(0) == j)),
             });
         }
@@ -109,42 +109,98 @@ pub fn labels(case: &Case, seed: u64) -> Vec<f32> {
     q.into_iter().map(|q| q as f32).collect()
 }
 
-/// z of a row, its error, and its derivative by column.
-fn chain(subject: &Subject, op: &CrossEntropy, x: &[f32]) -> (Vec<f64>, f64, Vec<f64>) {
-    let mut largest = 0.0f64;
-    let (z, slope): (Vec<f64>, Vec<f64>) = x
-        .iter()
-        .map(|&x| {
-            let x = f64::from(x);
-            let (z, slope) = match (op.form(), op.softcap()) {
-                (InputForm::LogProbs, _) => (x, 1.0),
-                (InputForm::Probs, _) if x >= op.clamp() => (x.ln(), 1.0 / x),
-                (InputForm::Probs, _) => (op.clamp().ln(), 0.0),
-                (_, None) => (x * op.logit_scale(), op.logit_scale()),
-                (_, Some(cap)) => {
-                    let y = x * op.logit_scale() / cap;
-                    (cap * y.tanh(), op.logit_scale() / y.cosh().powi(2))
-                }
-            };
-            if z.is_finite() {
-                largest = largest.max(z.abs());
-            }
-            (z, slope)
-        })
-        .unzip();
-    let plain = op.form() == InputForm::LogProbs
-        || op.form() == InputForm::Logits && op.softcap().is_none() && op.logit_scale() == 1.0;
-    let error = match op.form() {
-        _ if plain => 0.0,
-        InputForm::Probs => {
-            let logs = x
-                .iter()
-                .map(|&x| tolerance::log_of(subject.arithmetic, f64::from(x).max(op.clamp())));
-            logs.fold(0.0, f64::max)
+/// What the bounds of a row of cross-entropy are made of.
+struct Row {
+    scores: Scores,
+    z: Vec<f64>,
+    z_error: f64,
+    /// dz / dx.
+    slope: Vec<f64>,
+    /// The bare target: one-hot or the labels.
+    labels: Vec<f64>,
+    /// What each class has of the loss.
+    parts: Vec<f64>,
+    is_kept: bool,
+    /// 2 |z-loss lse|.
+    z_slope: f64,
+}
+
+/// z of an element, and its derivative.
+fn chain(op: &CrossEntropy, x: f64) -> (f64, f64) {
+    match (op.form(), op.softcap()) {
+        (InputForm::LogProbs, _) => (x, 1.0),
+        (InputForm::Probs, _) if x >= op.clamp() => (x.ln(), 1.0 / x),
+        (InputForm::Probs, _) => (op.clamp().ln(), 0.0),
+        (_, None) => (x * op.logit_scale(), op.logit_scale()),
+        (_, Some(cap)) => {
+            let y = x * op.logit_scale() / cap;
+            (cap * y.tanh(), op.logit_scale() / y.cosh().powi(2))
         }
-        _ => tolerance::few(subject.arithmetic, largest),
-    };
-    (z, error, slope)
+    }
+}
+
+impl Row {
+    fn new(
+        subject: &Subject,
+        case: &Case,
+        q: Option<&[f32]>,
+        op: &CrossEntropy,
+        (row, lse): (usize, f64),
+    ) -> Self {
+        let classes = case.classes;
+        let x = &case.logits[row * classes..(row + 1) * classes];
+        let (z, slope): (Vec<f64>, Vec<f64>) = x.iter().map(|&x| chain(op, x.into())).unzip();
+        let arithmetic = subject.arithmetic;
+        let is_plain = op.form() == InputForm::Logits && op.softcap().is_none();
+        let z_error = match op.form() {
+            InputForm::LogProbs => 0.0,
+            InputForm::Probs => x
+                .iter()
+                .map(|&x| tolerance::log_of(arithmetic, f64::from(x).max(op.clamp())))
+                .fold(0.0, f64::max),
+            _ if is_plain && op.logit_scale() == 1.0 => 0.0,
+            _ => {
+                let finite = z.iter().filter(|z| z.is_finite());
+                tolerance::few(arithmetic, finite.fold(0.0, |m: f64, z| m.max(z.abs())))
+            }
+        };
+        let target = usize::try_from(case.targets[row]).ok();
+        let label = |j: usize| match q {
+            Some(q) => f64::from(q[row * classes + j]),
+            None => f64::from(u8::from(target == Some(j))),
+        };
+        let labels: Vec<f64> = (0..classes).map(label).collect();
+        let (e, weight) =
+            (op.label_smoothing(), |j: usize| op.class_weights().map_or(1.0, |w| w[j]));
+        let part = |j: usize| weight(j) * ((1.0 - e) * labels[j] + e / classes as f64);
+        Self {
+            scores: Scores::new(arithmetic, &z, z_error, op.form() != InputForm::Logits),
+            parts: (0..classes).map(part).collect(),
+            is_kept: q.is_some() || target.is_some(),
+            z_slope: 2.0 * op.z_loss().abs() * if lse.is_finite() { lse.abs() } else { 0.0 },
+            z,
+            z_error,
+            slope,
+            labels,
+        }
+    }
+
+    fn loss(&self, subject: &Subject, op: &CrossEntropy, (loss, lse): (f64, f64)) -> f64 {
+        if !self.is_kept {
+            return 0.0;
+        }
+        let lse = self.scores.lse() + tolerance::few(subject.arithmetic, lse.abs());
+        op.unit().per_nat() * (self.scores.cross(&self.parts) + self.z_slope * lse)
+            + tolerance::few(subject.arithmetic, loss.abs())
+    }
+
+    fn column(&self, op: &CrossEntropy, j: usize) -> f64 {
+        if !self.is_kept {
+            return 0.0;
+        }
+        let more = (self.z_slope, 2.0 * op.z_loss().abs() * self.scores.lse());
+        op.unit().per_nat() * self.slope[j].abs() * self.scores.pull(j, &self.parts, more)
+    }
 }
 
 /// Cross-entropy of any form with probability targets, or with index targets of a form that is not
@@ -181,109 +237,72 @@ pub fn cross_entropy(
     if got.kept_rows != want.kept_rows || !close(got.total_weight, want.total_weight) {
         return Err(what("totals"));
     }
-    let unit = op.unit().per_nat();
-    let weight = |j: usize| op.class_weights().map_or(1.0, |w| w[j]);
-    let target = |row: usize| usize::try_from(case.targets[row]).ok();
-    let lse = want.lse.to_f64();
-    let rows_of: Vec<_> = (0..rows)
-        .map(|row| {
-            let x = &case.logits[row * classes..(row + 1) * classes];
-            let (z, z_error, slope) = chain(subject, &op, x);
-            let label = |j: usize| match q {
-                Some(q) => f64::from(q[row * classes + j]),
-                None => f64::from(u8::from(target(row) == Some(j))),
-            };
-            let bare: Vec<f64> = (0..classes).map(label).collect();
-            let e = op.label_smoothing();
-            let parts: Vec<f64> = (0..classes)
-                .map(|j| weight(j) * ((1.0 - e) * bare[j] + e / classes as f64))
-                .collect();
-            let scores =
-                Scores::new(subject.arithmetic, &z, z_error, op.form() != InputForm::Logits);
-            (scores, slope, bare, parts, z, z_error)
-        })
-        .collect();
-    let is_kept = |row: usize| q.is_some() || target(row).is_some();
-    let z_slope = |row: usize| {
-        2.0 * op.z_loss().abs() * if lse[row].is_finite() { lse[row].abs() } else { 0.0 }
-    };
-    let losses = each(&plain.loss);
-    let loss_bound = |row: usize| {
-        let (scores, _, _, parts, ..) = &rows_of[row];
-        if !is_kept(row) {
-            return 0.0;
-        }
-        let z_loss =
-            z_slope(row) * (scores.lse() + tolerance::few(subject.arithmetic, lse[row].abs()));
-        unit * (scores.cross(parts) + z_loss)
-            + tolerance::few(subject.arithmetic, losses[row].abs())
-    };
-    above.compare((&what("loss"), subject), &got.loss, &losses, &loss_bound)?;
+    let (lse, losses) = (want.lse.to_f64(), each(&plain.loss));
+    let bounds: Vec<Row> =
+        (0..rows).map(|row| Row::new(subject, case, q, &op, (row, lse[row]))).collect();
+    above.compare((&what("loss"), subject), &got.loss, &losses, &|row| {
+        bounds[row].loss(subject, &op, (losses[row], lse[row]))
+    })?;
     compare_all(&what("lse"), &got.lse, &lse, |row| {
-        if is_kept(row) { rows_of[row].0.lse() } else { 0.0 }
+        if bounds[row].is_kept { bounds[row].scores.lse() } else { 0.0 }
     })?;
     let dlogits = values(want.dlogits.as_ref());
-    let gradient = got.dlogits.ok_or_else(|| what("no gradient"))?;
-    compare_all(&what("dlogits"), &gradient, &dlogits, |i| {
+    compare_all(&what("dlogits"), &got.dlogits.ok_or("no gradient")?, &dlogits, |i| {
         let (row, j) = (i / classes, i % classes);
-        let (scores, slope, _, parts, ..) = &rows_of[row];
-        let more = (z_slope(row), 2.0 * op.z_loss().abs() * scores.lse());
-        let dz = if is_kept(row) { scores.pull(j, parts, more) } else { 0.0 };
-        unit * above.of(row) * slope[j].abs() * dz
+        above.of(row) * bounds[row].column(&op, j)
             + tolerance::few(subject.arithmetic, 4.0 * dlogits[i].abs())
     })?;
     if q.is_some() {
         let dtargets = values(want.dtargets.as_ref());
-        let gradient = got.dtargets.ok_or_else(|| what("no gradient of the targets"))?;
+        let gradient = got.dtargets.ok_or("no gradient of the targets")?;
         compare_all(&what("dtargets"), &gradient, &dtargets, |i| {
             let (row, j) = (i / classes, i % classes);
-            let part = (1.0 - op.label_smoothing()) * weight(j);
-            unit * above.of(row) * rows_of[row].0.weighted_nll(j, part)
+            let weight = op.class_weights().map_or(1.0, |w| w[j]);
+            let part = op.unit().per_nat() * (1.0 - op.label_smoothing()) * weight;
+            above.of(row) * bounds[row].scores.weighted_nll(j, part)
                 + tolerance::few(subject.arithmetic, dtargets[i].abs())
         })?;
     }
-    let (Some(got), Some(want)) = (got.metrics, want.metrics) else { return Ok(()) };
+    match (got.metrics, want.metrics) {
+        (Some(got), Some(want)) => metrics((&what("metrics"), subject), &got, &want, &bounds),
+        (None, None) => Ok(()),
+        _ => Err(what("metrics")),
+    }
+}
+
+fn metrics(
+    (what, subject): (&str, &Subject),
+    got: &Metrics,
+    want: &Metrics,
+    bounds: &[Row],
+) -> Outcome {
     let mut nll_bound = 0.0;
-    for row in 0..rows {
-        let (scores, _, bare, _, z, z_error) = &rows_of[row];
-        let best = usize::try_from(got.argmax[row]);
+    for (row, (bounds, (best, other))) in
+        bounds.iter().zip(got.argmax.iter().zip(&want.argmax)).enumerate()
+    {
         // Rounding may bring two columns together; then either is best.
-        let fits = match (best, usize::try_from(want.argmax[row])) {
-            (Ok(best), Ok(other)) => {
-                best == other || z[best] >= z[other] - 4.0 * z_error - 1e-6 * z[other].abs()
+        let fits = match (usize::try_from(*best), usize::try_from(*other)) {
+            (Ok(best), Ok(other)) if best != other => {
+                let (best, other) = (bounds.z[best], bounds.z[other]);
+                best >= other - 4.0 * bounds.z_error - 1e-6 * other.abs()
             }
-            (Err(_), Err(_)) => true,
-            _ => false,
+            (best, other) => best.is_ok() == other.is_ok(),
         };
         if !fits {
-            return Err(format!(
-                "{}[{row}]: {} for {}",
-                what("argmax"),
-                got.argmax[row],
-                want.argmax[row]
-            ));
+            return Err(format!("{what}: argmax of row {row} is {best}, want {other}"));
         }
-        nll_bound += if is_kept(row) { scores.cross(bare) } else { 0.0 };
+        nll_bound += if bounds.is_kept { bounds.scores.cross(&bounds.labels) } else { 0.0 };
     }
-    if got.argmax == want.argmax
-        && (got.correct != want.correct || got.accuracy != want.accuracy && !want.accuracy.is_nan())
+    let kept = bounds.iter().filter(|row| row.is_kept).count() as f64;
+    if got.argmax == want.argmax && got.correct != want.correct
+        || got.correct as f64 / kept != got.accuracy && kept > 0.0
     {
-        return Err(format!(
-            "{}: {} correct, want {}",
-            what("accuracy"),
-            got.correct,
-            want.correct
-        ));
+        return Err(format!("{what}: {} correct, want {}", got.correct, want.correct));
     }
-    let (got, nll) = (got.perplexity.ln(), want.perplexity.ln());
-    let sum = tolerance::loss_sum(subject.arithmetic, rows, nll.abs() * rows as f64);
-    compare(
-        &what("perplexity"),
-        0,
-        got,
-        nll,
-        (nll_bound + sum) / (want.accuracy.max(1.0) * plain.kept_rows as f64),
-    )
+    let (got, want) = (got.perplexity.ln(), want.perplexity.ln());
+    let sum = tolerance::loss_sum(subject.arithmetic, bounds.len(), want.abs() * kept);
+    let exp = tolerance::few(subject.arithmetic, want.abs().max(1.0));
+    compare(what, 0, got, want, (nll_bound + sum) / kept + exp)
 }
 
 pub fn focal(subject: &Subject, case: &Case, op: &Focal) -> Outcome {
@@ -393,20 +412,17 @@ pub fn divergence(subject: &Subject, teacher: &[f32], case: &Case, op: Divergenc
         .chunks(classes)
         .zip(case.logits.chunks(classes))
         .map(|(t, x)| {
-            let teacher = match form {
-                InputForm::Logits => scaled(t),
-                _ => {
-                    let is_log = form == InputForm::LogProbs;
-                    let log = |t: &f32| if is_log { f64::from(*t) } else { f64::from(*t).ln() };
-                    let z: Vec<f64> = t.iter().map(log).collect();
-                    let logs = t.iter().filter(|t| **t > 0.0 && !is_log);
-                    let z_error = logs
-                        .map(|&t| tolerance::log_of(subject.arithmetic, f64::from(t)))
-                        .fold(0.0, f64::max);
-                    Scores::new(subject.arithmetic, &z, z_error, true)
-                }
-            };
-            (teacher, scaled(x))
+            if form == InputForm::Logits {
+                return (scaled(t), scaled(x));
+            }
+            let is_log = form == InputForm::LogProbs;
+            let log = |t: &f32| if is_log { f64::from(*t) } else { f64::from(*t).ln() };
+            let z: Vec<f64> = t.iter().map(log).collect();
+            let logs = t.iter().filter(|t| **t > 0.0 && !is_log);
+            let z_error = logs
+                .map(|&t| tolerance::log_of(subject.arithmetic, f64::from(t)))
+                .fold(0.0, f64::max);
+            (Scores::new(subject.arithmetic, &z, z_error, true), scaled(x))
         })
         .collect();
     let losses = each(&plain.loss);

@@ -328,7 +328,7 @@ impl Scores {
         self.plain.lse() + self.z_error
     }
 
-    /// Of sum_j a[j] nll[j], with what rounding the parts themselves costs.
+    /// Of `sum_j a[j] nll[j]`, with what rounding the parts themselves costs.
     pub fn cross(&self, parts: &[f64]) -> f64 {
         let finite = (0..self.z.len()).filter(|&j| parts[j] != 0.0 && self.z[j].is_finite());
         finite
@@ -400,7 +400,7 @@ impl Scores {
         slope * pull + factor * (error + 8.0 * self.u() * pull)
     }
 
-    /// Of sum_j p[j] (log p[j] - log other.p[j]). Every magnitude on the way is below the distances
+    /// Of `sum_j p[j] (log p[j] - log other.p[j])`. Every magnitude on the way is below the distances
     /// from both maxima, which only grow.
     pub fn kl(&self, other: &Self) -> f64 {
         let term = |j: usize| {
