@@ -449,12 +449,18 @@ fn special_values_of_divergences() {
         let reverse = device.run(&op.with_reverse(), input()).expect("sound");
         let (kl, gradient) = (each(&output.loss), values(output.dstudent.as_ref()));
         let reverse = each(&reverse.loss);
+        let js = JsDivergence::new().with_reduction(Reduction::None).with_gradient();
+        let js = device.run(&js, input()).expect("sound");
+        let (js, js_gradient) = (each(&js.loss), values(js.dstudent.as_ref()));
         for (i, row) in table.iter().enumerate() {
             assert!(same(kl[i], row.2), "{} {row:?}: {}", device.info(), kl[i]);
             assert!(same(reverse[i], row.4), "{} {row:?}: {}", device.info(), reverse[i]);
+            assert_eq!(js[i].is_nan(), i > 1, "{} {row:?}: {}", device.info(), js[i]);
             for j in 0..3 {
                 let got = gradient[3 * i + j];
                 assert!(same(got, row.3[j]), "{} {row:?}: {got}", device.info());
+                let got = js_gradient[3 * i + j];
+                assert_eq!(got.is_nan(), i > 1, "{} {row:?}: {got}", device.info());
             }
         }
     }

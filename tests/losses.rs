@@ -47,24 +47,10 @@ fn weights(classes: usize) -> Vec<f64> {
     (0..classes).map(|j| if j % 5 == 3 { 0.0 } else { 0.25 + (j % 7) as f64 / 4.0 }).collect()
 }
 
-/// The same rows without those that are ignored, which these losses do not know.
-fn without_ignored(mut case: Case) -> Case {
-    let mut rng = Rng::new(5);
-    for row in 0..case.rows {
-        if case.targets[row] < 0 {
-            case.targets[row] = 0;
-            for x in &mut case.logits[row * case.classes..(row + 1) * case.classes] {
-                *x = rng.normal() as f32;
-            }
-        }
-    }
-    case
-}
-
 #[test]
 fn probability_targets() {
     let subjects = subjects();
-    for case in cases(&TELLING, 31).into_iter().map(without_ignored) {
+    for case in cases(&TELLING, 31).into_iter().map(losses::without_ignored) {
         let q = losses::labels(&case, 32);
         let new = CrossEntropy::new;
         let ops = [
@@ -128,7 +114,7 @@ fn normalized_input() {
                 let op = op.clone().with_reduction(REDUCTIONS[i]);
                 assert_all(subjects.iter().map(|s| losses::cross_entropy(s, &indexed, None, &op)));
             }
-            let labelled = in_form(&without_ignored(case.clone()), form);
+            let labelled = in_form(&losses::without_ignored(case.clone()), form);
             let q = losses::labels(&labelled, 35);
             for (i, op) in [op.clone(), weighted, op.with_metrics()].iter().enumerate() {
                 let op = op.clone().with_reduction(REDUCTIONS[i]);
@@ -194,7 +180,8 @@ fn divergences_from_normalized_teachers() {
     let families = [Family::Normal, Family::Confident, Family::Masked];
     let (teachers, students) = (cases(&families, 39), cases(&families, 40));
     for (teacher, student) in teachers.into_iter().zip(students) {
-        let (teacher, student) = (without_ignored(teacher), without_ignored(student));
+        let (teacher, student) =
+            (losses::without_ignored(teacher), losses::without_ignored(student));
         for form in [InputForm::LogProbs, InputForm::Probs] {
             let mut teacher = in_form(&teacher, form).logits;
             if form == InputForm::Probs {
@@ -240,7 +227,9 @@ fn binary_labels(case: &Case, labels: BinaryLabels, soft: bool) -> Vec<f32> {
 fn elements(families: &[Family], seed: u64) -> Vec<Case> {
     // Odd and even counts: folded into rows of one element and of many.
     let shapes = [(1, 1), (1, 7), (3, 5), (16, 3), (4, 1031), (8, 512)];
-    let of = |&family: &Family| shapes.map(|(rows, columns)| family.case(rows, columns, seed));
+    let of = |&family: &Family| {
+        shapes.map(|(rows, columns)| losses::without_ignored(family.case(rows, columns, seed)))
+    };
     families.iter().flat_map(of).collect()
 }
 

@@ -3,8 +3,8 @@
 mod common;
 
 use common::{
-    LN_2, quarters, read_floats, read_npy, report, reports, surprisal, tensor, write_npy as npy,
-    writes,
+    DEVICES, LN_2, quarters, read_floats, read_npy, report, reports, surprisal, tensor,
+    write_npy as npy, writes,
 };
 
 #[test]
@@ -153,7 +153,7 @@ fn empty_arrays() {
     for shape in [&[0u64][..], &[3, 0], &[0, 3], &[0, 0]] {
         npy(&folder.path().join("x.npy"), shape, &[0.0f32; 0]);
         for words in [&["binary-cross-entropy"][..], &["elementwise", "--loss", "hinge"]] {
-            for device in ["cpu", "reference"] {
+            for device in DEVICES {
                 let args = [words, &["x.npy", "x.npy", "--grad", "g.npy"]].concat();
                 let mean = report(folder.path(), device, &args);
                 assert_eq!((&mean["loss"], &mean["rows"]), (&"NaN".into(), &0.into()));

@@ -115,10 +115,16 @@ impl Row<'_> {
     }
 }
 
-/// The first column that holds the largest number; NaN is passed over.
+/// The first column that holds the largest number, the first of all where there is nothing but -inf
+/// and NaN.
 fn argmax(x: &[f32]) -> usize {
-    let larger = |best: usize, j: usize| if x[j] > x[best] || x[best].is_nan() { j } else { best };
-    (0..x.len()).reduce(larger).unwrap_or(0)
+    let (mut best, mut max) = (0, f32::NEG_INFINITY);
+    for (j, &x) in x.iter().enumerate() {
+        if x > max {
+            (best, max) = (j, x);
+        }
+    }
+    best
 }
 
 impl Task<'_> {

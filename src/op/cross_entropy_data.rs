@@ -104,7 +104,7 @@ impl<'a> CrossEntropyInput<'a> {
 #[non_exhaustive]
 pub struct Metrics {
     /// The column of each row's largest logit, the first of them on ties; -1 where the row is
-    /// ignored. NaN is passed over.
+    /// ignored. NaN is passed over; a row of nothing but -inf and NaN has its first column.
     pub argmax: Vec<i64>,
     /// Kept rows whose `argmax` is the target, or that of the target's probabilities.
     pub correct: u64,

@@ -24,10 +24,12 @@ pub fn js_divergence(op: &JsDivergence, input: &DivergenceInput<'_>) -> Result<D
     divergence(&op.spec(), input)
 }
 
-/// The probabilities of a row and their logarithms.
+/// The probabilities of a row, their logarithms, 1 - p of each, and what they sum to.
 struct Distribution {
     p: Vec<f64>,
     log_p: Vec<f64>,
+    miss: Vec<f64>,
+    total: f64,
 }
 
 impl Distribution {
@@ -36,8 +38,13 @@ impl Distribution {
             Ok(stat) => Self {
                 p: z.iter().map(|&z| stat.p(z)).collect(),
                 log_p: z.iter().map(|&z| -stat.nll(z)).collect(),
+                miss: z.iter().map(|&z| -stat.p_minus_1(z)).collect(),
+                total: 1.0,
             },
-            Err(_) => Self { p: vec![f64::NAN; z.len()], log_p: vec![f64::NAN; z.len()] },
+            Err(_) => {
+                let nan = vec![f64::NAN; z.len()];
+                Self { p: nan.clone(), log_p: nan.clone(), miss: nan, total: f64::NAN }
+            }
         }
     }
 
@@ -46,11 +53,14 @@ impl Distribution {
             InputForm::Logits => {
                 Self::of_logits(&x.iter().map(|x| x / temperature).collect::<Vec<_>>())
             }
-            InputForm::LogProbs => {
-                Self { p: x.iter().map(|x| x.exp()).collect(), log_p: x.to_vec() }
-            }
-            InputForm::Probs => Self { p: x.to_vec(), log_p: x.iter().map(|x| x.ln()).collect() },
+            InputForm::LogProbs => Self::given(x.iter().map(|x| x.exp()).collect(), x.to_vec()),
+            InputForm::Probs => Self::given(x.to_vec(), x.iter().map(|x| x.ln()).collect()),
         }
+    }
+
+    fn given(p: Vec<f64>, log_p: Vec<f64>) -> Self {
+        let miss = p.iter().map(|p| 1.0 - p).collect();
+        Self { miss, total: p.iter().sum(), p, log_p }
     }
 
     /// KL(self || other).
@@ -61,8 +71,12 @@ impl Distribution {
 
     /// The logarithm of the mean of two probabilities, from the larger one.
     fn log_mean(&self, other: &Self, j: usize) -> f64 {
-        let (a, b) = (self.log_p[j].max(other.log_p[j]), self.log_p[j].min(other.log_p[j]));
-        if a == f64::NEG_INFINITY { a } else { a + (b - a).exp().ln_1p() - std::f64::consts::LN_2 }
+        let (a, b) = (self.log_p[j], other.log_p[j]);
+        let (top, low) = if a >= b { (a, b) } else { (b, a) };
+        if top == f64::NEG_INFINITY {
+            return top;
+        }
+        top + (low - top).exp().ln_1p() - std::f64::consts::LN_2
     }
 }
 
@@ -71,8 +85,15 @@ fn row(kind: DivergenceKind, p: &Distribution, q: &Distribution) -> (f64, Vec<f6
     let columns = 0..p.p.len();
     match kind {
         DivergenceKind::Kl => {
-            let total: f64 = p.p.iter().sum();
-            (p.kl(q), columns.map(|j| q.p[j] * total - p.p[j]).collect())
+            // Q sum(P) - P; where both are sure of a class, from what they miss.
+            let column = |j: usize| {
+                if p.p[j] > 0.5 && q.p[j] > 0.5 {
+                    q.p[j] * (p.total - 1.0) + (p.miss[j] - q.miss[j])
+                } else {
+                    q.p[j] * p.total - p.p[j]
+                }
+            };
+            (p.kl(q), columns.map(column).collect())
         }
         DivergenceKind::ReverseKl => {
             let kl = q.kl(p);

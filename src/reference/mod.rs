@@ -87,10 +87,16 @@ fn times(coefficient: f64, x: f64) -> f64 {
     if coefficient == 0.0 { 0.0 } else { coefficient * x }
 }
 
-/// The first column that holds the largest number; NaN is passed over.
+/// The first column that holds the largest number, the first of all where there is nothing but -inf
+/// and NaN.
 fn argmax(x: &[f64]) -> usize {
-    let larger = |best: usize, j: usize| if x[j] > x[best] || x[best].is_nan() { j } else { best };
-    (0..x.len()).reduce(larger).unwrap_or(0)
+    let (mut best, mut max) = (0, f64::NEG_INFINITY);
+    for (j, &x) in x.iter().enumerate() {
+        if x > max {
+            (best, max) = (j, x);
+        }
+    }
+    best
 }
 
 /// The upstream gradient of each of `losses`, with what a mean divides by taken out: NaN where that

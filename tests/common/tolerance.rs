@@ -350,7 +350,10 @@ impl Scores {
         let p = self.p_value(j);
         let own = self.plain.p_minus_1(self.z[j]) + 2.0 * self.z_error * p * (1.0 - p).max(U);
         let rest = (total - part).max(0.0) + more.0;
-        let terms = rest * self.p(j) + part * own + (more.1 + self.sums() * (total + more.0)) * p;
+        // A sum with zeros is exact.
+        let is_exact = parts.iter().filter(|part| **part != 0.0).count() < 2;
+        let sums = if is_exact { 0.0 } else { self.sums() * total } + 8.0 * self.u() * more.0;
+        let terms = rest * self.p(j) + part * own + (more.1 + sums) * p;
         terms + 8.0 * self.u() * (rest * p + part * (1.0 - p).abs())
     }
 
@@ -431,6 +434,15 @@ impl Scores {
             0.0
         };
         let (p, q) = (teacher.p_value(j), self.p_value(j));
+        let is_top = |row: &Self| f64::from(row.z[j]) == row.plain.max && row.plain.rest < 1.0;
+        if !teacher.normalized && is_top(self) && is_top(teacher) {
+            // Both sure of this class: from what they miss.
+            let misses = (1.0 - p).abs() + (1.0 - q).abs();
+            return self.plain.p_minus_1(self.z[j])
+                + teacher.plain.p_minus_1(teacher.z[j])
+                + 2.0 * (self.z_error + teacher.z_error) * misses.max(FLUSH)
+                + 8.0 * self.u() * misses;
+        }
         total * self.p(j) + q * total_error + teacher.p(j) + 8.0 * self.u() * (q * total + p)
     }
 

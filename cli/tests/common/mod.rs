@@ -125,7 +125,7 @@ pub fn assert_close(name: &str, device: &str, got: &[f64], want: &[f64]) {
     }
 }
 
-pub const DEVICES: [&str; 2] = ["cpu", "reference"];
+pub const DEVICES: [&str; 3] = ["cpu", "gpu", "reference"];
 pub const LN_2: f64 = std::f64::consts::LN_2;
 
 /// The report of a command on a device.
