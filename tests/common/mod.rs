@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "no test binary uses all of it")]
 
+pub mod bench;
 pub mod cases;
 pub mod golden;
 pub mod losses;
