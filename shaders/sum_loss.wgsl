@@ -9,7 +9,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, lane: Lane) {
     let end = min((block + 1u) * ROW_BLOCK, params.rows);
     var sum = 0.0;
     for (var row = block * ROW_BLOCK + lane.index; row < end; row += WG_SIZE) {
-        sum += stats[params.stats_offset + row].x;
+        sum += stored_loss(row);
     }
     let total = workgroup_reduce(lane, Acc(sum));
     if (lane.index == 0u) {

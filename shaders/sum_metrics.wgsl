@@ -11,7 +11,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, lane: Lane) {
     var acc = Acc(0.0, 0u);
     for (var row = block * ROW_BLOCK + lane.index; row < end; row += WG_SIZE) {
         let result = stats[params.stats_offset + row];
-        acc = acc_combine(acc, Acc(result.z, bitcast<u32>(result.w) >> 31u));
+        acc = acc_combine(acc, Acc(bitcast<f32>(result.z), result.w >> 31u));
     }
     let total = workgroup_reduce(lane, acc);
     if (lane.index == 0u) {

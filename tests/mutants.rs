@@ -42,16 +42,16 @@ const fn by_subgroup(mutant: Mutant) -> Mutant {
 }
 
 const ROW_STAT: &str = "fragments/acc_row_stat.wgsl";
+const REST: &str = "fragments/rest.wgsl";
 const ROW_STAT_SUBGROUP: &str = "fragments/acc_row_stat_subgroup.wgsl";
 const ROW_TARGET: &str = "fragments/row_target.wgsl";
-const WEIGHTED: &str = "fragments/acc_weighted.wgsl";
 const FINISH: &str = "fragments/finish_cross_entropy.wgsl";
 
 const MUTANTS: &[Mutant] = &[
     mutant("min for max", ROW_STAT, "max(acc.max, x)", "min(acc.max, x)"),
-    mutant("no rescale when the maximum moves", ROW_STAT, "e + acc.rest * e", "e + acc.rest"),
+    mutant("no rescale when the maximum moves", REST, "e + rest * e", "e + rest"),
     mutant("the maximum's own 1 counted", ROW_STAT, "Values(-1.0)", "Values(0.0)"),
-    mutant("no rescale of the loser", ROW_STAT, "top_rest + low_sum * e", "top_rest + low_sum"),
+    mutant("no rescale of the loser", REST, "b_rest, a_wins)) * e", "b_rest, a_wins))"),
     mutant("one column too few swept", "row.wgsl", "row.words, WG", "max(row.words, 1u) - 1u, WG"),
     mutant(
         "one column too few written",
@@ -103,7 +103,7 @@ const MUTANTS: &[Mutant] = &[
         "params.upstream",
     ),
     mutant("the mean not divided", "fragments/reduced_mean.wgsl", "sum / divisor", "sum"),
-    mutant("lse summed for loss", "sum_loss.wgsl", "+ row].x", "+ row].y"),
+    mutant("lse summed for loss", "fragments/stats.wgsl", "+ row].x", "+ row].y"),
     mutant(
         "rows of stats shifted",
         "fragments/stats.wgsl",
@@ -207,21 +207,26 @@ const MUTANTS: &[Mutant] = &[
         "options",
         mutant(
             "a spread that stays when the maximum moves",
-            WEIGHTED,
-            "select(w, acc.weight, rises)",
+            REST,
+            "select(w, weight, x > max)",
             "w",
         ),
     ),
     in_kernels(
         "options",
-        mutant("the loser's spread left where it was", WEIGHTED, "+ low_weight * distance", ""),
+        mutant(
+            "the loser's spread left where it was",
+            REST,
+            "weight * (top - max), 0.0",
+            "0.0, 0.0",
+        ),
     ),
     in_kernels(
         "options",
         by_subgroup(mutant(
             "spreads not moved",
             "fragments/acc_weighted_subgroup.wgsl",
-            "+ acc.weight * distance",
+            "+ spread_moved(acc.weight, acc.max, top)",
             "",
         )),
     ),
@@ -320,19 +325,14 @@ const FAMILY: &[Mutant] = &[
     ),
     of(
         "metrics",
-        mutant(
-            "the last of equals",
-            "fragments/acc_argmax.wgsl",
-            "min(a.column, b.column)",
-            "max(a.column, b.column)",
-        ),
+        mutant("the last of equals", REST, "min(a_column, b_column)", "max(a_column, b_column)"),
     ),
     of(
         "metrics",
         mutant(
             "any column that rises",
             "fragments/acc_argmax.wgsl",
-            "select(acc.column, columns, first)",
+            "select(acc.column, columns, leads)",
             "columns",
         ),
     ),
@@ -347,12 +347,7 @@ const FAMILY: &[Mutant] = &[
     ),
     of(
         "metrics",
-        mutant(
-            "every row correct",
-            "fragments/metrics_index.wgsl",
-            "best == target_column",
-            "true",
-        ),
+        mutant("every row correct", "fragments/best_column.wgsl", "best == target_column", "true"),
     ),
     of(
         "metrics",
@@ -377,7 +372,7 @@ const FAMILY: &[Mutant] = &[
         mutant(
             "labels' best column forgotten",
             "fragments/acc_labels.wgsl",
-            "select(acc.label_column, columns, leads)",
+            "select(acc.label_column, columns, is_label)",
             "acc.label_column",
         ),
     ),
@@ -386,7 +381,7 @@ const FAMILY: &[Mutant] = &[
         mutant(
             "shares not moved",
             "fragments/acc_labels.wgsl",
-            "+ acc_far(low_share, distance)",
+            "+ spread_pushed(acc.max, acc.share, x, q)",
             "",
         ),
     ),
@@ -490,8 +485,8 @@ const FAMILY: &[Mutant] = &[
         mutant(
             "the student's rest unscaled",
             "fragments/acc_pair.wgsl",
-            "f + acc.other_rest * f",
-            "f + acc.other_rest",
+            "rest_pushed(acc.other_max, acc.other_rest, y)",
+            "acc.other_rest",
         ),
     ),
     of(
@@ -614,8 +609,8 @@ const FAMILY: &[Mutant] = &[
         mutant(
             "positives not weighed",
             "fragments/element_binary_logits.wgsl",
-            "times(class_weights(word) * y,",
-            "times(y,",
+            "class_weights(word) * y",
+            "y",
         ),
     ),
     of(
@@ -708,8 +703,8 @@ const FAMILY: &[Mutant] = &[
         mutant(
             "alpha for both classes",
             "fragments/element_binary_focal.wgsl",
-            "times(params.focal_zero",
-            "times(params.focal_one",
+            "params.focal_zero",
+            "params.focal_one",
         ),
     ),
     of(
@@ -768,7 +763,6 @@ fn family_of(subject: &Subject, case: &Case, what: &str) -> Outcome {
     let soft: Vec<f32> = (0..case.logits.len()).map(|i| (i % 4) as f32 / 3.0).collect();
     let hard: Vec<f32> = soft.iter().map(|y| y.round()).collect();
     let signs: Vec<f32> = hard.iter().map(|y| 2.0 * y - 1.0).collect();
-    let other = Family::Normal.case(case.rows, case.classes, 63);
     let kept = losses::without_ignored(case.clone());
     let is_sound = kept.logits.iter().all(|x| x.is_finite() || *x == f32::NEG_INFINITY);
     match what {
@@ -790,33 +784,7 @@ fn family_of(subject: &Subject, case: &Case, what: &str) -> Outcome {
             losses::cross_entropy(subject, &kept, Some(&q), &op.with_clamp(1e-3))
         }
         "focal" => losses::focal(subject, case, &Focal::new().with_alpha(weights())),
-        "divergences" | "divergences by lane" => {
-            let none = Reduction::None;
-            let kl = KlDivergence::new().with_reduction(none);
-            let js = JsDivergence::new().with_reduction(none);
-            let p = probabilities(&other);
-            for op in [
-                Divergence::Kl(kl),
-                Divergence::Kl(kl.with_temperature(2.0)),
-                Divergence::Kl(kl.with_reverse()),
-                Divergence::Js(js),
-            ] {
-                losses::divergence(subject, &other.logits, case, op)?;
-                losses::divergence(subject, &case.logits, case, op)?;
-                losses::divergence(subject, &case.logits, &other, op)?;
-            }
-            // Both sure of the same classes; and what has hardly a probability, and none at all.
-            let mut student =
-                Case { logits: case.logits.iter().map(|x| 0.9 * x).collect(), ..case.clone() };
-            losses::divergence(subject, &case.logits, &student, Divergence::Kl(kl))?;
-            let mut teacher = other.logits.clone();
-            (teacher[5], student.logits) = (-500.0, teacher.clone());
-            student.logits[5] = f32::NEG_INFINITY;
-            losses::divergence(subject, &teacher, &student, Divergence::Kl(kl))?;
-            let half: Vec<f32> = p.logits.iter().map(|p| p / 2.0).collect();
-            let op = Divergence::Kl(kl.with_teacher(InputForm::Probs));
-            losses::divergence(subject, &half, case, op)
-        }
+        "divergences" | "divergences by lane" => divergences_of(subject, case),
         "entropies" => losses::entropies(subject, case, Unit::Bits),
         "binary" => {
             let none = Reduction::None;
@@ -849,6 +817,36 @@ fn family_of(subject: &Subject, case: &Case, what: &str) -> Outcome {
             Ok(())
         }
     }
+}
+
+fn divergences_of(subject: &Subject, case: &Case) -> Outcome {
+    let other = Family::Normal.case(case.rows, case.classes, 63);
+
+    let none = Reduction::None;
+    let kl = KlDivergence::new().with_reduction(none);
+    let js = JsDivergence::new().with_reduction(none);
+    let p = probabilities(&other);
+    for op in [
+        Divergence::Kl(kl),
+        Divergence::Kl(kl.with_temperature(2.0)),
+        Divergence::Kl(kl.with_reverse()),
+        Divergence::Js(js),
+    ] {
+        losses::divergence(subject, &other.logits, case, op)?;
+        losses::divergence(subject, &case.logits, case, op)?;
+        losses::divergence(subject, &case.logits, &other, op)?;
+    }
+    // Both sure of the same classes; and what has hardly a probability, and none at all.
+    let mut student =
+        Case { logits: case.logits.iter().map(|x| 0.9 * x).collect(), ..case.clone() };
+    losses::divergence(subject, &case.logits, &student, Divergence::Kl(kl))?;
+    let mut teacher = other.logits.clone();
+    (teacher[5], student.logits) = (-500.0, teacher.clone());
+    student.logits[5] = f32::NEG_INFINITY;
+    losses::divergence(subject, &teacher, &student, Divergence::Kl(kl))?;
+    let half: Vec<f32> = p.logits.iter().map(|p| p / 2.0).collect();
+    let op = Divergence::Kl(kl.with_teacher(InputForm::Probs));
+    losses::divergence(subject, &half, case, op)
 }
 
 /// A case's softmax, with 1/classes in the place of what has none.

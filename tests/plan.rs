@@ -8,7 +8,7 @@ use surprisal::gpu::plan::{
     Role, Step, TargetRegion, UpstreamRegion,
 };
 use surprisal::gpu::{
-    Caps, Chain, Element, Family, Kernel, Params, RowKernel, RowOp, Slot, TargetType, Tuning,
+    Caps, Chain, ElementOp, Family, Kernel, Params, RowKernel, RowOp, Slot, TargetType, Tuning,
     Weighting, Word,
 };
 use surprisal::{Error, InputForm, Reduction};
@@ -55,10 +55,10 @@ const OPS: [RowOp; 17] = [
     RowOp::Kl,
     RowOp::ReverseKl,
     RowOp::Js,
-    RowOp::Elements(Element::BinaryLogits),
-    RowOp::Elements(Element::Huber),
-    RowOp::ElementLosses(Element::BinaryLogits),
-    RowOp::ElementLosses(Element::Hinge),
+    RowOp::Elements(ElementOp::BinaryLogits),
+    RowOp::Elements(ElementOp::Huber),
+    RowOp::ElementLosses(ElementOp::BinaryLogits),
+    RowOp::ElementLosses(ElementOp::Hinge),
 ];
 
 /// What a loss may have besides its operation.

@@ -219,7 +219,7 @@ fn an_upstream_gradient_for_each_element() {
 fn what_is_refused() {
     let bench = Bench::new();
     let case = case(4, 6);
-    let (a, b) = (bench.buffer(&case.logits), bench.buffer(&case.logits));
+    let [a, b, c] = [(); 3].map(|()| bench.buffer(&case.logits));
     let (m, n) = (MatrixBuffer::new(&a, 4, 6), MatrixBuffer::new(&b, 4, 6));
     let probs = TargetsBuffer::Probs(n);
     let rows = UpstreamBuffer::Rows(VectorBuffer::new(&b));
@@ -263,6 +263,9 @@ fn what_is_refused() {
     refused(element(&none, buffers.with_upstream(rows)), "upstream");
     let both = buffers.with_losses(OutputBuffer::InPlace).with_dinput(OutputBuffer::InPlace);
     refused(element(&none.clone().with_gradient(), both), "losses");
+    let shared = OutputBuffer::Separate(MatrixBuffer::new(&c, 4, 6));
+    let twice = buffers.with_losses(shared).with_dinput(shared);
+    refused(element(&none.clone().with_gradient(), twice), "output");
     let over_targets = buffers.with_losses(OutputBuffer::Separate(n));
     refused(element(&none, over_targets), "output");
 }

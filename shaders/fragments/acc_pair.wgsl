@@ -32,7 +32,6 @@ fn lane_push(acc: LaneAcc, x: Values, y: Values) -> LaneAcc {
     let top = max(acc.max, x);
     let other_top = max(acc.other_max, y);
     let d = select(exp(-abs(x - acc.max)), Values(1.0), x == acc.max);
-    let f = select(exp(-abs(y - acc.other_max)), Values(1.0), y == acc.other_max);
     let rises = x > acc.max;
     let half_move = (0.5 * acc.max - 0.5 * top) - (0.5 * acc.other_max - 0.5 * other_top);
     let before =
@@ -47,7 +46,7 @@ fn lane_push(acc: LaneAcc, x: Values, y: Values) -> LaneAcc {
         top,
         select(acc.rest + d, d + acc.rest * d, rises),
         other_top,
-        select(acc.other_rest + f, f + acc.other_rest * f, y > acc.other_max),
+        rest_pushed(acc.other_max, acc.other_rest, y),
         before + select(own, Values(params.infinity), is_infinite));
 }
 
@@ -63,12 +62,6 @@ fn acc_below(part: Acc, top: f32, other_top: f32) -> vec2<f32> {
         e, (0.5 * part.max - 0.5 * top) - (0.5 * part.other_max - 0.5 * other_top));
 }
 
-fn rest_of_both(a_max: f32, a_rest: f32, b_max: f32, b_rest: f32) -> f32 {
-    let a_wins = a_max >= b_max;
-    let e = select(exp(-abs(a_max - b_max)), 1.0, a_max == b_max);
-    return select(b_rest, a_rest, a_wins) + (1.0 + select(a_rest, b_rest, a_wins)) * e;
-}
-
 fn acc_combine(a: Acc, b: Acc) -> Acc {
     let top = max(a.max, b.max);
     let other_top = max(a.other_max, b.other_max);
@@ -76,9 +69,9 @@ fn acc_combine(a: Acc, b: Acc) -> Acc {
     let b_below = acc_below(b, top, other_top);
     return Acc(
         top,
-        rest_of_both(a.max, a.rest, b.max, b.rest),
+        rest_combined(a.max, a.rest, b.max, b.rest),
         other_top,
-        rest_of_both(a.other_max, a.other_rest, b.other_max, b.other_rest),
+        rest_combined(a.other_max, a.other_rest, b.other_max, b.other_rest),
         acc_moved(a.half_sum, 1.0 + a.rest, a_below.y, a_below.x)
             + acc_moved(b.half_sum, 1.0 + b.rest, b_below.y, b_below.x));
 }

@@ -1,7 +1,4 @@
-// RowStat, the value that every row reduction here is made of: the maximum, and the sum of
-// exp(x - max) over all elements but one instance of the maximum itself. Formulas (1) to (3) of
-// docs/NUMERICS.md. Leaving the maximum's own 1 out keeps the digits of a confident row. A NaN ends
-// up in rest: as NaN, or as infinity where a driver's exp(NaN) is that; no sound row makes either.
+// RowStat, the value that every row reduction here is made of; see rest.wgsl.
 
 struct Acc { max: f32, rest: f32 }
 
@@ -14,20 +11,12 @@ fn lane_identity() -> LaneAcc {
     return LaneAcc(Values(F32_LOWEST), Values(-1.0));
 }
 
-// One exp an element, no branch. The select keeps a second +inf from making inf - inf.
 fn lane_push(acc: LaneAcc, x: Values) -> LaneAcc {
-    let e = select(exp(-abs(x - acc.max)), Values(1.0), x == acc.max);
-    return LaneAcc(max(acc.max, x), select(acc.rest + e, e + acc.rest * e, x > acc.max));
+    return LaneAcc(max(acc.max, x), rest_pushed(acc.max, acc.rest, x));
 }
 
 fn acc_combine(a: Acc, b: Acc) -> Acc {
-    let a_wins = a.max >= b.max;
-    let top = select(b.max, a.max, a_wins);
-    let low = select(a.max, b.max, a_wins);
-    let top_rest = select(b.rest, a.rest, a_wins);
-    let low_sum = 1.0 + select(a.rest, b.rest, a_wins);
-    let e = select(exp(low - top), 1.0, low == top);
-    return Acc(top, top_rest + low_sum * e);
+    return Acc(max(a.max, b.max), rest_combined(a.max, a.rest, b.max, b.rest));
 }
 
 fn acc_identity() -> Acc {

@@ -14,33 +14,21 @@ fn lane_identity() -> LaneAcc {
 }
 
 fn lane_push(acc: LaneAcc, x: Values, w: Values) -> LaneAcc {
-    let e = select(exp(-abs(x - acc.max)), Values(1.0), x == acc.max);
-    let rises = x > acc.max;
-    // What weighs 0 may be infinitely far away.
-    let moved = select(w, acc.weight, rises);
-    let is_zero = (x == acc.max) | (moved == Values(0.0));
-    let distance = select(abs(x - acc.max), Values(0.0), is_zero);
     return LaneAcc(
         max(acc.max, x),
-        select(acc.rest + e, e + acc.rest * e, rises),
+        rest_pushed(acc.max, acc.rest, x),
         acc.weight + w,
-        acc.spread + moved * distance);
+        acc.spread + spread_pushed(acc.max, acc.weight, x, w));
 }
 
 fn acc_combine(a: Acc, b: Acc) -> Acc {
-    let a_wins = a.max >= b.max;
-    let top = select(b.max, a.max, a_wins);
-    let low = select(a.max, b.max, a_wins);
-    let top_rest = select(b.rest, a.rest, a_wins);
-    let low_sum = 1.0 + select(a.rest, b.rest, a_wins);
-    let low_weight = select(a.weight, b.weight, a_wins);
-    let e = select(exp(low - top), 1.0, low == top);
-    let distance = select(top - low, 0.0, low == top || low_weight == 0.0);
+    let top = max(a.max, b.max);
     return Acc(
         top,
-        top_rest + low_sum * e,
+        rest_combined(a.max, a.rest, b.max, b.rest),
         a.weight + b.weight,
-        a.spread + b.spread + low_weight * distance);
+        (a.spread + spread_moved(a.weight, a.max, top))
+            + (b.spread + spread_moved(b.weight, b.max, top)));
 }
 
 fn acc_identity() -> Acc {

@@ -6,10 +6,9 @@ fn acc_subgroup(acc: Acc, lane_id: u32) -> Acc {
     let owner = subgroupMin(select(0xffffffffu, lane_id, acc.max == top));
     let e = select(exp(acc.max - top), 1.0, acc.max == top);
     let part = select((1.0 + acc.rest) * e, acc.rest, lane_id == owner);
-    let distance = select(top - acc.max, 0.0, acc.max == top || acc.weight == 0.0);
     return Acc(
         top,
         subgroupAdd(part),
         subgroupAdd(acc.weight),
-        subgroupAdd(acc.spread + acc.weight * distance));
+        subgroupAdd(acc.spread + spread_moved(acc.weight, acc.max, top)));
 }

@@ -8,3 +8,8 @@ fn chain(x: Values) -> Values {
 fn chain_slope(x: Values) -> Values {
     return select(Values(0.0), 1.0 / x, x >= Values(params.clamp));
 }
+
+// What orders inputs by their z, before the bound makes them equal.
+fn rank_of(x: Values) -> Values {
+    return x;
+}

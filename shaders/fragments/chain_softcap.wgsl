@@ -28,3 +28,8 @@ fn chain_slope(x: Values) -> Values {
     let e = exp(-2.0 * abs(x * params.logit_scale / params.softcap));
     return params.logit_scale * (4.0 * e / ((1.0 + e) * (1.0 + e)));
 }
+
+// What orders inputs by their z, before the softcap makes them equal.
+fn rank_of(x: Values) -> Values {
+    return x * sign(params.logit_scale);
+}

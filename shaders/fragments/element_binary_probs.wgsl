@@ -6,16 +6,12 @@ fn clamped_log(p: Values, miss: Values) -> Values {
     return max(select(low, -log1p_unit(miss / p), p > Values(0.5)), Values(-100.0));
 }
 
-fn element_loss(x: Values, y: Values, word: u32) -> Values {
+fn element_of(x: Values, y: Values, word: u32) -> Element {
     let is_probability = (x >= Values(0.0)) & (x <= Values(1.0));
-    let p_miss = 1.0 - x;
+    let miss = 1.0 - x;
     // Where x is small 1 - x has lost it: log(1 - x) = -log1p(x / (1 - x)) has not.
-    let loss = -(times(y, clamped_log(x, p_miss)) + times(1.0 - y, clamped_log(p_miss, x)));
-    return select(Values(params.nan), loss, is_probability);
-}
-
-fn element_slope(x: Values, y: Values, word: u32) -> Values {
-    let is_probability = (x >= Values(0.0)) & (x <= Values(1.0));
-    let slope = (x - y) / max(x * (1.0 - x), Values(1e-12));
-    return select(Values(params.nan), slope, is_probability);
+    let loss = -(times(y, clamped_log(x, miss)) + times(1.0 - y, clamped_log(miss, x)));
+    let slope = (x - y) / max(x * miss, Values(1e-12));
+    let nan = Values(params.nan);
+    return Element(select(nan, loss, is_probability), select(nan, slope, is_probability));
 }

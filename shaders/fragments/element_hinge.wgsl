@@ -1,10 +1,8 @@
 // Hinge loss of labels -1 and +1; 0 is the derivative at its kink. Formula (23) of
 // docs/NUMERICS.md.
 
-fn element_loss(x: Values, y: Values, word: u32) -> Values {
-    return max(1.0 - y * x, Values(0.0));
-}
-
-fn element_slope(x: Values, y: Values, word: u32) -> Values {
-    return select(Values(0.0), -y, 1.0 - y * x > Values(0.0));
+fn element_of(x: Values, y: Values, word: u32) -> Element {
+    let margin = 1.0 - y * x;
+    return Element(
+        max(margin, Values(0.0)), select(Values(0.0), -y, margin > Values(0.0)));
 }

@@ -5,7 +5,7 @@ const NO_COLUMN: u32 = 0xffffffffu;
 
 fn row_finish(index: u32, row: Row, acc: Acc) -> Coef {
     let sum = 1.0 + acc.rest;
-    let undefined = !is_finite(acc.rest) || is_positive_infinity(acc.max) || sum == 0.0;
+    let undefined = has_no_softmax(acc.max, acc.rest);
     return Coef(
         acc.max,
         select(upstream_at(index) / sum, params.nan, undefined),

@@ -8,8 +8,17 @@ fn is_finite(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
 }
 
+fn is_nan(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+
 fn is_positive_infinity(x: f32) -> bool {
     return bitcast<u32>(x) == 0x7f800000u;
+}
+
+// Whether a RowStat is that of a row without a softmax: -inf throughout, +inf or NaN anywhere.
+fn has_no_softmax(max: f32, rest: f32) -> bool {
+    return !is_finite(rest) || is_positive_infinity(max) || 1.0 + rest == 0.0;
 }
 
 // log(1 + x) for x >= 0, about 3 ulp, full precision towards 0: formula (4) of docs/NUMERICS.md.

@@ -1,7 +1,7 @@
 // Input that a softmax normalises: what makes a z into -log p is the row's statistic.
 
 fn stat_is_undefined(acc: Acc) -> bool {
-    return !is_finite(acc.rest) || is_positive_infinity(acc.max) || 1.0 + acc.rest == 0.0;
+    return has_no_softmax(acc.max, acc.rest);
 }
 
 fn row_lse(acc: Acc) -> f32 {

@@ -1,4 +1,4 @@
-// log(1 + x) for 0 <= x <= 1, and softplus, on whole words.
+// log(1 + x) for 0 <= x <= 1, softplus and sigmoid, on whole words.
 
 // 2 atanh(x / (2 + x)), |s| <= 1/3: the first term left out is below 2^-26 of the sum.
 fn log1p_unit(x: Values) -> Values {
@@ -12,4 +12,9 @@ fn log1p_unit(x: Values) -> Values {
 // log(1 + exp(x)), all its digits on both sides.
 fn softplus(x: Values) -> Values {
     return log1p_unit(exp(-abs(x))) + max(x, Values(0.0));
+}
+
+fn sigmoid(x: Values) -> Values {
+    let e = exp(-abs(x));
+    return select(Values(1.0), e, x < Values(0.0)) / (1.0 + e);
 }

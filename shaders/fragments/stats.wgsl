@@ -7,3 +7,7 @@ const SKIPPED: u32 = 0x7fffffffu;
 fn store_row(index: u32, loss: f32, lse: f32, nll: f32, best: u32) {
     stats[params.stats_offset + index] = vec2<f32>(loss, lse);
 }
+
+fn stored_loss(row: u32) -> f32 {
+    return stats[params.stats_offset + row].x;
+}

@@ -1,7 +1,7 @@
 // A student is always logits.
 
 fn student_is_undefined(max: f32, rest: f32) -> bool {
-    return !is_finite(rest) || is_positive_infinity(max) || 1.0 + rest == 0.0;
+    return has_no_softmax(max, rest);
 }
 
 fn student_lse(max: f32, rest: f32) -> f32 {

@@ -1,5 +1,6 @@
 // What a sweep collects of a row of logits for label smoothing and metrics.
 
 fn sweep(acc: LaneAcc, row: u32, word: u32) -> LaneAcc {
-    return lane_push(acc, chain(load_input(row, word)), class_weights(word), columns_of(word));
+    let x = load_input(row, word);
+    return lane_push(acc, chain(x), class_weights(word), rank_of(x), columns_of(word));
 }

@@ -12,5 +12,5 @@ fn teacher_norm(max: f32, rest: f32) -> f32 {
 }
 
 fn teacher_is_undefined(max: f32, rest: f32) -> bool {
-    return !is_finite(rest) || is_positive_infinity(max) || 1.0 + rest == 0.0;
+    return has_no_softmax(max, rest);
 }

@@ -97,6 +97,8 @@ enum Label<'a> {
 /// A kept row on its way: its target, z, and the statistic of z if it is not normalised already.
 struct Row<'a> {
     label: Label<'a>,
+    /// What orders the input by z, before scale, softcap and clamp make elements equal; for metrics.
+    rank: Cow<'a, [f32]>,
     z: Cow<'a, [f32]>,
     stat: Option<RowStat>,
 }
@@ -191,6 +193,16 @@ impl Task<'_> {
         }
     }
 
+    fn rank<'a, T: Element>(&self, x: &'a [T]) -> Cow<'a, [f32]> {
+        match self.op.logit_scale() {
+            scale if scale > 0.0 => as_f32(x),
+            scale => {
+                let sign = if scale < 0.0 { -1.0 } else { 0.0 };
+                Cow::Owned(x.iter().map(|x| x.to_f32() * sign).collect())
+            }
+        }
+    }
+
     fn row<'a, T: Element>(&'a self, i: usize, x: &'a [T]) -> Option<Row<'a>> {
         let label = if let Some(probs) = self.targets.probs() {
             let row = i * self.classes..(i + 1) * self.classes;
@@ -204,7 +216,8 @@ impl Task<'_> {
             Cow::Owned(x.iter().map(|x| self.chain(x.to_f32())).collect())
         };
         let stat = (self.op.form() == InputForm::Logits).then(|| RowStat::of(&z));
-        Some(Row { label, z, stat })
+        let rank = if self.op.has_metrics() { self.rank(x) } else { Cow::Borrowed(&[][..]) };
+        Some(Row { label, rank, z, stat })
     }
 
     /// The part of a class in a row's loss with probability targets: `w_j ((1 - e) q_j + e / C)`.
@@ -222,7 +235,11 @@ impl Task<'_> {
             }
             Label::Probs(q) => {
                 let total = sum(&|j| self.part(j, q[j]));
-                if total.is_nan() { total } else { sum(&|j| times(self.part(j, q[j]), row.nll(j))) }
+                if total.is_finite() {
+                    sum(&|j| times(self.part(j, q[j]), row.nll(j)))
+                } else {
+                    f32::NAN
+                }
             }
         };
         let lse = row.stat.map_or(0.0, RowStat::lse);
@@ -232,7 +249,7 @@ impl Task<'_> {
         if !self.op.has_metrics() {
             return RowResult { loss, lse, ..RowResult::IGNORED };
         }
-        let best = argmax(&row.z);
+        let best = argmax(&row.rank);
         let (nll, correct) = match &row.label {
             Label::Class(y) => (row.nll(*y), best == *y),
             Label::Probs(q) => (sum(&|j| times(q[j], row.nll(j))), best == argmax(q)),
@@ -254,8 +271,8 @@ impl Task<'_> {
             Label::Class(y) => self.columns_of_class(row, *y, x, (dloss, z_slope), dlogits),
             Label::Probs(q) => {
                 let total = sum_by(self.classes, |j| self.part(j, q[j]));
-                // A NaN among the probabilities is the whole row's.
-                let dloss = if total.is_nan() { total } else { dloss };
+                // A NaN or an infinity among the probabilities is the whole row's.
+                let dloss = if total.is_finite() { dloss } else { f32::NAN };
                 for (j, (d, x)) in dlogits.iter_mut().zip(x).enumerate() {
                     let (part, (p, p_minus_1)) = (self.part(j, q[j]), row.p(j));
                     // A p - a, with nothing cancelled where a is all of A.
@@ -277,6 +294,9 @@ impl Task<'_> {
         let own = self.keep * self.weight(y);
         let slope_at = |j: usize| self.chain_slope(x[j].to_f32());
         let Some(stat) = row.stat else {
+            if dloss.is_nan() {
+                dlogits.fill(T::from_f32(dloss));
+            }
             dlogits[y] = T::from_f32(dloss * times(-own, slope_at(y)));
             return;
         };

@@ -131,7 +131,10 @@ impl Task<'_> {
     fn loss(&self, teacher: &LogProbs<'_>, student: &LogProbs<'_>) -> f32 {
         let sum =
             |f: &dyn Fn(usize) -> f32| -> f64 { (0..self.classes).map(|j| f64::from(f(j))).sum() };
-        let undefined = |row: &LogProbs<'_>| row.stat.is_some_and(|stat| !stat.is_defined());
+        let undefined = |row: &LogProbs<'_>| match row.stat {
+            Some(stat) => !stat.is_defined(),
+            None => row.z.iter().any(|log_p| log_p.is_nan()),
+        };
         if undefined(teacher) || undefined(student) {
             return f32::NAN;
         }

@@ -65,6 +65,7 @@ fragments! {
     IO_SEPARATE = "fragments/io_separate.wgsl" binds Input Read, Output ReadWrite;
     IO_IN_PLACE = "fragments/io_in_place.wgsl" binds Input ReadWrite;
     SECOND_INPUT = "fragments/second_input.wgsl" binds Second Read;
+    REST = "fragments/rest.wgsl";
     ACC_ROW_STAT = "fragments/acc_row_stat.wgsl";
     ACC_ROW_STAT_SUBGROUP = "fragments/acc_row_stat_subgroup.wgsl";
     ACC_WEIGHTED = "fragments/acc_weighted.wgsl";
@@ -121,7 +122,7 @@ fragments! {
     STATS_METRICS = "fragments/stats_metrics.wgsl" binds Stats ReadWrite;
     STATS_LSE = "fragments/stats_lse.wgsl";
     METRICS_NONE = "fragments/metrics_none.wgsl";
-    METRICS_INDEX = "fragments/metrics_index.wgsl";
+    BEST_COLUMN = "fragments/best_column.wgsl";
     METRICS_LABELS = "fragments/metrics_labels.wgsl";
     PAIRS = "fragments/pairs.wgsl" binds Pairs ReadWrite;
     JS_TERMS = "fragments/js_terms.wgsl";

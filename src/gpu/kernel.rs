@@ -3,7 +3,7 @@
 use crate::gpu::caps::Reduce;
 #[allow(clippy::wildcard_imports, reason = "the table below is made of their names")]
 use crate::gpu::fragment::*;
-use crate::gpu::ops::{Element, OpFiles, RowOp};
+use crate::gpu::ops::{ElementOp, OpFiles, RowOp};
 use crate::op::InputForm;
 
 /// How a matrix is stored, and how many elements are read at a time.
@@ -339,8 +339,8 @@ impl RowOp {
             Self::PairStats,
             Self::Js,
         ];
-        all.extend(Element::ALL.map(Self::Elements));
-        all.extend(Element::ALL.map(Self::ElementLosses));
+        all.extend(ElementOp::ALL.map(Self::Elements));
+        all.extend(ElementOp::ALL.map(Self::ElementLosses));
         all
     }
 
@@ -366,8 +366,8 @@ impl RowOp {
             Self::LabelCrossEntropy
             | Self::TargetGradient
             | Self::Focal
-            | Self::Elements(Element::BinaryLogits)
-            | Self::ElementLosses(Element::BinaryLogits) => &[None, Weights],
+            | Self::Elements(ElementOp::BinaryLogits)
+            | Self::ElementLosses(ElementOp::BinaryLogits) => &[None, Weights],
             _ => &[None],
         }
     }
@@ -518,7 +518,7 @@ impl RowKernel {
         });
         list.extend(&files.reads);
         if self.family != Family::SplitColumns {
-            list.push(files.acc.acc);
+            list.extend(files.acc.files);
         }
         if self.sweeps() {
             list.extend([files.sweep, &SWEEP_WORDS]);

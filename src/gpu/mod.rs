@@ -23,7 +23,7 @@ pub use fragment::{Access, FRAGMENTS, Fragment, Slot};
 pub use kernel::{
     Chain, Columns, Family, Kernel, RowKernel, TargetType, UpstreamFrom, Weighting, Word,
 };
-pub use ops::{Element, RowOp};
+pub use ops::{ElementOp, RowOp};
 pub use params::{Params, Summary};
 pub use record::{
     BackwardBuffers, CrossEntropyBuffers, Description, DivergenceBuffers, ElementwiseBuffers,

@@ -39,16 +39,16 @@ pub enum RowOp {
     /// The Jensen-Shannon divergence.
     Js,
     /// An elementwise loss, summed by rows; its columns are its gradient.
-    Elements(Element),
+    Elements(ElementOp),
     /// An elementwise loss; its columns are the losses.
-    ElementLosses(Element),
+    ElementLosses(ElementOp),
 }
 
 /// An elementwise loss, as the shaders know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "named like the operations")]
-pub enum Element {
+pub enum ElementOp {
     BinaryLogits,
     BinaryProbs,
     BinaryFocal,
@@ -58,7 +58,7 @@ pub enum Element {
     Hinge,
 }
 
-impl Element {
+impl ElementOp {
     pub(super) const ALL: [Self; 7] = [
         Self::BinaryLogits,
         Self::BinaryProbs,
@@ -73,7 +73,7 @@ impl Element {
 /// What is accumulated over a row.
 #[derive(Debug)]
 pub(super) struct AccFiles {
-    pub(super) acc: &'static Fragment,
+    pub(super) files: &'static [&'static Fragment],
     /// The same over a subgroup; without it, lanes reduce through workgroup memory.
     pub(super) subgroup: Option<&'static Fragment>,
     /// Words of scratch that it takes; `ACC_WORDS` of the shader.
@@ -81,14 +81,14 @@ pub(super) struct AccFiles {
 }
 
 static ROW_STAT: AccFiles =
-    AccFiles { acc: &ACC_ROW_STAT, subgroup: Some(&ACC_ROW_STAT_SUBGROUP), words: 1 };
+    AccFiles { files: &[&REST, &ACC_ROW_STAT], subgroup: Some(&ACC_ROW_STAT_SUBGROUP), words: 1 };
 static WEIGHTED: AccFiles =
-    AccFiles { acc: &ACC_WEIGHTED, subgroup: Some(&ACC_WEIGHTED_SUBGROUP), words: 1 };
-static SUM: AccFiles = AccFiles { acc: &ACC_SUM, subgroup: Some(&ACC_SUM_SUBGROUP), words: 1 };
-static ARGMAX: AccFiles = AccFiles { acc: &ACC_ARGMAX, subgroup: None, words: 2 };
-static LABELS: AccFiles = AccFiles { acc: &ACC_LABELS, subgroup: None, words: 3 };
-static PAIR: AccFiles = AccFiles { acc: &ACC_PAIR, subgroup: None, words: 2 };
-static JS: AccFiles = AccFiles { acc: &ACC_JS, subgroup: None, words: 1 };
+    AccFiles { files: &[&REST, &ACC_WEIGHTED], subgroup: Some(&ACC_WEIGHTED_SUBGROUP), words: 1 };
+static SUM: AccFiles = AccFiles { files: &[&ACC_SUM], subgroup: Some(&ACC_SUM_SUBGROUP), words: 1 };
+static ARGMAX: AccFiles = AccFiles { files: &[&REST, &ACC_ARGMAX], subgroup: None, words: 2 };
+static LABELS: AccFiles = AccFiles { files: &[&REST, &ACC_LABELS], subgroup: None, words: 3 };
+static PAIR: AccFiles = AccFiles { files: &[&REST, &ACC_PAIR], subgroup: None, words: 2 };
+static JS: AccFiles = AccFiles { files: &[&ACC_JS], subgroup: None, words: 1 };
 
 /// The files of one operation with its options.
 pub(super) struct OpFiles {
@@ -211,7 +211,7 @@ impl RowKernel {
                 &STATS_LSE,
                 self.input_form(),
                 if smoothed { &SMOOTHING } else { &SMOOTHING_NONE },
-                if self.metrics { &METRICS_INDEX } else { &METRICS_NONE },
+                if self.metrics { &BEST_COLUMN } else { &METRICS_NONE },
                 &ROW_TARGET,
                 &STORE_CROSS_ENTROPY,
             ],
@@ -232,13 +232,16 @@ impl RowKernel {
             acc,
             sweep,
             reads: vec![self.input_chain(), self.class_weights(), &SECOND_INPUT, &LABEL_PART],
-            row: vec![
-                self.row_results(),
-                &STATS_LSE,
-                self.input_form(),
-                if self.metrics { &METRICS_LABELS } else { &METRICS_NONE },
-                &ROW_LABELS,
-            ],
+            row: [
+                vec![self.row_results(), &STATS_LSE, self.input_form()],
+                if self.metrics {
+                    vec![&BEST_COLUMN, &METRICS_LABELS]
+                } else {
+                    vec![&METRICS_NONE]
+                },
+                vec![&ROW_LABELS],
+            ]
+            .concat(),
             finish,
             column,
         }
@@ -266,7 +269,7 @@ impl RowKernel {
         }
     }
 
-    fn elements(self, element: Element) -> OpFiles {
+    fn elements(self, element: ElementOp) -> OpFiles {
         let mut reads = vec![
             &SECOND_INPUT,
             if self.factors { &FACTORS_BUFFER } else { &FACTORS_NONE },
@@ -274,13 +277,13 @@ impl RowKernel {
             &ELEMENT,
         ];
         reads.extend(match element {
-            Element::BinaryLogits => vec![&ELEMENT_BINARY_LOGITS, self.class_weights()],
-            Element::BinaryProbs => vec![&ELEMENT_BINARY_PROBS],
-            Element::BinaryFocal => vec![&ELEMENT_BINARY_FOCAL, &MODULATION],
-            Element::Squared => vec![&ELEMENT_SQUARED],
-            Element::Absolute => vec![&ELEMENT_ABSOLUTE],
-            Element::Huber => vec![&ELEMENT_HUBER],
-            Element::Hinge => vec![&ELEMENT_HINGE],
+            ElementOp::BinaryLogits => vec![&ELEMENT_BINARY_LOGITS, self.class_weights()],
+            ElementOp::BinaryProbs => vec![&ELEMENT_BINARY_PROBS],
+            ElementOp::BinaryFocal => vec![&ELEMENT_BINARY_FOCAL, &MODULATION],
+            ElementOp::Squared => vec![&ELEMENT_SQUARED],
+            ElementOp::Absolute => vec![&ELEMENT_ABSOLUTE],
+            ElementOp::Huber => vec![&ELEMENT_HUBER],
+            ElementOp::Hinge => vec![&ELEMENT_HINGE],
         });
         let sweep = match (self.columns, self.op) {
             (Columns::None, _) => &SWEEP_ELEMENTS,

@@ -396,9 +396,8 @@ impl CrossEntropy {
             if form != InputForm::Probs {
                 return excluded("clamp", format!("bounds probabilities; the input is {form}"));
             }
-            if !(clamp > 0.0 && clamp < 1.0) {
-                return excluded("clamp", format!("{clamp} is not in (0, 1)"));
-            }
+            validate_number("clamp", clamp, Range::Positive)?;
+            validate_number("clamp", clamp, Range::Unit)?;
         }
         if form == InputForm::Logits {
             return Ok(());
@@ -453,7 +452,7 @@ impl CrossEntropy {
         if self.form == InputForm::Probs {
             let keeps =
                 |row| input.targets.probs().is_some() || self.keeps(input.targets.index(row));
-            validate_probs("probs", &input.logits, keeps)?;
+            validate_probs("logits", &input.logits, keeps)?;
         }
         Ok(())
     }

@@ -103,7 +103,8 @@ impl<'a> CrossEntropyInput<'a> {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Metrics {
-    /// The column of each row's largest logit, the first of them on ties; -1 where the row is
+    /// The column that each row finds most probable, the first of them on ties: that of the largest
+    /// input (with a negative `logit_scale` the smallest); -1 where the row is
     /// ignored. NaN is passed over; a row of nothing but -inf and NaN has its first column.
     pub argmax: Vec<i64>,
     /// Kept rows whose `argmax` is the target, or that of the target's probabilities.

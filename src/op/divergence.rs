@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::matrix::{Array, Matrix};
 use crate::op::options::{
-    Common, Range, common_options, unit_option, validate_number, validate_probs,
+    Common, Range, common_options, unit_option, validate_log_probs, validate_number, validate_probs,
 };
 use crate::op::{InputForm, Loss, Op, Upstream, sealed};
 
@@ -72,10 +72,11 @@ impl DivergenceSpec {
         self.validate_options()?;
         input.teacher.expect_same_shape(&input.student, "student")?;
         input.upstream.validate(self.common.reduction, input.student.rows(), "row")?;
-        if self.teacher == InputForm::Probs {
-            validate_probs("teacher", &input.teacher, |_| true)?;
+        match self.teacher {
+            InputForm::Logits => Ok(()),
+            InputForm::LogProbs => validate_log_probs("teacher", &input.teacher),
+            InputForm::Probs => validate_probs("teacher", &input.teacher, |_| true),
         }
-        Ok(())
     }
 }
 

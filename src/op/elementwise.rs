@@ -2,9 +2,10 @@
 //! cross-entropy is compared with.
 
 use crate::error::{Error, Result};
-use crate::matrix::{Array, Matrix, with_values};
+use crate::matrix::{Array, Matrix};
 use crate::op::options::{
-    Common, Range, common_options, unit_option, validate_number, validate_probs, validate_weights,
+    Common, Range, common_options, unit_option, validate_each, validate_number, validate_probs,
+    validate_weights,
 };
 use crate::op::{InputForm, Loss, Op, Upstream, sealed};
 
@@ -85,22 +86,7 @@ impl BinaryLabels {
 
 /// Fails at the first number that is neither -1 nor +1.
 fn validate_signs(targets: &Matrix<'_>) -> Result<()> {
-    let bad = with_values!(targets.values(), v => v
-        .iter()
-        .map(|&x| crate::dtype::Element::to_f64(x))
-        .enumerate()
-        .find(|(_, x)| x.abs() != 1.0));
-    match bad {
-        None => Ok(()),
-        Some((i, value)) => Err(Error::InvalidInput {
-            what: "targets",
-            reason: format!(
-                "{value} of row {}, column {} is neither -1 nor +1",
-                i / targets.classes(),
-                i % targets.classes()
-            ),
-        }),
-    }
+    validate_each("targets", targets, |_, y| y.abs() == 1.0, "is neither -1 nor +1")
 }
 
 /// Which loss, with its numbers.
@@ -164,7 +150,7 @@ impl ElementwiseSpec<'_> {
         let elements = input.input.values().len();
         input.upstream.validate(self.common.reduction, elements, "element")?;
         if self.kind == ElementKind::BinaryProbs {
-            validate_probs("probs", &input.input, |_| true)?;
+            validate_probs("input", &input.input, |_| true)?;
         }
         match self.kind {
             ElementKind::BinaryLogits
@@ -292,7 +278,7 @@ elementwise!(BinaryCrossEntropy, |op| {
         InputForm::Probs => ElementKind::BinaryProbs,
         InputForm::LogProbs => {
             return Err(Error::InvalidInput {
-                what: "input",
+                what: "form",
                 reason: "binary cross-entropy takes logits or probs, not log-probs".to_owned(),
             });
         }

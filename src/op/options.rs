@@ -220,28 +220,41 @@ macro_rules! unit_option {
 }
 pub(crate) use unit_option;
 
+/// Fails at the first number, row by row, that does not fit, and says what it is not.
+pub(crate) fn validate_each(
+    what: &'static str,
+    matrix: &Matrix<'_>,
+    fits: impl Fn(usize, f64) -> bool,
+    is_not: &str,
+) -> Result<()> {
+    let bad = with_values!(matrix.values(), v => v
+        .iter()
+        .map(|&x| crate::dtype::Element::to_f64(x))
+        .enumerate()
+        .find(|(i, x)| !fits(i / matrix.classes(), *x)));
+    let Some((i, value)) = bad else { return Ok(()) };
+    let (row, column) = (i / matrix.classes(), i % matrix.classes());
+    // In as many digits as the matrix has.
+    let short = value as f32;
+    let shown = if f64::from(short) == value { short.to_string() } else { value.to_string() };
+    let reason = format!("{shown} of row {row}, column {column} {is_not}");
+    Err(Error::InvalidInput { what, reason })
+}
+
 /// Fails at the first number that is no probability, in the rows that `keeps` keeps.
 pub(crate) fn validate_probs(
     what: &'static str,
     matrix: &Matrix<'_>,
     keeps: impl Fn(usize) -> bool,
 ) -> Result<()> {
-    let bad = with_values!(matrix.values(), v => v
-        .iter()
-        .map(|&x| crate::dtype::Element::to_f64(x))
-        .enumerate()
-        .find(|(i, x)| !(0.0..=1.0).contains(x) && keeps(i / matrix.classes())));
-    match bad {
-        None => Ok(()),
-        Some((i, value)) => Err(Error::InvalidInput {
-            what,
-            reason: format!(
-                "{value} of row {}, column {} is no probability: it is not in [0, 1]",
-                i / matrix.classes(),
-                i % matrix.classes()
-            ),
-        }),
-    }
+    let fits = |row, p| (0.0..=1.0).contains(&p) || !keeps(row);
+    validate_each(what, matrix, fits, "is no probability: it is not in [0, 1]")
+}
+
+/// Fails at the first number that is no logarithm of a probability.
+pub(crate) fn validate_log_probs(what: &'static str, matrix: &Matrix<'_>) -> Result<()> {
+    let reason = "is no logarithm of a probability: it is not 0 or less";
+    validate_each(what, matrix, |_, log_p| log_p <= 0.0, reason)
 }
 
 /// Fails unless there is a weight for each class.
@@ -250,22 +263,31 @@ pub(crate) fn validate_weights(
     weights: Option<&[f64]>,
     classes: u64,
 ) -> Result<()> {
-    match weights {
-        Some(weights) if weights.len() as u64 != classes => Err(Error::ShapeMismatch {
+    let Some(weights) = weights else { return Ok(()) };
+    if weights.len() as u64 != classes {
+        return Err(Error::ShapeMismatch {
             what,
             expected: format!("[{classes}], one for each class"),
             found: format!("[{}]", weights.len()),
+        });
+    }
+    match weights.iter().position(|weight| !(*weight as f32).is_finite()) {
+        Some(class) => Err(Error::InvalidInput {
+            what,
+            reason: format!("{} of class {class} is not finite", weights[class]),
         }),
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 
-/// Fails unless a number is finite and, if asked for, positive.
+/// Fails unless a number is in a range, as f32 too.
 pub(crate) fn validate_number(what: &'static str, value: f64, range: Range) -> Result<()> {
+    let as_f32 = value as f32;
     let (fits, reason) = match range {
-        Range::Finite => (value.is_finite(), "is not finite"),
-        Range::Positive => (value > 0.0 && value.is_finite(), "is not a positive number"),
-        Range::NotNegative => (value >= 0.0 && value.is_finite(), "is not a number from 0 up"),
+        Range::Finite => (as_f32.is_finite(), "is not finite"),
+        // What f32 cannot tell from 0 or from infinity would mean something else on most devices.
+        Range::Positive => (value > 0.0 && as_f32.is_normal(), "is not a positive number of f32"),
+        Range::NotNegative => (value >= 0.0 && as_f32.is_finite(), "is not a number from 0 up"),
         Range::Unit => ((0.0..=1.0).contains(&value), "is not in [0, 1]"),
     };
     if fits {

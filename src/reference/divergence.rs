@@ -34,17 +34,15 @@ struct Distribution {
 
 impl Distribution {
     fn of_logits(z: &[f64]) -> Self {
-        match RowStat::of(z) {
-            Ok(stat) => Self {
-                p: z.iter().map(|&z| stat.p(z)).collect(),
-                log_p: z.iter().map(|&z| -stat.nll(z)).collect(),
-                miss: z.iter().map(|&z| -stat.p_minus_1(z)).collect(),
-                total: 1.0,
-            },
-            Err(_) => {
-                let nan = vec![f64::NAN; z.len()];
-                Self { p: nan.clone(), log_p: nan.clone(), miss: nan, total: f64::NAN }
-            }
+        let Ok(stat) = RowStat::of(z) else {
+            let nan = vec![f64::NAN; z.len()];
+            return Self { p: nan.clone(), log_p: nan.clone(), miss: nan, total: f64::NAN };
+        };
+        Self {
+            p: z.iter().map(|&z| stat.p(z)).collect(),
+            log_p: z.iter().map(|&z| -stat.nll(z)).collect(),
+            miss: z.iter().map(|&z| -stat.p_minus_1(z)).collect(),
+            total: 1.0,
         }
     }
 
@@ -63,9 +61,17 @@ impl Distribution {
         Self { miss, total: p.iter().sum(), p, log_p }
     }
 
-    /// KL(self || other).
+    fn is_undefined(&self) -> bool {
+        self.log_p.iter().any(|log_p| log_p.is_nan())
+    }
+
+    /// KL(self || other). Told by the logarithms: a probability may have underflowed.
     fn kl(&self, other: &Self) -> f64 {
-        let term = |j: usize| times(self.p[j], self.log_p[j] - other.log_p[j]);
+        let term = |j: usize| match (self.log_p[j], other.log_p[j]) {
+            (f64::NEG_INFINITY, _) => 0.0,
+            (_, f64::NEG_INFINITY) => f64::INFINITY,
+            (a, b) => times(self.p[j], a - b),
+        };
         (0..self.p.len()).map(term).sum()
     }
 
@@ -83,6 +89,9 @@ impl Distribution {
 /// The divergence of a row, and its gradient with respect to z = student / T.
 fn row(kind: DivergenceKind, p: &Distribution, q: &Distribution) -> (f64, Vec<f64>) {
     let columns = 0..p.p.len();
+    if p.is_undefined() || q.is_undefined() {
+        return (f64::NAN, vec![f64::NAN; columns.len()]);
+    }
     match kind {
         DivergenceKind::Kl => {
             // Q sum(P) - P; where both are sure of a class, from what they miss.

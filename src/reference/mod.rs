@@ -128,6 +128,8 @@ fn reduce(losses: Vec<f64>, reduction: Reduction, divisor: f64) -> Loss {
 
 /// A row of cross-entropy's input as it enters the loss: z, dz / dx, and what -log p is made of.
 struct Scores {
+    /// What orders the input by z, before scale, softcap and clamp make elements equal.
+    rank: Vec<f64>,
     z: Vec<f64>,
     slope: Vec<f64>,
     /// The statistic of logits, or the log-sum-exp where there is none; `None` if the input is
@@ -154,7 +156,8 @@ impl Scores {
             })
             .unzip();
         let stat = (op.form() == InputForm::Logits).then(|| RowStat::of(&z));
-        Self { z, slope, stat }
+        let sign = if scale == 0.0 { 0.0 } else { scale.signum() };
+        Self { rank: x.iter().map(|x| x * sign).collect(), z, slope, stat }
     }
 
     fn is_undefined(&self) -> bool {
@@ -224,7 +227,7 @@ pub fn cross_entropy(
         let smooth: Vec<f64> = (0..classes).map(|j| e / classes as f64 * op.weight(j)).collect();
         let total: f64 = share.iter().sum();
         let smooth_total: f64 = smooth.iter().sum();
-        let undefined = scores.is_undefined() || total.is_nan();
+        let undefined = scores.is_undefined() || !total.is_finite();
         let cross: f64 = (0..classes).map(|j| times(share[j] + smooth[j], scores.nll(j))).sum();
         let z_loss = times(op.z_loss(), lse[i] * lse[i]);
         losses[i] = unit * if undefined { f64::NAN } else { cross + z_loss };
@@ -241,7 +244,7 @@ pub fn cross_entropy(
             let of_target = if scores.is_undefined() { f64::NAN } else { of_target };
             dtargets[i * classes + j] = dloss[i] * unit * of_target;
         }
-        best[i] = Metrics::column(argmax(&scores.z));
+        best[i] = Metrics::column(argmax(&scores.rank));
         correct += u64::from(best[i] == Metrics::column(argmax(&q)));
         plain_nll += (0..classes).map(|j| times(q[j], scores.nll(j))).sum::<f64>();
     }

@@ -528,10 +528,11 @@ pub fn binary_logits(a: Arithmetic, x: f64, y: f64, positive: f64) -> (f64, f64)
     let (up, up_slope) = softplus_and_sigmoid(a, x);
     let (down, down_slope) = softplus_and_sigmoid(a, -x);
     let (absent, present) = (1.0 - y, positive.abs() * y);
-    let value = |e: f64| e.abs().min(1e38);
+    let plus = |x: f64| (-x.abs()).exp().ln_1p() + x.max(0.0);
     let sigma = |x: f64| 1.0 / (1.0 + (-x).exp());
     (
-        a.scale * (absent * up + present * down + 8.0 * U * value(x) * (absent.min(1.0) + present)),
+        a.scale
+            * (absent * up + present * down + 8.0 * U * (absent * plus(x) + present * plus(-x))),
         a.scale
             * (absent * up_slope
                 + present * down_slope

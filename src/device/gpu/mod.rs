@@ -76,13 +76,16 @@ impl OwnedGpu {
     }
 
     async fn upload_targets(&self, targets: Targets<'_>) -> Result<Pooled<'_>> {
+        if let Targets::Probs(probs) = targets {
+            return self.upload(probs.values()).await;
+        }
         let width = if matches!(targets, Targets::I32(_)) { 4 } else { 8 };
         let pooled = self.take((targets.len() * width) as u64).await?;
         let buffer = &pooled.buffer;
         match targets {
             Targets::I32(v) => self.gpu.upload(buffer, v, width, |v| cast_slice(v).into()).await?,
             Targets::I64(v) => self.gpu.upload(buffer, v, width, |v| cast_slice(v).into()).await?,
-            Targets::Probs(probs) => return self.upload(probs.values()).await,
+            Targets::Probs(_) => {}
         }
         Ok(pooled)
     }

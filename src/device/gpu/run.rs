@@ -28,9 +28,13 @@ fn upstream_buffer<'a>(
     }
 }
 
-/// Some elements as a matrix whose rows are not long: elementwise losses do not care for rows.
+/// Some elements as a matrix whose rows are neither long nor short, if their number allows it:
+/// elementwise losses do not care for rows.
 fn folded(elements: u64) -> (u64, u64) {
-    let columns = 1 << elements.trailing_zeros().min(10);
+    let divides = |columns: &u64| elements.is_multiple_of(*columns);
+    // Rows of whole words first.
+    let by_four = (8..=512).rev().map(|words| 4 * words).find(divides);
+    let columns = by_four.or_else(|| (1..=2048).rev().find(divides)).unwrap_or(1);
     (elements / columns, columns)
 }
 

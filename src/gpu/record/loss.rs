@@ -4,7 +4,7 @@ use super::{Builder, Description, Record, unasked};
 use crate::error::{Error, Result};
 use crate::gpu::buffers::{MatrixBuffer, OutputBuffer, TargetsBuffer, UpstreamBuffer};
 use crate::gpu::kernel::{Chain, TargetType, Weighting};
-use crate::gpu::ops::{Element, RowOp};
+use crate::gpu::ops::{ElementOp, RowOp};
 use crate::gpu::plan::LossNumbers;
 use crate::op::{
     BinaryCrossEntropy, BinaryFocal, CrossEntropy, DivergenceKind, DivergenceOp, ElementKind,
@@ -280,13 +280,13 @@ fn elementwise<'a>(
     let spec = op.spec()?;
     let common = spec.common;
     let element = match spec.kind {
-        ElementKind::BinaryLogits => Element::BinaryLogits,
-        ElementKind::BinaryProbs => Element::BinaryProbs,
-        ElementKind::BinaryFocal { .. } => Element::BinaryFocal,
-        ElementKind::Squared => Element::Squared,
-        ElementKind::Absolute => Element::Absolute,
-        ElementKind::Huber { .. } => Element::Huber,
-        ElementKind::Hinge => Element::Hinge,
+        ElementKind::BinaryLogits => ElementOp::BinaryLogits,
+        ElementKind::BinaryProbs => ElementOp::BinaryProbs,
+        ElementKind::BinaryFocal { .. } => ElementOp::BinaryFocal,
+        ElementKind::Squared => ElementOp::Squared,
+        ElementKind::Absolute => ElementOp::Absolute,
+        ElementKind::Huber { .. } => ElementOp::Huber,
+        ElementKind::Hinge => ElementOp::Hinge,
     };
     let each = common.reduction == Reduction::None;
     // Losses one by one need a pass of their own only if there is a gradient as well.

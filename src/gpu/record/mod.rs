@@ -255,7 +255,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// wgpu cannot bind one buffer for reading and for writing in one dispatch.
+    /// wgpu cannot bind one buffer for reading and for writing in one dispatch, and two outputs in
+    /// one buffer might overlap.
     fn finish(self) -> Result<Description<'a>> {
         for pass in &self.problem.passes {
             let written = match pass.output {
@@ -263,19 +264,16 @@ impl<'a> Builder<'a> {
                 Destination::InPlace => Role::Slot(Slot::Input),
                 Destination::None => continue,
             };
-            // A first pass writes aside, which the last pass leaves alone, and the other way round.
-            let other = match written {
-                Role::Aside => Role::Slot(Slot::Output),
-                _ => Role::Aside,
-            };
             let target = self.roles.get(&written).copied();
-            let shared = self.roles.iter().any(|(role, buffer)| {
-                *role != written && *role != other && Some(*buffer) == target
-            });
+            let shared =
+                self.roles.iter().any(|(role, buffer)| *role != written && Some(*buffer) == target);
             if shared {
                 return Err(Error::InvalidBuffer {
                     name: "output",
-                    reason: "is also read from; write in place, or to another buffer".to_owned(),
+                    reason:
+                        "is also bound to something else; write in place, or to a buffer of its \
+                             own"
+                        .to_owned(),
                 });
             }
         }
