@@ -1,5 +1,14 @@
-//! Softmax, cross-entropy and their gradients for large batches, on any GPU through wgpu and on the
-//! CPU.
+//! Softmax, cross-entropy and the losses around it, with their gradients, for large batches, on any
+//! GPU through wgpu and on the CPU.
+//!
+//! | | operations |
+//! |---|---|
+//! | rows of logits against classes | [`CrossEntropy`], [`Focal`] |
+//! | elements | [`BinaryCrossEntropy`], [`BinaryFocal`], [`Elementwise`] |
+//! | rows against rows | [`KlDivergence`], [`JsDivergence`], [`CrossEntropy`] with [`Targets::Probs`] |
+//! | rows alone | [`Softmax`], [`LogSoftmax`], [`LogSumExp`], [`Entropy`], [`Surprisal`] |
+//!
+//! `docs/LOSSES.md` says which to take when, with pictures.
 //!
 //! # Data in host memory
 //!

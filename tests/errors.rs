@@ -170,7 +170,7 @@ fn buffers_that_cannot_be_used() {
         (softmax(sound.with_row_stride(u64::MAX), OutputBuffer::InPlace), "larger than any"),
         (softmax(MatrixBuffer::new(&storage, 2, 0), OutputBuffer::InPlace), "0 classes"),
         (softmax(MatrixBuffer::new(&copy, 2, 3), OutputBuffer::InPlace), "STORAGE"),
-        (softmax(sound, OutputBuffer::Separate(sound)), "also read"),
+        (softmax(sound, OutputBuffer::Separate(sound)), "also bound"),
     ];
     for (error, part) in &cases {
         assert!(matches!(error, Error::InvalidBuffer { .. }), "{error}");

@@ -13,6 +13,7 @@ mod params;
 pub mod plan;
 mod record;
 mod transfer;
+mod variants;
 
 pub use buffers::{MatrixBuffer, OutputBuffer, TargetsBuffer, UpstreamBuffer, VectorBuffer};
 pub use call::Call;

@@ -1,10 +1,8 @@
 //! Cross-entropy between rows of logits and targets: class indices or probabilities.
 
 use crate::error::{Error, Result};
-use crate::op::options::{
-    Common, Range, common_options, unit_option, validate_number, validate_probs, validate_weights,
-};
-use crate::op::{CrossEntropyInput, CrossEntropyOutput, InputForm, Op, Reduction, Targets, sealed};
+use crate::op::options::{Common, common_options, unit_option};
+use crate::op::{CrossEntropyInput, CrossEntropyOutput, InputForm, Op, Targets, sealed};
 
 /// Cross-entropy of rows of logits against their targets, with its gradient on request.
 ///
@@ -87,20 +85,20 @@ use crate::op::{CrossEntropyInput, CrossEntropyOutput, InputForm, Op, Reduction,
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct CrossEntropy {
-    common: Common,
-    ignore_index: Option<i64>,
+    pub(super) common: Common,
+    pub(super) ignore_index: Option<i64>,
     /// Whether it was asked for that some value be ignored.
-    ignores: bool,
-    form: InputForm,
-    clamp: Option<f64>,
-    metrics: bool,
-    target_gradient: bool,
-    class_weights: Option<Vec<f64>>,
-    label_smoothing: f64,
-    z_loss: f64,
-    softcap: Option<f64>,
-    logit_scale: f64,
-    normalizer: Option<f64>,
+    pub(super) ignores: bool,
+    pub(super) form: InputForm,
+    pub(super) clamp: Option<f64>,
+    pub(super) metrics: bool,
+    pub(super) target_gradient: bool,
+    pub(super) class_weights: Option<Vec<f64>>,
+    pub(super) label_smoothing: f64,
+    pub(super) z_loss: f64,
+    pub(super) softcap: Option<f64>,
+    pub(super) logit_scale: f64,
+    pub(super) normalizer: Option<f64>,
 }
 
 impl Default for CrossEntropy {
@@ -368,107 +366,8 @@ impl CrossEntropy {
         usize::try_from(target).ok().filter(|_| self.keeps(target))
     }
 
-    /// The options that a batch of any shape could be wrong about, with the classes it has.
-    pub(crate) fn validate_options(&self, classes: u64) -> Result<()> {
-        validate_weights("class_weights", self.class_weights(), classes)?;
-        validate_number("label_smoothing", self.label_smoothing, Range::Unit)?;
-        validate_number("z_loss", self.z_loss, Range::Finite)?;
-        validate_number("logit_scale", self.logit_scale, Range::Finite)?;
-        if let Some(softcap) = self.softcap {
-            validate_number("softcap", softcap, Range::Positive)?;
-        }
-        if let Some(n) = self.normalizer {
-            validate_number("normalizer", n, Range::Positive)?;
-            if self.reduction() != Reduction::Mean {
-                let reduction = self.reduction();
-                let reason = format!("{n} divides a mean; reduction {reduction} has none");
-                return Err(Error::InvalidInput { what: "normalizer", reason });
-            }
-        }
-        self.validate_form()
-    }
-
-    /// Options that only logits can have, and those that only probabilities can.
-    fn validate_form(&self) -> Result<()> {
-        let form = self.form;
-        let excluded = |what, reason| Err(Error::InvalidInput { what, reason });
-        if let Some(clamp) = self.clamp {
-            if form != InputForm::Probs {
-                return excluded("clamp", format!("bounds probabilities; the input is {form}"));
-            }
-            validate_number("clamp", clamp, Range::Positive)?;
-            validate_number("clamp", clamp, Range::Unit)?;
-        }
-        if form == InputForm::Logits {
-            return Ok(());
-        }
-        let for_logits = [
-            ("label_smoothing", self.label_smoothing != 0.0),
-            ("z_loss", self.z_loss != 0.0),
-            ("softcap", self.softcap.is_some()),
-            ("logit_scale", self.logit_scale != 1.0),
-        ];
-        match for_logits.into_iter().find(|(_, is_set)| *is_set) {
-            Some((what, _)) => {
-                excluded(what, format!("is for logits; the input is {form}, normalised already"))
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// The options that go with one kind of targets.
-    pub(crate) fn validate_kind(&self, targets_are_probs: bool) -> Result<()> {
-        let excluded =
-            |what, reason: &str| Err(Error::InvalidInput { what, reason: reason.to_owned() });
-        if self.ignores && targets_are_probs {
-            return excluded("ignore_index", "marks an index target; these are probabilities");
-        }
-        if self.target_gradient && !targets_are_probs {
-            return excluded("target_gradient", "is of probability targets; these are indices");
-        }
-        Ok(())
-    }
-
     pub(crate) fn keeps(&self, target: i64) -> bool {
         self.ignore_index != Some(target)
-    }
-
-    /// Everything that can be said about an input before any of it is computed.
-    pub(crate) fn validate(&self, input: &CrossEntropyInput<'_>) -> Result<()> {
-        let (rows, classes) = (input.logits.rows(), input.logits.classes());
-        self.validate_options(classes as u64)?;
-        self.validate_kind(input.targets.probs().is_some())?;
-        if let Some(probs) = input.targets.probs() {
-            input.logits.expect_same_shape(&probs, "targets")?;
-        } else if input.targets.len() != rows {
-            return Err(Error::ShapeMismatch {
-                what: "targets",
-                expected: format!("[{rows}], one for each row of logits {}", input.logits.shape()),
-                found: format!("[{}]", input.targets.len()),
-            });
-        }
-        input.upstream.validate(self.reduction(), rows, "row of logits")?;
-        self.validate_targets(&input.targets, classes)?;
-        if self.form == InputForm::Probs {
-            let keeps =
-                |row| input.targets.probs().is_some() || self.keeps(input.targets.index(row));
-            validate_probs("logits", &input.logits, keeps)?;
-        }
-        Ok(())
-    }
-
-    fn validate_targets(&self, targets: &Targets<'_>, classes: usize) -> Result<()> {
-        if targets.probs().is_some() {
-            return Ok(());
-        }
-        for row in 0..targets.len() {
-            let value = targets.index(row);
-            if self.keeps(value) && usize::try_from(value).map_or(true, |y| y >= classes) {
-                let (row, classes) = (row as u64, classes as u64);
-                return Err(Error::TargetOutOfRange { row, value, classes });
-            }
-        }
-        Ok(())
     }
 }
 

@@ -2,9 +2,11 @@
 //! validation. Nothing here knows where it will run.
 
 mod cross_entropy;
+mod cross_entropy_check;
 mod cross_entropy_data;
 mod divergence;
 mod elementwise;
+mod elementwise_data;
 mod focal;
 mod options;
 mod transform;
@@ -13,11 +15,9 @@ pub use cross_entropy::CrossEntropy;
 pub use cross_entropy_data::{CrossEntropyInput, CrossEntropyOutput, Metrics, Targets};
 pub use divergence::{DivergenceInput, DivergenceOutput, JsDivergence, KlDivergence};
 pub(crate) use divergence::{DivergenceKind, DivergenceOp, DivergenceSpec};
-pub use elementwise::{
-    BinaryCrossEntropy, BinaryFocal, BinaryLabels, Elementwise, ElementwiseInput, ElementwiseLoss,
-    ElementwiseOutput,
-};
+pub use elementwise::{BinaryCrossEntropy, BinaryFocal, Elementwise, ElementwiseLoss};
 pub(crate) use elementwise::{ElementKind, ElementwiseOp, ElementwiseSpec};
+pub use elementwise_data::{BinaryLabels, ElementwiseInput, ElementwiseOutput};
 pub use focal::Focal;
 pub use options::{InputForm, Loss, Reduction, Unit, Upstream};
 pub use transform::{

@@ -6,10 +6,13 @@
 
 mod blocks;
 mod problem;
+mod step;
 
 pub use problem::{
     Destination, LossNumbers, Pass, Problem, Region, Role, TargetRegion, UpstreamRegion,
 };
+
+pub use step::{Bound, Plan, Step};
 
 use crate::error::{Error, Result};
 use crate::gpu::caps::{Caps, Tuning};
@@ -30,56 +33,6 @@ pub const MAX_WORDS_A_LANE: u64 = 28_000;
 const SCRATCH_WORD: u64 = 16;
 /// Bytes of a pair of row statistics.
 const PAIRS_ROW: u64 = 16;
-
-/// A buffer bound to a slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bound {
-    /// Which.
-    pub slot: Slot,
-    /// Whose buffer it is.
-    pub role: Role,
-    /// Bytes from the buffer's start, a multiple of the device's alignment.
-    pub offset: u64,
-    /// Bytes.
-    pub size: u64,
-}
-
-impl Bound {
-    /// A range of the slot's own buffer.
-    fn new(slot: Slot, offset: u64, size: u64) -> Self {
-        Self { slot, role: Role::Slot(slot), offset, size }
-    }
-}
-
-/// One dispatch.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Step {
-    /// What runs.
-    pub kernel: Kernel,
-    /// Lanes a workgroup.
-    pub workgroup_size: u32,
-    /// Workgroups along x and y.
-    pub grid: [u32; 2],
-    /// Its numbers.
-    pub params: Params,
-    /// What it binds besides its params.
-    pub bindings: Vec<Bound>,
-}
-
-/// The dispatches of a call, in order, and the buffers that they need besides the caller's.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
-    /// The dispatches.
-    pub steps: Vec<Step>,
-    /// Bytes of the buffer with the results of each row, 0 if there are none.
-    pub stats_bytes: u64,
-    /// Bytes of the buffer with the statistics that a second pass reads, 0 if there is none.
-    pub pairs_bytes: u64,
-    /// Bytes of the buffer of intermediate results.
-    pub scratch_bytes: u64,
-    /// Whether there is a [`Summary`].
-    pub has_summary: bool,
-}
 
 impl Plan {
     /// The dispatches that solve a problem on a device.

@@ -36,8 +36,9 @@ impl<'a> CrossEntropyBuffers<'a> {
         self
     }
 
-    /// Where the gradient of probability targets goes: a buffer of its own. Needed if the operation
-    /// has one, and only then.
+    /// Where the gradient of probability targets goes: a buffer of its own, never in place, because it
+    /// is written before the targets are read for the last time. Needed if the operation has one, and
+    /// only then.
     #[must_use]
     pub fn with_dtargets(mut self, dtargets: MatrixBuffer<'a>) -> Self {
         self.dtargets = Some(dtargets);

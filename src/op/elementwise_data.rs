@@ -1,0 +1,86 @@
+//! What the elementwise losses read and return.
+
+use crate::error::Result;
+use crate::matrix::{Array, Matrix};
+use crate::op::options::{validate_each, validate_probs};
+use crate::op::{Loss, Upstream};
+
+/// What the elementwise losses read. Any shape: whatever the array's dimensions are, give it as a
+/// matrix whose columns are the last of them.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct ElementwiseInput<'a> {
+    /// `[rows, columns]`.
+    pub input: Matrix<'a>,
+    /// `[rows, columns]`.
+    pub targets: Matrix<'a>,
+    /// A factor of each element's loss, `[rows, columns]`; 1 unless set.
+    pub weights: Option<Matrix<'a>>,
+    /// The gradient from above; 1 unless set.
+    pub upstream: Upstream<'a>,
+}
+
+impl<'a> ElementwiseInput<'a> {
+    /// An input and its targets, of the same shape.
+    pub fn new(input: Matrix<'a>, targets: Matrix<'a>) -> Self {
+        Self { input, targets, weights: None, upstream: Upstream::default() }
+    }
+
+    /// Sets a factor for each element's loss.
+    #[must_use]
+    pub fn with_weights(mut self, weights: impl Into<Option<Matrix<'a>>>) -> Self {
+        self.weights = weights.into();
+        self
+    }
+
+    /// Sets the gradient from above.
+    #[must_use]
+    pub fn with_upstream(mut self, upstream: Upstream<'a>) -> Self {
+        self.upstream = upstream;
+        self
+    }
+}
+
+/// What the elementwise losses return.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ElementwiseOutput {
+    /// The loss: of each element, or reduced. A mean divides by the number of elements.
+    pub loss: Loss,
+    /// The gradient `[rows, columns]` with respect to the input, in its dtype (f64 from the
+    /// reference), if it was asked for.
+    pub dinput: Option<Array>,
+}
+
+/// What the targets of a binary loss are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[non_exhaustive]
+pub enum BinaryLabels {
+    /// 0 and 1, or probabilities between.
+    #[default]
+    ZeroOne,
+    /// -1 and +1.
+    PlusMinus,
+}
+
+impl BinaryLabels {
+    /// `scale y + offset` is the probability that a label stands for.
+    pub(crate) fn scale_and_offset(self) -> (f32, f32) {
+        match self {
+            Self::ZeroOne => (1.0, 0.0),
+            Self::PlusMinus => (0.5, 0.5),
+        }
+    }
+
+    pub(super) fn validate(self, targets: &Matrix<'_>) -> Result<()> {
+        match self {
+            Self::ZeroOne => validate_probs("targets", targets, |_| true),
+            Self::PlusMinus => validate_signs(targets),
+        }
+    }
+}
+
+/// Fails at the first number that is neither -1 nor +1.
+pub(super) fn validate_signs(targets: &Matrix<'_>) -> Result<()> {
+    validate_each("targets", targets, |_, y| y.abs() == 1.0, "is neither -1 nor +1")
+}
