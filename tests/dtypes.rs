@@ -6,8 +6,9 @@ use common::cases::Family;
 use common::tolerance::storage;
 use half::{bf16, f16};
 use surprisal::{
-    Array, CrossEntropy, CrossEntropyInput, Device, Dtype, LogSumExp, Matrix, Reduction, Softmax,
-    Upstream, Values, reference,
+    Array, BinaryCrossEntropy, CrossEntropy, CrossEntropyInput, Device, DivergenceInput, Dtype,
+    ElementwiseInput, KlDivergence, LogSumExp, Matrix, Reduction, Softmax, Upstream, Values,
+    reference,
 };
 
 fn arrays(values: &[f32]) -> [Array; 4] {
@@ -73,5 +74,44 @@ fn upstream_and_targets_of_every_width() {
         });
         let first = outputs.next();
         assert!(outputs.all(|output| Some(output) == first));
+    }
+}
+
+#[test]
+fn the_family_in_every_dtype() {
+    let case = common::losses::without_ignored(Family::Normal.case(8, 20, 14));
+    let other = common::losses::without_ignored(Family::Normal.case(8, 20, 15));
+    let probs = surprisal::reference::softmax(other.matrix());
+    let probs: Vec<f32> = probs.into_iter().map(|p| p as f32).collect();
+    let (x, t, q) = (arrays(&case.logits), arrays(&other.logits), arrays(&probs));
+    let shape = |array| Matrix::new(array, 8, 20).expect("its shape");
+    let devices = [Device::reference(), Device::cpu(), Device::with_gpu(common::gpu())];
+    // The other matrix has the next dtype: they may differ.
+    for i in 0..4 {
+        let (x, t, q) = (&x[i], &t[(i + 1) % 4], &q[(i + 1) % 4]);
+        let results = devices.each_ref().map(|device| {
+            let cross = CrossEntropy::new().with_gradient().with_target_gradient();
+            let input = CrossEntropyInput::new(shape(x.values()), shape(q.values()));
+            let cross = device.run(&cross, input).expect("sound");
+            let kl = KlDivergence::new().with_gradient();
+            let input = DivergenceInput::new(shape(t.values()), shape(x.values()));
+            let kl = device.run(&kl, input).expect("sound");
+            let binary = BinaryCrossEntropy::new().with_gradient();
+            let input = ElementwiseInput::new(shape(x.values()), shape(q.values()));
+            let binary = device.run(&binary, input).expect("sound");
+            [cross.dlogits, cross.dtargets, kl.dstudent, binary.dinput]
+                .map(|gradient| gradient.expect("asked for"))
+        });
+        let dtypes = [x.dtype(), q.dtype(), x.dtype(), x.dtype()];
+        for (g, dtype) in dtypes.into_iter().enumerate() {
+            let want = results[0][g].to_f64();
+            for got in &results[1..] {
+                assert_eq!(got[g].dtype(), dtype, "a gradient has the dtype of what it is of");
+                for (got, want) in got[g].to_f64().iter().zip(&want) {
+                    let bound = storage(dtype, *want) + 1e-5 * want.abs() + 1e-7;
+                    assert!((got - want).abs() <= bound, "{dtype}: got {got:e}, want {want:e}");
+                }
+            }
+        }
     }
 }
