@@ -204,7 +204,7 @@ impl Session<'_> {
             found.map(|(_, spec)| spec.to_string())
         };
         let place = |what: &str| match what {
-            "probs" | "matrix" => input.clone(),
+            "matrix" => input.clone(),
             // An option that is a file is not its data.
             "class_weights" | "pos_weight" | "alpha" => option(what),
             what => file(what).unwrap_or_else(|| option(what)),
