@@ -24,7 +24,8 @@ fn lane_identity() -> LaneAcc {
     return LaneAcc(lowest, Values(-1.0), zero, zero, lowest, Columns(NOT_SEEN));
 }
 
-// A lane sees its columns in rising order: the first of equals stays.
+// A lane sees its columns in rising order: the first of equals stays. NaN never leads; the maximum
+// of a number and NaN is one or the other, as the driver likes.
 fn lane_push(acc: LaneAcc, x: Values, w: Values, rank: Values, columns: Columns) -> LaneAcc {
     let leads = (rank > acc.rank) | ((rank == acc.rank) & (acc.column == Columns(NOT_SEEN)));
     return LaneAcc(
@@ -32,7 +33,7 @@ fn lane_push(acc: LaneAcc, x: Values, w: Values, rank: Values, columns: Columns)
         rest_pushed(acc.max, acc.rest, x),
         acc.weight + w,
         acc.spread + spread_pushed(acc.max, acc.weight, x, w),
-        max(acc.rank, rank),
+        select(acc.rank, rank, leads),
         select(acc.column, columns, leads));
 }
 

@@ -40,7 +40,7 @@ fn lane_identity() -> LaneAcc {
     return LaneAcc(lowest, Values(-1.0), zero, zero, zero, zero, lowest, lowest, none, none);
 }
 
-// A lane sees its columns in rising order: the first of equals stays.
+// A lane sees its columns in rising order: the first of equals stays, and NaN never leads.
 fn lane_push(
     acc: LaneAcc,
     x: Values,
@@ -58,8 +58,8 @@ fn lane_push(
         acc.spread + spread_pushed(acc.max, acc.weight, x, w),
         acc.share + q,
         acc.share_spread + spread_pushed(acc.max, acc.share, x, q),
-        max(acc.rank, rank),
-        max(acc.label, q),
+        select(acc.rank, rank, leads),
+        select(acc.label, q, is_label),
         select(acc.column, columns, leads),
         select(acc.label_column, columns, is_label));
 }
