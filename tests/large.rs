@@ -3,9 +3,11 @@
 mod common;
 
 use common::cases::{Case, Family};
+use common::losses::{self, Divergence};
 use common::{Subject, suite};
 use surprisal::{
-    Array, CrossEntropy, CrossEntropyInput, Device, Loss, Matrix, Reduction, Softmax, reference,
+    Array, BinaryCrossEntropy, CrossEntropy, CrossEntropyInput, Device, Focal, JsDivergence,
+    KlDivergence, Loss, Matrix, Reduction, Softmax, Unit, reference,
 };
 
 /// Loss and gradient of a whole batch, against the reference on a sample of its rows: the rows of
@@ -141,5 +143,40 @@ fn threads_do_not_change_a_bit() {
     let one = pool(1).install(run);
     for threads in [2, 3, 8] {
         assert!(pool(threads).install(run) == one, "{threads} threads");
+    }
+}
+
+/// More short rows than a dispatch has workgroups along one dimension.
+fn family(subject: &Subject) -> Result<(), String> {
+    let (rows, classes) = (70_001, 5);
+    let case = losses::without_ignored(Family::Normal.case(rows, classes, 81));
+    let teacher = losses::without_ignored(Family::Normal.case(rows, classes, 82));
+    let q = losses::labels(&case, 83);
+    let op = CrossEntropy::new().with_metrics().with_label_smoothing(0.1);
+    losses::cross_entropy(subject, &case, Some(&q), &op)?;
+    losses::cross_entropy(subject, &case, None, &op)?;
+    losses::focal(subject, &case, &Focal::new())?;
+    losses::entropies(subject, &case, Unit::Bits)?;
+    for op in [
+        Divergence::Kl(KlDivergence::new()),
+        Divergence::Kl(KlDivergence::new().with_reverse()),
+        Divergence::Js(JsDivergence::new().with_reduction(Reduction::None)),
+    ] {
+        losses::divergence(subject, &teacher.logits, &case, op)?;
+    }
+    // Rows of one element each: 200,003 is prime.
+    let case = losses::without_ignored(Family::Normal.case(200_003, 1, 84));
+    let y: Vec<f32> = (0..200_003).map(|i| (i % 2) as f32).collect();
+    for reduction in [Reduction::Mean, Reduction::None] {
+        let op = BinaryCrossEntropy::new().with_reduction(reduction);
+        losses::elementwise(subject, &case, (&y, None), &op)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_family_past_65535_rows() {
+    for subject in [Subject::cpu(), Subject::gpu("as it chooses", common::gpu())] {
+        family(&subject).expect("within bounds");
     }
 }
