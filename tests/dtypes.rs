@@ -81,7 +81,7 @@ fn upstream_and_targets_of_every_width() {
 fn the_family_in_every_dtype() {
     let case = common::losses::without_ignored(Family::Normal.case(8, 20, 14));
     let other = common::losses::without_ignored(Family::Normal.case(8, 20, 15));
-    let probs = surprisal::reference::softmax(other.matrix());
+    let probs = reference::softmax(other.matrix());
     let probs: Vec<f32> = probs.into_iter().map(|p| p as f32).collect();
     let (x, t, q) = (arrays(&case.logits), arrays(&other.logits), arrays(&probs));
     let shape = |array| Matrix::new(array, 8, 20).expect("its shape");
