@@ -479,6 +479,40 @@ fn normalized_input_without_weight() {
 }
 
 #[test]
+fn an_infinite_log_probability_is_its_row_s() {
+    let mut x = reference::log_softmax(matrix(&logits(28)));
+    x[CLASSES + 2] = INF;
+    let mut q = probs(29);
+    q[CLASSES + 2] = 0.0;
+    for device in devices() {
+        let op = CrossEntropy::new().with_form(InputForm::LogProbs).with_gradient();
+        let op = op.with_reduction(Reduction::None);
+        let output = device.run(&op, CrossEntropyInput::new(matrix(&x), matrix(&q)));
+        let output = output.expect("sound");
+        for (row, loss) in each(&output.loss).iter().enumerate() {
+            assert_eq!(loss.is_nan(), row == 1, "{} row {row}: {loss}", device.info());
+        }
+        for (i, d) in values(output.dlogits.as_ref()).iter().enumerate() {
+            assert_eq!(d.is_nan(), i / CLASSES == 1, "{} [{i}]: {d}", device.info());
+        }
+        // An index target reads its own column and no other.
+        let output = device.run(&op, CrossEntropyInput::new(matrix(&x), &TARGETS)).expect("sound");
+        assert!(each(&output.loss).iter().all(|loss| loss.is_finite()), "{}", device.info());
+    }
+}
+
+#[test]
+fn the_sum_of_nothing_is_0() {
+    let nothing = Matrix::new(&[0f32; 0], 0, 4).expect("no rows");
+    for device in devices() {
+        let op = CrossEntropy::new().with_reduction(Reduction::Sum);
+        let output = device.run(&op, CrossEntropyInput::new(nothing, &[0i64; 0]));
+        let sum = reduced(&output.expect("sound").loss);
+        assert_eq!(sum.to_bits(), 0, "{}: {sum:?}", device.info());
+    }
+}
+
+#[test]
 fn a_difference_of_infinities_is_nan() {
     let row = Matrix::new(&[f32::INFINITY, f32::NEG_INFINITY], 1, 2).expect("a row");
     for device in devices() {

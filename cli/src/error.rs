@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::path::Path;
 
+use clap::CommandFactory as _;
 use surprisal::Error;
 
 /// 1: the run failed.
@@ -49,7 +50,12 @@ impl Failure {
         let text = error.to_string();
         let message = text.split("\n\n").next().unwrap_or_default();
         let message = message.strip_prefix("error: ").unwrap_or(message);
-        Self::input(format!("{message} (see surprisal --help)"))
+        // The help that has the options in it is that of the command.
+        let command = std::env::args()
+            .nth(1)
+            .filter(|name| crate::args::Args::command().find_subcommand(name).is_some());
+        let command = command.map(|name| format!(" {name}")).unwrap_or_default();
+        Self::input(format!("{message} (see surprisal{command} --help)"))
     }
 
     /// An error of the library about the data of a file.

@@ -11,7 +11,7 @@ use crate::device;
 use crate::error::{Failure, Result};
 use crate::files::{InputArray, Outputs, check_distinct, matrix};
 use crate::progress::Progress;
-use crate::report::{Clock, Report, Work};
+use crate::report::{Clock, Report, Work, shortest};
 
 pub(crate) fn softmax(args: &TransformArgs) -> Result<()> {
     run(&Softmax, args, &Shape { name: "softmax", tensor: "probs", columns: Columns::Kept })
@@ -93,7 +93,11 @@ where
     let dtype = logits.dtype;
     let moved = if kept { vec![dtype, dtype] } else { vec![dtype] };
     let work = Work { rows, classes, dtype, moved };
-    let heading = format!("{} of {rows} rows, {classes} classes", shape.name);
+    let mut heading = format!("{} of {rows} rows, {classes} classes", shape.name);
+    if !kept && rows > 0 {
+        let mean = output.to_f64().iter().sum::<f64>() / rows as f64;
+        heading += &format!(": {} on average", shortest(mean, &device));
+    }
     let mut report = Report::new(&work, &device, heading);
     for (_, spec) in outputs {
         report.wrote(shape.name, spec.path());

@@ -8,9 +8,9 @@ fn row_begin(index: u32) -> Row {
     return Row(params.swept_words);
 }
 
-// A NaN among the labels is the whole row's.
+// A NaN among the labels is the whole row's, and so is a +inf among log-probabilities.
 fn row_is_undefined(acc: Acc) -> bool {
-    return stat_is_undefined(acc) || !is_finite(acc.weight);
+    return stat_is_undefined(acc) || !is_finite(acc.weight) || is_positive_infinity(acc.max);
 }
 
 fn row_store(index: u32, row: Row, acc: Acc) {

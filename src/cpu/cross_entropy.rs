@@ -104,6 +104,13 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
+    /// What the labels of a row with probability targets come to; NaN if the row has no loss for
+    /// them: every column is read, and a +inf among log-probabilities is the whole row's.
+    fn total(&self, sum: f32) -> f32 {
+        let is_read = self.stat.is_some() || !self.z.contains(&f32::INFINITY);
+        if sum.is_finite() && is_read { sum } else { f32::NAN }
+    }
+
     /// Formulas (5) and (17).
     fn nll(&self, j: usize) -> f32 {
         self.stat.map_or(-self.z[j], |stat| stat.nll(self.z[j]))
@@ -234,7 +241,7 @@ impl Task<'_> {
                 own + self.smoothing(row)
             }
             Label::Probs(q) => {
-                let total = sum(&|j| self.part(j, q[j]));
+                let total = row.total(sum(&|j| self.part(j, q[j])));
                 if total.is_finite() {
                     sum(&|j| times(self.part(j, q[j]), row.nll(j)))
                 } else {
@@ -270,7 +277,7 @@ impl Task<'_> {
         match &row.label {
             Label::Class(y) => self.columns_of_class(row, *y, x, (dloss, z_slope), dlogits),
             Label::Probs(q) => {
-                let total = sum_by(self.classes, |j| self.part(j, q[j]));
+                let total = row.total(sum_by(self.classes, |j| self.part(j, q[j])));
                 // A NaN or an infinity among the probabilities is the whole row's.
                 let dloss = if total.is_finite() { dloss } else { f32::NAN };
                 for (j, (d, x)) in dlogits.iter_mut().zip(x).enumerate() {

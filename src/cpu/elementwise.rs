@@ -87,7 +87,8 @@ fn element(kind: ElementKind, x: f32, y: f32, positive: f32) -> (f32, f32) {
             (1.0 - y) * sigmoid(x) - positive * y * sigmoid(-x),
         ),
         ElementKind::BinaryProbs => (
-            -(times(y, x.ln().max(-100.0)) + times(1.0 - y, (-x).ln_1p().max(-100.0))),
+            // From 0, so that no loss is -0.
+            0.0 - (times(y, x.ln().max(-100.0)) + times(1.0 - y, (-x).ln_1p().max(-100.0))),
             (x - y) / (x * (1.0 - x)).max(1e-12),
         ),
         ElementKind::BinaryFocal { gamma, one, zero } => {

@@ -87,7 +87,8 @@ impl Dloss {
 
 /// The reported loss. Added up in f64 and in the rows' order: the same bits on any number of threads.
 fn reduce(losses: Vec<f32>, reduction: Reduction, divisor: f64) -> Loss {
-    let sum = losses.iter().copied().map(f64::from).sum::<f64>();
+    // The sum of nothing is -0 in Rust.
+    let sum = losses.iter().copied().map(f64::from).sum::<f64>() + 0.0;
     match reduction {
         Reduction::None => Loss::Each(Array::F32(losses)),
         Reduction::Sum => Loss::Reduced(f64::from(sum as f32)),

@@ -43,14 +43,15 @@ use crate::op::{CrossEntropyInput, CrossEntropyOutput, InputForm, Op, Targets, s
 /// **Normalised input** ([`with_form`](Self::with_form); formula (17)): of log-probabilities the
 /// `nll` above is `-log_probs[j]` (PyTorch's `nll_loss`), of probabilities
 /// `-log(max(probs[j], clamp))`, and the gradient is with respect to them. Nothing is normalised,
-/// so there is no chain, no smoothing and no z-loss, and the log-sum-exp is 0.
+/// so there is no chain, no smoothing and no z-loss, and the log-sum-exp is 0. An index target reads
+/// its own column alone. Probabilities outside [0, 1] are an error; log-probabilities are not checked.
 ///
 /// **Accuracy.** Neither term of the loss is negative, so nothing cancels: a row whose loss is
 /// 6e-9 has all its digits, and adding 1e6 to every logit changes the result only as far as
 /// rounding changed the logits. In f32 the loss is good to about 2^-22 relative, plus what
 /// rounding `logits - max` and summing the row force; see `docs/NUMERICS.md`.
 ///
-/// **Special values** (the same on every device; see `docs/NUMERICS.md` for what a backend may be
+/// **Special values** of logits (the same on every device; see `docs/NUMERICS.md` for what a backend may be
 /// unable to promise):
 ///
 /// | row | loss | gradient |
@@ -179,7 +180,7 @@ impl CrossEntropy {
         self
     }
 
-    /// Sets the bound, in (0, 1), below which a probability counts as the bound itself, and has no
+    /// Sets the bound, in (0, 1], below which a probability counts as the bound itself, and has no
     /// gradient; 1e-10 unless set. For [`InputForm::Probs`] only.
     #[must_use]
     pub fn with_clamp(mut self, clamp: impl Into<Option<f64>>) -> Self {

@@ -122,7 +122,7 @@ pub enum InputForm {
     #[default]
     Logits,
     /// Logarithms of probabilities, as [`LogSoftmax`](crate::LogSoftmax) makes them. Whether they
-    /// are normalised is not checked.
+    /// are normalised is not checked; a divergence refuses a teacher's that are above 0.
     LogProbs,
     /// Probabilities. A number outside [0, 1] is an error; whether they sum to 1 is not checked.
     Probs,
@@ -284,16 +284,23 @@ pub(crate) fn validate_weights(
 pub(crate) fn validate_number(what: &'static str, value: f64, range: Range) -> Result<()> {
     let as_f32 = value as f32;
     let (fits, reason) = match range {
-        Range::Finite => (as_f32.is_finite(), "is not finite"),
+        Range::Finite => (as_f32.is_finite(), "is not finite as f32"),
         // What f32 cannot tell from 0 or from infinity would mean something else on most devices.
-        Range::Positive => (value > 0.0 && as_f32.is_normal(), "is not a positive number of f32"),
-        Range::NotNegative => (value >= 0.0 && as_f32.is_finite(), "is not a number from 0 up"),
+        Range::Positive => {
+            (value > 0.0 && as_f32.is_normal(), "is not a positive number that f32 can hold")
+        }
+        Range::NotNegative => {
+            (value >= 0.0 && as_f32.is_finite(), "is not a number from 0 up that f32 can hold")
+        }
         Range::Unit => ((0.0..=1.0).contains(&value), "is not in [0, 1]"),
     };
     if fits {
         return Ok(());
     }
-    Err(Error::InvalidInput { what, reason: format!("{value} {reason}") })
+    // A number of 300 digits is not read.
+    let is_plain = value == 0.0 || (1e-5..1e9).contains(&value.abs()) || !value.is_finite();
+    let shown = if is_plain { format!("{value}") } else { format!("{value:e}") };
+    Err(Error::InvalidInput { what, reason: format!("{shown} {reason}") })
 }
 
 /// What [`validate_number`] asks of a number.

@@ -54,7 +54,8 @@ fn element(kind: ElementKind, x: f64, y: f64, positive: f64) -> (f64, f64) {
             (1.0 - y) * sigmoid(x) - positive * y * sigmoid(-x),
         ),
         ElementKind::BinaryProbs => (
-            -(times(y, x.ln().max(-100.0)) + times(1.0 - y, (-x).ln_1p().max(-100.0))),
+            // From 0, so that no loss is -0.
+            0.0 - (times(y, x.ln().max(-100.0)) + times(1.0 - y, (-x).ln_1p().max(-100.0))),
             (x - y) / (x * (1.0 - x)).max(1e-12),
         ),
         ElementKind::BinaryFocal { gamma, one, zero } => {

@@ -117,7 +117,8 @@ fn upstream_of(
 
 /// The reported loss.
 fn reduce(losses: Vec<f64>, reduction: Reduction, divisor: f64) -> Loss {
-    let sum = losses.iter().sum::<f64>();
+    // The sum of nothing is -0 in Rust.
+    let sum = losses.iter().sum::<f64>() + 0.0;
     match reduction {
         Reduction::None => Loss::Each(Array::F64(losses)),
         Reduction::Sum => Loss::Reduced(sum),
@@ -227,7 +228,9 @@ pub fn cross_entropy(
         let smooth: Vec<f64> = (0..classes).map(|j| e / classes as f64 * op.weight(j)).collect();
         let total: f64 = share.iter().sum();
         let smooth_total: f64 = smooth.iter().sum();
-        let undefined = scores.is_undefined() || !total.is_finite();
+        // With probability targets every column of a row is read.
+        let is_read = |z: &f64| probs.is_some() && *z == f64::INFINITY;
+        let undefined = scores.is_undefined() || !total.is_finite() || scores.z.iter().any(is_read);
         let cross: f64 = (0..classes).map(|j| times(share[j] + smooth[j], scores.nll(j))).sum();
         let z_loss = times(op.z_loss(), lse[i] * lse[i]);
         losses[i] = unit * if undefined { f64::NAN } else { cross + z_loss };

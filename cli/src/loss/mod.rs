@@ -205,8 +205,6 @@ impl Session<'_> {
         };
         let place = |what: &str| match what {
             "matrix" => input.clone(),
-            // An option that is a file is not its data.
-            "class_weights" | "pos_weight" | "alpha" => option(what),
             what => file(what).unwrap_or_else(|| option(what)),
         };
         match error {
