@@ -205,6 +205,10 @@ impl Session<'_> {
         };
         let place = |what: &str| match what {
             "matrix" => input.clone(),
+            // An option that may be a file: either may be at fault.
+            "class_weights" | "pos_weight" | "alpha" => {
+                [option(what)].into_iter().chain(file(what)).collect::<Vec<_>>().join(" ")
+            }
             what => file(what).unwrap_or_else(|| option(what)),
         };
         match error {
