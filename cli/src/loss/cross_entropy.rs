@@ -4,7 +4,7 @@ use surprisal::{
     CrossEntropy, CrossEntropyInput, CrossEntropyOutput, InputForm, Matrix, Targets, Unit,
 };
 
-use super::{Outcome, Session, Start, open_vector};
+use super::{Job, Outcome, Start, open_vector};
 use crate::args::{ClassWeights, CrossEntropyArgs};
 use crate::error::{Failure, Result};
 use crate::files::{Data, InputArray, matrix};
@@ -28,33 +28,33 @@ pub(crate) fn run(args: &CrossEntropyArgs) -> Result<()> {
     let (_, classes) = logits.rows_and_classes()?;
     let weights = open_vector(weights, classes, "classes")?;
     let probs = if targets.dtype.is_float() { vec![&targets] } else { vec![] };
-    let mut session = start.open(&logits, &probs, &each)?;
+    let mut job = start.open(&logits, &probs, &each)?;
 
-    let weights = session.read_optional(weights)?;
-    let target_data = session.read(&mut targets)?;
-    let logit_data = session.read_floats(&mut logits)?;
+    let weights = job.read_optional(weights)?;
+    let target_data = job.read(&mut targets)?;
+    let logit_data = job.read_floats(&mut logits)?;
     let logits = matrix(&logits, &logit_data)?;
     let target_values = target_values(&target_data, &targets)?;
     let mut op = op(args);
     op = match (&args.class_weights, &weights) {
         (Some(ClassWeights::InverseFrequency), _) => op
             .with_inverse_frequency_weights(target_values, classes)
-            .map_err(|error| session.blame(&error))?,
+            .map_err(|error| job.blame(&error))?,
         (_, Some(weights)) => op.with_class_weights(weights.to_f64()),
         _ => op,
     };
-    compute(session, &op, logits, target_values)
+    compute(job, &op, logits, target_values)
 }
 
 fn compute(
-    session: Session<'_>,
+    job: Job<'_>,
     op: &CrossEntropy,
     logits: Matrix<'_>,
     targets: Targets<'_>,
 ) -> Result<()> {
-    let input = CrossEntropyInput::new(logits, targets).with_upstream(session.upstream());
-    let (output, timings) = session.compute(op, input)?;
-    session.finish(&outcome(output, logits.rows(), logits.classes()), &timings)
+    let input = CrossEntropyInput::new(logits, targets).with_upstream(job.upstream());
+    let (output, timings) = job.compute(op, input)?;
+    job.finish(&outcome(output, logits.rows(), logits.classes()), &timings)
 }
 
 /// What cross-entropy returned, or focal loss.

@@ -55,14 +55,14 @@ where
             teacher.shown_shape()
         )));
     }
-    let mut session = start.open(&student, &[&teacher], student.leading())?;
+    let mut job = start.open(&student, &[&teacher], student.leading())?;
 
-    let teacher_data = session.read_floats(&mut teacher)?;
-    let student_data = session.read_floats(&mut student)?;
+    let teacher_data = job.read_floats(&mut teacher)?;
+    let student_data = job.read_floats(&mut student)?;
     let input =
         DivergenceInput::new(matrix(&teacher, &teacher_data)?, matrix(&student, &student_data)?)
-            .with_upstream(session.upstream());
-    let (output, timings) = session.compute(op, input)?;
+            .with_upstream(job.upstream());
+    let (output, timings) = job.compute(op, input)?;
     let outcome = Outcome {
         loss: output.loss,
         lse: Some(output.lse),
@@ -72,5 +72,5 @@ where
         total_weight: rows as f64,
         over: format!("{rows} rows, {classes} classes"),
     };
-    session.finish(&outcome, &timings)
+    job.finish(&outcome, &timings)
 }

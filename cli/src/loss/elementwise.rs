@@ -5,7 +5,7 @@ use surprisal::{
     Evaluate, Op, Unit,
 };
 
-use super::{Outcome, Session, Start, expect_same_shape, open_vector};
+use super::{Job, Outcome, Start, expect_same_shape, open_vector};
 use crate::args::{BinaryCrossEntropyArgs, ElementwiseArgs, ElementwiseKind};
 use crate::error::{Failure, Result};
 use crate::files::{InputArray, InputSpec, matrix};
@@ -34,8 +34,8 @@ pub(crate) fn binary_cross_entropy(args: &BinaryCrossEntropyArgs) -> Result<()> 
     if args.loss.grad.is_some() {
         op = op.with_gradient();
     }
-    run(start, files, |session| {
-        let pos_weight = session.read_optional(pos_weight)?;
+    run(start, files, |job| {
+        let pos_weight = job.read_optional(pos_weight)?;
         Ok(match pos_weight {
             Some(pos_weight) => op.with_pos_weight(pos_weight.to_f64()),
             None => op,
@@ -107,7 +107,7 @@ impl Files {
 pub(super) fn run<O>(
     start: Start<'_>,
     files: Files,
-    op: impl FnOnce(&mut Session<'_>) -> Result<O>,
+    op: impl FnOnce(&mut Job<'_>) -> Result<O>,
 ) -> Result<()>
 where
     O: Evaluate + for<'a> Op<Input<'a> = ElementwiseInput<'a>, Output = ElementwiseOutput>,
@@ -116,12 +116,12 @@ where
     let mut others = vec![&targets];
     others.extend(&weights);
     let each = input.shape.clone();
-    let mut session = start.open(&input, &others, &each)?;
+    let mut job = start.open(&input, &others, &each)?;
 
-    let op = op(&mut session)?;
-    let weight_data = weights.as_mut().map(|file| session.read_floats(file)).transpose()?;
-    let target_data = session.read_numbers(&mut targets)?;
-    let input_data = session.read_floats(&mut input)?;
+    let op = op(&mut job)?;
+    let weight_data = weights.as_mut().map(|file| job.read_floats(file)).transpose()?;
+    let target_data = job.read_numbers(&mut targets)?;
+    let input_data = job.read_floats(&mut input)?;
     let weights = match (&weights, &weight_data) {
         (Some(file), Some(data)) => Some(matrix(file, data)?),
         _ => None,
@@ -129,8 +129,8 @@ where
     let (input_matrix, targets) = (matrix(&input, &input_data)?, matrix(&targets, &target_data)?);
     let elements = ElementwiseInput::new(input_matrix, targets)
         .with_weights(weights)
-        .with_upstream(session.upstream());
-    let (output, timings) = session.compute(&op, elements)?;
+        .with_upstream(job.upstream());
+    let (output, timings) = job.compute(&op, elements)?;
     let outcome = Outcome {
         loss: output.loss,
         lse: None,
@@ -140,5 +140,5 @@ where
         total_weight: input.len() as f64,
         over: format!("{} elements {}", input.len(), input.shown_shape()),
     };
-    session.finish(&outcome, &timings)
+    job.finish(&outcome, &timings)
 }

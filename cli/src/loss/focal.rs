@@ -26,11 +26,11 @@ fn classes(args: &FocalArgs) -> Result<()> {
     let each = index_shape(&logits, &targets)?;
     let (rows, classes) = logits.rows_and_classes()?;
     let alpha = open_vector(alpha, classes, "classes")?;
-    let mut session = start.open(&logits, &[], &each)?;
+    let mut job = start.open(&logits, &[], &each)?;
 
-    let alpha = session.read_optional(alpha)?;
-    let target_data = session.read(&mut targets)?;
-    let logit_data = session.read_floats(&mut logits)?;
+    let alpha = job.read_optional(alpha)?;
+    let target_data = job.read(&mut targets)?;
+    let logit_data = job.read_floats(&mut logits)?;
     let mut op = Focal::new()
         .with_reduction(args.loss.reduction.into())
         .with_unit(Unit::from(args.loss.unit))
@@ -46,9 +46,9 @@ fn classes(args: &FocalArgs) -> Result<()> {
     }
     let target_values = target_values(&target_data, &targets)?;
     let input = CrossEntropyInput::new(matrix(&logits, &logit_data)?, target_values)
-        .with_upstream(session.upstream());
-    let (output, timings) = session.compute(&op, input)?;
-    session.finish(&outcome(output, rows, classes), &timings)
+        .with_upstream(job.upstream());
+    let (output, timings) = job.compute(&op, input)?;
+    job.finish(&outcome(output, rows, classes), &timings)
 }
 
 fn binary(args: &FocalArgs) -> Result<()> {

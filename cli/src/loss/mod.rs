@@ -63,12 +63,7 @@ impl<'a> Start<'a> {
     /// Opens everything that the run needs: when this succeeds, the options and the files fit
     /// together. The gradient is with respect to `input`; `others` are the matrices that are read
     /// beside it, and `each` is the shape of the losses where they are not reduced.
-    fn open(
-        mut self,
-        input: &InputArray,
-        others: &[&InputArray],
-        each: &[u64],
-    ) -> Result<Session<'a>> {
+    fn open(mut self, input: &InputArray, others: &[&InputArray], each: &[u64]) -> Result<Job<'a>> {
         let args = self.args;
         let (rows, classes) = input.rows_and_columns();
         let reduction = Reduction::from(args.reduction);
@@ -95,7 +90,7 @@ impl<'a> Start<'a> {
         }
         let work = Work { rows, classes, dtype: input.dtype, moved };
         let (shape, each) = (input.shape.clone(), each.to_vec());
-        Ok(Session { start: self, work, shape, each, upstream, device, files, progress })
+        Ok(Job { start: self, work, shape, each, upstream, device, files, progress })
     }
 }
 
@@ -138,7 +133,7 @@ enum UpstreamData {
 use UpstreamData::{Each, One};
 
 /// A run whose files are open.
-struct Session<'a> {
+struct Job<'a> {
     start: Start<'a>,
     work: Work,
     /// The shape of the gradient.
@@ -151,7 +146,7 @@ struct Session<'a> {
     progress: Progress,
 }
 
-impl Session<'_> {
+impl Job<'_> {
     /// The elements of a file, whatever they are.
     fn read(&mut self, file: &mut InputArray) -> Result<Data> {
         self.timed(|progress| file.read(progress))
