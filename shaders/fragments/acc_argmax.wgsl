@@ -63,14 +63,6 @@ fn lane_component(acc: LaneAcc, i: u32) -> Acc {
         column_component(acc.column, i));
 }
 
-fn lane_collapse(acc: LaneAcc) -> Acc {
-    var total = lane_component(acc, 0u);
-    for (var i = 1u; i < WIDTH; i += 1u) {
-        total = acc_combine(total, lane_component(acc, i));
-    }
-    return total;
-}
-
 fn acc_pack(acc: Acc) -> array<vec4<u32>, ACC_WORDS> {
     return array<vec4<u32>, ACC_WORDS>(
         bitcast<vec4<u32>>(vec4<f32>(acc.max, acc.rest, acc.weight, acc.spread)),

@@ -66,6 +66,7 @@ fragments! {
     IO_IN_PLACE = "fragments/io_in_place.wgsl" binds Input ReadWrite;
     SECOND_INPUT = "fragments/second_input.wgsl" binds Second Read;
     REST = "fragments/rest.wgsl";
+    COLLAPSE = "fragments/collapse.wgsl";
     ACC_ROW_STAT = "fragments/acc_row_stat.wgsl";
     ACC_ROW_STAT_SUBGROUP = "fragments/acc_row_stat_subgroup.wgsl";
     ACC_WEIGHTED = "fragments/acc_weighted.wgsl";

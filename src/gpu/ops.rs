@@ -82,12 +82,18 @@ pub(super) struct AccFiles {
 
 static ROW_STAT: AccFiles =
     AccFiles { files: &[&REST, &ACC_ROW_STAT], subgroup: Some(&ACC_ROW_STAT_SUBGROUP), words: 1 };
-static WEIGHTED: AccFiles =
-    AccFiles { files: &[&REST, &ACC_WEIGHTED], subgroup: Some(&ACC_WEIGHTED_SUBGROUP), words: 1 };
+static WEIGHTED: AccFiles = AccFiles {
+    files: &[&REST, &COLLAPSE, &ACC_WEIGHTED],
+    subgroup: Some(&ACC_WEIGHTED_SUBGROUP),
+    words: 1,
+};
 static SUM: AccFiles = AccFiles { files: &[&ACC_SUM], subgroup: Some(&ACC_SUM_SUBGROUP), words: 1 };
-static ARGMAX: AccFiles = AccFiles { files: &[&REST, &ACC_ARGMAX], subgroup: None, words: 2 };
-static LABELS: AccFiles = AccFiles { files: &[&REST, &ACC_LABELS], subgroup: None, words: 3 };
-static PAIR: AccFiles = AccFiles { files: &[&REST, &ACC_PAIR], subgroup: None, words: 2 };
+static ARGMAX: AccFiles =
+    AccFiles { files: &[&REST, &COLLAPSE, &ACC_ARGMAX], subgroup: None, words: 2 };
+static LABELS: AccFiles =
+    AccFiles { files: &[&REST, &COLLAPSE, &ACC_LABELS], subgroup: None, words: 3 };
+static PAIR: AccFiles =
+    AccFiles { files: &[&REST, &COLLAPSE, &ACC_PAIR], subgroup: None, words: 2 };
 static JS: AccFiles = AccFiles { files: &[&ACC_JS], subgroup: None, words: 1 };
 
 /// The files of one operation with its options.
