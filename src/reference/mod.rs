@@ -18,18 +18,24 @@
 mod divergence;
 mod elementwise;
 mod focal;
+mod transform;
 
 pub(crate) use divergence::divergence;
 pub use divergence::{js_divergence, kl_divergence};
 pub(crate) use elementwise::elementwise_spec;
 pub use elementwise::{binary_cross_entropy, binary_focal, elementwise};
 pub use focal::focal;
+pub(crate) use transform::transform;
+pub use transform::{
+    entropy, entropy_backward, log_softmax, log_softmax_backward, logsumexp, logsumexp_backward,
+    softmax, softmax_backward, surprisal,
+};
 
 use crate::error::Result;
-use crate::matrix::{Array, Matrix};
+use crate::matrix::Array;
 use crate::op::{
     CrossEntropy, CrossEntropyInput, CrossEntropyOutput, InputForm, Loss, Metrics, Reduction,
-    Transform, TransformInput, Unit, Upstream,
+    Upstream,
 };
 
 /// The maximum of a row, and the sum of exp(x - max) over all columns but one that holds it.
@@ -211,8 +217,10 @@ pub fn cross_entropy(
 
     let mut losses = vec![0.0; rows];
     let mut lse = vec![0.0; rows];
-    let mut dlogits = vec![0.0; rows * classes];
-    let mut dtargets = vec![0.0; rows * classes];
+    let with_gradients = op.has_gradient() || op.has_target_gradient();
+    let columns_wanted = if with_gradients { classes } else { 0 };
+    let mut dlogits = vec![0.0; rows * columns_wanted];
+    let mut dtargets = vec![0.0; rows * columns_wanted];
     let (mut best, mut correct, mut plain_nll) = (vec![-1; rows], 0, 0.0);
     for i in 0..rows {
         let columns = i * classes..(i + 1) * classes;
@@ -234,7 +242,7 @@ pub fn cross_entropy(
         let cross: f64 = (0..classes).map(|j| times(share[j] + smooth[j], scores.nll(j))).sum();
         let z_loss = times(op.z_loss(), lse[i] * lse[i]);
         losses[i] = unit * if undefined { f64::NAN } else { cross + z_loss };
-        for j in 0..classes {
+        for j in 0..columns_wanted {
             let more = smooth_total + 2.0 * times(op.z_loss(), lse[i]);
             let p = scores
                 .stat
@@ -261,141 +269,4 @@ pub fn cross_entropy(
         kept_rows,
         total_weight,
     })
-}
-
-/// The softmax of each row, formula (3).
-pub fn softmax(logits: Matrix<'_>) -> Vec<f64> {
-    by_row(logits, |x, out| match RowStat::of(x) {
-        Ok(stat) => out.extend(x.iter().map(|&x| stat.p(x))),
-        Err(_) => out.extend(x.iter().map(|_| f64::NAN)),
-    })
-}
-
-/// The log-softmax of each row, formula (5) with its sign turned.
-pub fn log_softmax(logits: Matrix<'_>) -> Vec<f64> {
-    by_row(logits, |x, out| match RowStat::of(x) {
-        Ok(stat) => out.extend(x.iter().map(|&x| -stat.nll(x))),
-        Err(_) => out.extend(x.iter().map(|_| f64::NAN)),
-    })
-}
-
-/// The log-sum-exp of each row, formula (2).
-pub fn logsumexp(logits: Matrix<'_>) -> Vec<f64> {
-    by_row(logits, |x, out| out.push(lse_of(&RowStat::of(x))))
-}
-
-/// The gradient of [`softmax`] from its result and the gradient with respect to it, formula (9).
-///
-/// # Errors
-/// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch).
-pub fn softmax_backward(probs: Matrix<'_>, dprobs: Matrix<'_>) -> Result<Vec<f64>> {
-    by_row_pair(probs, dprobs, |p, dp, out| {
-        let dot: f64 = p.iter().zip(dp).map(|(p, dp)| p * dp).sum();
-        out.extend(p.iter().zip(dp).map(|(p, dp)| p * (dp - dot)));
-    })
-}
-
-/// The gradient of [`log_softmax`] from its result and the gradient with respect to it,
-/// formula (10).
-///
-/// # Errors
-/// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch).
-pub fn log_softmax_backward(log_probs: Matrix<'_>, dlog_probs: Matrix<'_>) -> Result<Vec<f64>> {
-    by_row_pair(log_probs, dlog_probs, |lp, dlp, out| {
-        let sum: f64 = dlp.iter().sum();
-        out.extend(lp.iter().zip(dlp).map(|(lp, dlp)| dlp - lp.exp() * sum));
-    })
-}
-
-/// The gradient of [`logsumexp`] from its input and the gradient with respect to its result.
-///
-/// # Errors
-/// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch).
-pub fn logsumexp_backward(logits: Matrix<'_>, dlse: &[f64]) -> Result<Vec<f64>> {
-    TransformInput { drows: Some(("dlse", dlse.into())), ..logits.into() }.validate()?;
-    let mut dlogits = softmax(logits);
-    for (row, dlse) in dlogits.chunks_mut(logits.classes().max(1)).zip(dlse) {
-        for p in row {
-            *p *= dlse;
-        }
-    }
-    Ok(dlogits)
-}
-
-/// The entropy of each row's softmax, formula (21), in nats.
-pub fn entropy(logits: Matrix<'_>) -> Vec<f64> {
-    by_row(logits, |x, out| out.push(RowStat::of(x).map_or(f64::NAN, |stat| entropy_of(&stat, x))))
-}
-
-fn entropy_of(stat: &RowStat, x: &[f64]) -> f64 {
-    x.iter().map(|&x| times(stat.p(x), stat.nll(x))).sum()
-}
-
-/// The gradient of [`entropy`] from its input and the gradient with respect to its result, formula
-/// (21).
-///
-/// # Errors
-/// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch).
-pub fn entropy_backward(logits: Matrix<'_>, dentropy: &[f64]) -> Result<Vec<f64>> {
-    TransformInput { drows: Some(("dentropy", dentropy.into())), ..logits.into() }.validate()?;
-    let mut dentropy = dentropy.iter();
-    Ok(by_row(logits, |x, out| {
-        let dentropy = dentropy.next().copied().unwrap_or_default();
-        match RowStat::of(x) {
-            Ok(stat) => {
-                let entropy = entropy_of(&stat, x);
-                let column = |&x: &f64| times(dentropy * stat.p(x), stat.nll(x) - entropy);
-                out.extend(x.iter().map(column));
-            }
-            Err(_) => out.extend(x.iter().map(|_| f64::NAN)),
-        }
-    }))
-}
-
-/// The surprisal of each class, formula (5), in nats.
-pub fn surprisal(logits: Matrix<'_>) -> Vec<f64> {
-    log_softmax(logits).into_iter().map(|log_prob| -log_prob).collect()
-}
-
-fn by_row(matrix: Matrix<'_>, mut f: impl FnMut(&[f64], &mut Vec<f64>)) -> Vec<f64> {
-    let mut out = Vec::new();
-    for x in matrix.values().to_f64().chunks(matrix.classes().max(1)) {
-        f(x, &mut out);
-    }
-    out
-}
-
-fn by_row_pair(
-    a: Matrix<'_>,
-    b: Matrix<'_>,
-    mut f: impl FnMut(&[f64], &[f64], &mut Vec<f64>),
-) -> Result<Vec<f64>> {
-    a.expect_same_shape(&b, "upstream gradient")?;
-    let b = b.values().to_f64();
-    let mut rows_of_b = b.chunks(a.classes().max(1));
-    Ok(by_row(a, |a, out| f(a, rows_of_b.next().unwrap_or_default(), out)))
-}
-
-/// Whichever of the row transforms is asked for.
-pub(crate) fn transform(op: Transform, input: &TransformInput<'_>) -> Result<Array> {
-    input.validate()?;
-    let second = input.second.unwrap_or(input.input);
-    let drows = input.drows.map_or_else(Vec::new, |(_, drows)| drows.to_f64());
-    let mut result = match op {
-        Transform::Softmax => softmax(input.input),
-        Transform::LogSoftmax => log_softmax(input.input),
-        Transform::LogSumExp => logsumexp(input.input),
-        Transform::SoftmaxBackward => softmax_backward(input.input, second)?,
-        Transform::LogSoftmaxBackward => log_softmax_backward(input.input, second)?,
-        Transform::LogSumExpBackward => logsumexp_backward(input.input, &drows)?,
-        Transform::Entropy => entropy(input.input),
-        Transform::EntropyBackward => entropy_backward(input.input, &drows)?,
-        Transform::Surprisal => surprisal(input.input),
-    };
-    if input.unit != Unit::Nats {
-        for x in &mut result {
-            *x *= input.unit.per_nat();
-        }
-    }
-    Ok(Array::F64(result))
 }
