@@ -1,0 +1,375 @@
+//! Proof that the suite can fail: shaders with one mistake each, every one of which it must reject.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod family;
+
+use common::cases::{Case, Family};
+use common::{Subject, one_family_each, suite};
+use family::{FAMILY, family_failure};
+use surprisal::CrossEntropy;
+use surprisal::gpu::{FRAGMENTS, Gpu, Reduce, Sources};
+
+/// A mistake: the file, what stands there, what is put in its place, and the family of kernels and
+/// the reduction that it shows in.
+#[derive(Clone, Copy)]
+struct Mutant {
+    what: &'static str,
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
+    kernels: &'static str,
+    reduce: Reduce,
+}
+
+const fn mutant(
+    what: &'static str,
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
+) -> Mutant {
+    Mutant { what, file, from, to, kernels: "row", reduce: Reduce::Tree }
+}
+
+const fn in_kernels(kernels: &'static str, mutant: Mutant) -> Mutant {
+    Mutant { kernels, ..mutant }
+}
+
+const fn by_subgroup(mutant: Mutant) -> Mutant {
+    Mutant { reduce: Reduce::Subgroup, ..mutant }
+}
+
+const ROW_STAT: &str = "fragments/acc_row_stat.wgsl";
+const REST: &str = "fragments/rest.wgsl";
+const ROW_STAT_SUBGROUP: &str = "fragments/acc_row_stat_subgroup.wgsl";
+const ROW_TARGET: &str = "fragments/row_target.wgsl";
+const FINISH: &str = "fragments/finish_cross_entropy.wgsl";
+
+const MUTANTS: &[Mutant] = &[
+    mutant("min for max", ROW_STAT, "max(acc.max, x)", "min(acc.max, x)"),
+    mutant("no rescale when the maximum moves", REST, "e + rest * e", "e + rest"),
+    mutant("the maximum's own 1 counted", ROW_STAT, "Values(-1.0)", "Values(0.0)"),
+    mutant("no rescale of the loser", REST, "b_rest, a_wins)) * e", "b_rest, a_wins))"),
+    mutant("one column too few swept", "row.wgsl", "row.words, WG", "max(row.words, 1u) - 1u, WG"),
+    mutant(
+        "one column too few written",
+        "fragments/columns_now.wgsl",
+        "word < params.words",
+        "word + 1u < params.words",
+    ),
+    mutant("the target's neighbour", ROW_TARGET, "target_index.x % WIDTH", "0u"),
+    mutant(
+        "the gradient at another column",
+        "fragments/column_exp.wgsl",
+        "Columns(coef.target_column)",
+        "Columns(coef.target_column + 1u)",
+    ),
+    mutant(
+        "p - 1 by subtraction",
+        FINISH,
+        "select(p - 1.0, -acc.rest / sum,",
+        "select(p - 1.0, p - 1.0,",
+    ),
+    mutant(
+        "lse - x",
+        "fragments/form_logits.wgsl",
+        "(stat_max(acc) - z) + stat_log_sum(acc)",
+        "(stat_max(acc) + stat_log_sum(acc)) - z",
+    ),
+    mutant("ignored rows written", "fragments/column_exp.wgsl", "coef.skipped != 0u", "false"),
+    mutant("ignored rows counted", "fragments/target_kind.wgsl", "all(index == ignored)", "false"),
+    mutant("NaN not seen", "fragments/floats.wgsl", "< 0x7f800000u", "<= 0x7fffffffu"),
+    mutant("+inf not seen", "fragments/floats.wgsl", "== 0x7f800000u", "== 0x7fffffffu"),
+    mutant(
+        "log1p(x) = log(1 + x)",
+        "fragments/floats.wgsl",
+        "if (x > 0.41421354)",
+        "if (x >= 0.0)",
+    ),
+    mutant("half of ln 2", "fragments/floats.wgsl", "0.6931472", "0.6931"),
+    mutant("half a tree", "fragments/reduce_tree.wgsl", "stride > 0u", "stride > 1u"),
+    mutant(
+        "words counted from one",
+        "fragments/word_f32x4.wgsl",
+        "+ 4u * word",
+        "+ 4u * word + 1u",
+    ),
+    mutant(
+        "the mean's upstream not divided",
+        "fragments/upstream_mean.wgsl",
+        "params.upstream / divisor",
+        "params.upstream",
+    ),
+    mutant("the mean not divided", "fragments/reduced_mean.wgsl", "sum / divisor", "sum"),
+    mutant("lse summed for loss", "fragments/stats.wgsl", "+ row].x", "+ row].y"),
+    mutant(
+        "rows of stats shifted",
+        "fragments/stats.wgsl",
+        "params.stats_offset + index",
+        "params.stats_offset",
+    ),
+    mutant(
+        "one upstream for all",
+        "fragments/upstream_rows.wgsl",
+        "params.dloss_offset + row",
+        "0u",
+    ),
+    mutant(
+        "log-softmax without its sum",
+        "fragments/finish_log_softmax.wgsl",
+        "log1p(acc.rest)",
+        "0.0",
+    ),
+    mutant("dot without a factor", "fragments/sweep_dot.wgsl", "* load_second(row, word)", ""),
+    mutant(
+        "a sign in log-softmax's backward",
+        "fragments/column_log_softmax_backward.wgsl",
+        "load_second(row, word) -",
+        "load_second(row, word) +",
+    ),
+    mutant(
+        "all runs but the last forgotten",
+        "fragments/sweep_words.wgsl",
+        "acc_combine(total, lane_collapse(run))",
+        "lane_collapse(run)",
+    ),
+    in_kernels(
+        "lane",
+        mutant("rows by lane shifted", "lane.wgsl", "* WG_SIZE + lane", "* WG_SIZE"),
+    ),
+    in_kernels(
+        "split",
+        mutant(
+            "a piece left out",
+            "split_finish.wgsl",
+            "split < params.splits",
+            "split + 1u < params.splits",
+        ),
+    ),
+    in_kernels(
+        "split",
+        mutant(
+            "pieces that overlap",
+            "split_sweep.wgsl",
+            "(split + 1u) * params.split_words",
+            "(split + 2u) * params.split_words",
+        ),
+    ),
+    in_kernels(
+        "split",
+        mutant("coefficients of another row", "fragments/scratch.wgsl", "row * 2u", "row"),
+    ),
+    by_subgroup(mutant(
+        "every lane's own 1 left out",
+        ROW_STAT_SUBGROUP,
+        "lane_id == owner",
+        "acc.max == top",
+    )),
+    by_subgroup(mutant("one lane for all", ROW_STAT_SUBGROUP, "subgroupAdd(part)", "part")),
+    in_kernels(
+        "wide",
+        by_subgroup(mutant(
+            "one subgroup left out",
+            "fragments/reduce_subgroup.wgsl",
+            "var i = 1u",
+            "var i = 2u",
+        )),
+    ),
+    in_kernels(
+        "small windows",
+        mutant("every window the first", "fragments/io_in_place.wgsl", "params.input_offset", "0u"),
+    ),
+    in_kernels(
+        "folded",
+        mutant(
+            "a grid unfolded",
+            "fragments/params.wgsl",
+            "group.y * params.grid_width + group.x",
+            "group.x",
+        ),
+    ),
+    in_kernels(
+        "options",
+        mutant("half of the z-loss's slope", FINISH, "2.0 * params.z_loss", "params.z_loss"),
+    ),
+    in_kernels(
+        "options",
+        mutant(
+            "smoothing without its weights' sum",
+            "fragments/form_logits.wgsl",
+            "weight * log1p",
+            "log1p",
+        ),
+    ),
+    in_kernels(
+        "options",
+        mutant(
+            "a spread that stays when the maximum moves",
+            REST,
+            "select(w, weight, x > max)",
+            "w",
+        ),
+    ),
+    in_kernels(
+        "options",
+        mutant(
+            "the loser's spread left where it was",
+            REST,
+            "weight * (top - max), 0.0",
+            "0.0, 0.0",
+        ),
+    ),
+    in_kernels(
+        "options",
+        by_subgroup(mutant(
+            "spreads not moved",
+            "fragments/acc_weighted_subgroup.wgsl",
+            "+ spread_moved(acc.weight, acc.max, top)",
+            "",
+        )),
+    ),
+    in_kernels(
+        "options",
+        mutant(
+            "smoothing kept from the columns",
+            "fragments/shift_weights.wgsl",
+            "shift * class_weights(word)",
+            "Values(0.0)",
+        ),
+    ),
+    in_kernels(
+        "options",
+        mutant(
+            "the chain's slope forgotten",
+            "fragments/chain_softcap.wgsl",
+            "params.logit_scale * (4.0",
+            "(4.0",
+        ),
+    ),
+    in_kernels(
+        "options",
+        mutant("tanh's series cut short", "fragments/chain_softcap.wgsl", "0.13333334", "0.0"),
+    ),
+    in_kernels(
+        "options",
+        mutant(
+            "rows counted, not weighed",
+            "scan_targets.wgsl",
+            "weight = class_weight(target_index.x)",
+            "weight = 1.0",
+        ),
+    ),
+];
+
+/// Enough for every mistake, and no more.
+fn cases() -> Vec<Case> {
+    let shapes = [(13, 3), (9, 33), (12, 64), (11, 1000), (3, 1031)];
+    let families = Family::ALL.into_iter();
+    families
+        .flat_map(|family| shapes.map(|(rows, classes)| family.case(rows, classes, 2)))
+        .collect()
+}
+
+fn subject(gpu: &Gpu, kernels: &str, reduce: Reduce) -> Subject {
+    let mut tuning = gpu.tuning();
+    // Split rows show what the pieces of an accumulator are made of.
+    let kernels = match kernels {
+        "divergences" => "split",
+        "divergences by lane" => "lane",
+        other => other,
+    };
+    for (family, family_tuning) in one_family_each(gpu.tuning()) {
+        if family == kernels || family == "row" && !["lane", "split"].contains(&kernels) {
+            tuning = family_tuning;
+        }
+    }
+    tuning.reduce = reduce;
+    if kernels == "wide" {
+        tuning.min_row_workgroup = 64;
+        tuning.max_row_workgroup = 64;
+    }
+    let gpu = gpu.with_tuning(tuning);
+    let mut caps = gpu.caps().clone();
+    match kernels {
+        "small windows" => caps.max_binding_bytes = 5_000,
+        "folded" => caps.max_workgroups = 3,
+        _ => {}
+    }
+    Subject::gpu(kernels, gpu.with_caps(caps))
+}
+
+fn first_failure(subject: &Subject, cases: &[Case]) -> Option<String> {
+    if subject.name.ends_with("options") {
+        return cases.iter().find_map(|case| {
+            let weights = (0..case.classes).map(|j| 0.5 + (j % 3) as f64);
+            let op = CrossEntropy::new()
+                .with_class_weights(weights)
+                .with_label_smoothing(0.2)
+                .with_z_loss(1e-2)
+                .with_softcap(15.0)
+                .with_logit_scale(1.5);
+            suite::with_options(subject, case, &op).err()
+        });
+    }
+    cases.iter().find_map(|case| suite::check(subject, case).err())
+}
+
+#[test]
+fn the_suite_rejects_every_mutant() {
+    let gpu = common::gpu();
+    let cases = cases();
+    let mut survivors = Vec::new();
+    for mutant in MUTANTS.iter().chain(FAMILY) {
+        if mutant.reduce == Reduce::Subgroup && gpu.caps().subgroups.is_none() {
+            continue;
+        }
+        let fragment = FRAGMENTS.iter().find(|fragment| fragment.file == mutant.file);
+        let source = fragment.expect("the file exists").source;
+        assert!(source.contains(mutant.from), "{}: the text has changed", mutant.what);
+        let sources =
+            Sources::default().replace(mutant.file, source.replace(mutant.from, mutant.to));
+        let mutated = subject(&gpu.with_sources(sources), mutant.kernels, mutant.reduce);
+        let failure = if FAMILY.iter().any(|member| member.kernels == mutant.kernels) {
+            family_failure(&mutated, mutant.kernels)
+        } else {
+            first_failure(&mutated, &cases)
+        };
+        match failure {
+            // A mutant that does not compile proves nothing.
+            Some(failure) if failure.contains("shader") => {
+                survivors.push(format!("{}: {failure}", mutant.what));
+            }
+            Some(_) => {}
+            None => survivors.push(mutant.what.to_owned()),
+        }
+    }
+    assert!(survivors.is_empty(), "survived: {survivors:#?}");
+}
+
+#[test]
+fn the_same_cases_accept_the_shaders_as_they_are() {
+    let gpu = common::gpu();
+    let cases = cases();
+    let mut configurations: Vec<_> = MUTANTS.iter().map(|m| (m.kernels, m.reduce)).collect();
+    configurations.sort_by_key(|c| format!("{c:?}"));
+    configurations.dedup();
+    for what in [
+        "divergences by lane",
+        "labels",
+        "metrics",
+        "normalized",
+        "focal",
+        "divergences",
+        "entropies",
+        "binary",
+        "regression",
+    ] {
+        let subject = subject(&gpu, what, Reduce::Tree);
+        assert_eq!(family_failure(&subject, what), None, "{what}");
+    }
+    for (kernels, reduce) in configurations {
+        if reduce == Reduce::Tree || gpu.caps().subgroups.is_some() {
+            assert_eq!(first_failure(&subject(&gpu, kernels, reduce), &cases), None);
+        }
+    }
+}
