@@ -1,6 +1,7 @@
 //! Each operation on buffers of the device's own: upload, compute, download.
 
 use super::{OwnedGpu, Pooled, matrix};
+use crate::cpu::InstructionSet;
 use crate::device::timings::{Clock, Timings};
 use crate::error::Result;
 use crate::gpu::{
@@ -50,7 +51,10 @@ impl OwnedGpu {
     ) -> Result<(CrossEntropyOutput, Timings)> {
         op.validate(input)?;
         if input.logits.rows() == 0 {
-            return Ok((crate::cpu::cross_entropy(op, input)?, Timings::default()));
+            return Ok((
+                crate::cpu::cross_entropy(InstructionSet::best(), op, input)?,
+                Timings::default(),
+            ));
         }
         let asked = Asked {
             reduction: op.reduction(),
@@ -72,7 +76,7 @@ impl OwnedGpu {
     ) -> Result<(CrossEntropyOutput, Timings)> {
         op.validate(input)?;
         if input.logits.rows() == 0 {
-            return Ok((crate::cpu::focal(op, input)?, Timings::default()));
+            return Ok((crate::cpu::focal(InstructionSet::best(), op, input)?, Timings::default()));
         }
         let asked = Asked {
             reduction: op.reduction(),
@@ -164,7 +168,7 @@ impl OwnedGpu {
         let (mut timings, spec) = (Timings::default(), op.spec());
         spec.validate(input)?;
         if input.student.rows() == 0 {
-            return Ok((crate::cpu::divergence(&spec, input)?, timings));
+            return Ok((crate::cpu::divergence(InstructionSet::best(), &spec, input)?, timings));
         }
         let clock = Clock::start();
         let teacher = self.upload(input.teacher.values()).await?;
@@ -208,7 +212,7 @@ impl OwnedGpu {
         spec.validate(input)?;
         let elements = input.input.values().len() as u64;
         if elements == 0 {
-            return Ok((crate::cpu::elementwise(&spec, input)?, timings));
+            return Ok((crate::cpu::elementwise(InstructionSet::best(), &spec, input)?, timings));
         }
         let clock = Clock::start();
         let values = self.upload(input.input.values()).await?;
@@ -269,7 +273,7 @@ impl OwnedGpu {
         let mut timings = Timings::default();
         input.validate()?;
         if input.input.rows() == 0 {
-            return Ok((crate::cpu::transform(op, input)?, timings));
+            return Ok((crate::cpu::transform(InstructionSet::best(), op, input)?, timings));
         }
         let clock = Clock::start();
         let uploaded = self.upload(input.input.values()).await?;
