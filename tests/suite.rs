@@ -3,7 +3,7 @@
 mod common;
 
 use common::cases::all_cases;
-use common::{Subject, gpu_subjects, suite};
+use common::{Subject, cpu_subjects, gpu_subjects, suite};
 
 fn run(subjects: &[Subject]) {
     let failures: Vec<String> = all_cases()
@@ -22,7 +22,7 @@ fn reference() {
 
 #[test]
 fn cpu() {
-    run(&[Subject::cpu()]);
+    run(&cpu_subjects());
 }
 
 #[test]

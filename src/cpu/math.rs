@@ -128,3 +128,6 @@ pub(crate) fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
     let y = s.select(s.lt(size, s.splat(0.55)), near, far);
     s.select(s.lt(x, s.splat(0.0)), s.neg(y), y)
 }
+
+#[cfg(test)]
+mod tests;
