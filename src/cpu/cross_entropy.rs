@@ -1,9 +1,12 @@
 //! Cross-entropy: one statistic a row, then the column formula.
 
-use crate::cpu::columns::with_pair;
-use crate::cpu::columns::{Io, Lanes, Sweep, argmax, first};
+use crate::cpu::columns::{Sweep, argmax, first};
+use crate::cpu::lanes::{Io, Lanes, with_pair};
 use crate::cpu::math::{exp, log, tanh};
-use crate::cpu::rows::{Columns, PlainRows, Rows, Swept, Work, for_each_plain_row, for_each_row};
+use crate::cpu::plain::{
+    Columns, Finished, Pick, PlainRows, RowResults, Swept, for_each_plain_row,
+};
+use crate::cpu::rows::{Rows, Work, for_each_row};
 use crate::cpu::simd::{InstructionSet, MAX_LANES, Simd};
 use crate::cpu::{Dloss, RowStat, reduce, select_times, times};
 use crate::error::Result;
@@ -108,9 +111,10 @@ fn evaluate<T: Lanes>(
         total_weight,
     };
     let (losses, lse) = if options.is_plain() {
-        let mut results = bytemuck::zeroed_vec(rows);
-        for_each_plain_row(set, &options, classes, io, &mut results);
-        results.into_iter().map(|[loss, lse]: [f32; 2]| (loss, lse)).unzip()
+        let (mut losses, mut lse) = (bytemuck::zeroed_vec(rows), bytemuck::zeroed_vec(rows));
+        let results = RowResults { losses: &mut losses, lse: &mut lse };
+        for_each_plain_row(set, &options, (rows, classes), io, results);
+        (losses, lse)
     } else {
         let mut results = vec![RowResult::IGNORED; rows];
         for_each_row(set, &options, classes, io, &mut results);
@@ -268,33 +272,27 @@ struct Row<'a, S> {
 }
 
 impl PlainRows for Options<'_> {
-    /// The loss and the log-sum-exp.
-    type Result = [f32; 2];
-    const WRITES_EXPS: bool = true;
+    const COLUMNS: Columns = Columns::Exps;
 
-    fn ignores(&self, row: usize) -> bool {
-        self.op.kept_class(&self.targets, row).is_none()
+    fn pick(&self, row: usize) -> Pick {
+        self.op.kept_class(&self.targets, row).map_or(Pick::Ignored, Pick::Column)
     }
 
     /// Formulas (7) and (8).
-    fn finish<T: Lanes>(&self, swept: Swept, x: &[T], result: &mut [f32; 2]) -> Columns {
-        let Swept { row, stat, log_sum } = swept;
-        let Some(y) = self.op.kept_class(&self.targets, row) else {
-            return Columns::None;
-        };
-        let (own, x_y, lse) = (self.weight_of(y), x[y].to_f32(), stat.lse_with(log_sum));
-        let z_loss = self.op.z_loss() as f32;
-        let cross = times(own, (stat.max() - x_y) + log_sum);
-        let loss = self.unit * (cross + times(z_loss, lse * lse));
-        let loss = if stat.is_defined() { loss } else { f32::NAN };
-        *result = [loss, lse];
-        if !self.op.has_gradient() {
-            return Columns::None;
-        }
-        let dloss = self.dloss.at(row);
+    fn finish(&self, swept: &Swept) -> Finished {
+        let own = if let Pick::Column(y) = swept.pick { self.weight_of(y) } else { 0.0 };
+        let (z_loss, lse) = (self.op.z_loss() as f32, swept.lse());
+        let loss = self.unit * (times(own, swept.nll()) + times(z_loss, lse * lse));
+        // A class of weight 0 does not hide that the row has no softmax.
+        let loss = if swept.over_sum.is_nan() { f32::NAN } else { loss };
+        let dloss = self.dloss.at(swept.row);
         let more = times(2.0 * z_loss, lse);
-        let dz = dloss * (own * stat.p_minus_1(x_y) + times(more, stat.p(x_y)));
-        Columns::Exps { scale: dloss * (own + more) / stat.sum(), own: Some((y, dz)) }
+        Finished {
+            loss,
+            lse,
+            scale: dloss * (own + more) * swept.over_sum,
+            own: dloss * (times(more, swept.p()) - own * swept.miss()),
+        }
     }
 }
 

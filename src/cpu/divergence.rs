@@ -1,6 +1,7 @@
 //! Divergences between two batches, formulas (19) and (20).
 
-use crate::cpu::columns::{Io, Sweep};
+use crate::cpu::columns::Sweep;
+use crate::cpu::lanes::Io;
 use crate::cpu::math::{exp, log, log1p};
 use crate::cpu::rows::{Rows, Work, for_each_row};
 use crate::cpu::simd::{InstructionSet, Simd};

@@ -1,6 +1,7 @@
 //! Losses of single elements, formulas (18), (22) and (23).
 
-use crate::cpu::columns::{Io, Lanes, Sweep, store};
+use crate::cpu::columns::Sweep;
+use crate::cpu::lanes::{Io, Lanes, store};
 use crate::cpu::math::{exp, log, log1p};
 use crate::cpu::rows::{Rows, Work, for_each_row};
 use crate::cpu::simd::{InstructionSet, Simd};

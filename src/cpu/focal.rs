@@ -1,8 +1,9 @@
 //! Multi-class focal loss, formula (18).
 
-use crate::cpu::columns::with_pair;
-use crate::cpu::columns::{Io, Lanes};
-use crate::cpu::rows::{Columns, PlainRows, Swept, for_each_plain_row};
+use crate::cpu::lanes::{Io, Lanes, with_pair};
+use crate::cpu::plain::{
+    Columns, Finished, Pick, PlainRows, RowResults, Swept, for_each_plain_row,
+};
 use crate::cpu::simd::InstructionSet;
 use crate::cpu::{Dloss, reduce, times};
 use crate::error::Result;
@@ -75,9 +76,9 @@ fn evaluate<T: Lanes>(
         dloss: Dloss::of(labels.upstream, op.reduction(), divisor, op.unit()),
         unit: op.unit().per_nat() as f32,
     };
-    let mut results = bytemuck::zeroed_vec(rows);
-    for_each_plain_row(set, &job, classes, io, &mut results);
-    let (losses, lse) = results.into_iter().map(|[loss, lse]: [f32; 2]| (loss, lse)).unzip();
+    let (mut losses, mut lse) = (bytemuck::zeroed_vec(rows), bytemuck::zeroed_vec(rows));
+    let results = RowResults { losses: &mut losses, lse: &mut lse };
+    for_each_plain_row(set, &job, (rows, classes), io, results);
     CrossEntropyOutput {
         loss: reduce(losses, op.reduction(), divisor),
         lse: Array::F32(lse),
@@ -97,29 +98,27 @@ struct FocalRows<'a> {
 }
 
 impl PlainRows for FocalRows<'_> {
-    /// The loss and the log-sum-exp.
-    type Result = [f32; 2];
-    const WRITES_EXPS: bool = true;
+    const COLUMNS: Columns = Columns::Exps;
 
-    fn ignores(&self, row: usize) -> bool {
-        self.op.kept_class(&self.targets, row).is_none()
+    fn pick(&self, row: usize) -> Pick {
+        self.op.kept_class(&self.targets, row).map_or(Pick::Ignored, Pick::Column)
     }
 
-    fn finish<T: Lanes>(&self, swept: Swept, x: &[T], result: &mut [f32; 2]) -> Columns {
-        let Swept { row, stat, log_sum } = swept;
-        let Some(y) = self.op.kept_class(&self.targets, row) else { return Columns::None };
-        let own = x[y].to_f32();
-        let (p, miss, nll) = (stat.p(own), -stat.p_minus_1(own), (stat.max() - own) + log_sum);
-        let gamma = self.op.gamma() as f32;
+    fn finish(&self, swept: &Swept) -> Finished {
+        let alpha = if let Pick::Column(y) = swept.pick { self.op.factor(y) as f32 } else { 0.0 };
+        let (miss, nll, gamma) = (swept.miss(), swept.nll(), self.op.gamma() as f32);
         let modulating = miss.powf(gamma);
         // nll / (1 - p) tends to 1 where p tends to 1.
         let ratio = if miss == 0.0 { 1.0 } else { nll / miss };
         // (1 - p)^gamma + gamma p (1 - p)^(gamma - 1) nll
-        let factor = modulating + modulating * times(gamma * p, ratio);
-        let alpha = self.op.factor(y) as f32;
+        let factor = modulating + modulating * times(gamma * swept.p(), ratio);
         let loss = self.unit * times(alpha * modulating, nll);
-        *result = [if stat.is_defined() { loss } else { f32::NAN }, stat.lse_with(log_sum)];
-        let scale = self.dloss.at(row) * alpha * factor;
-        Columns::Exps { scale: scale / stat.sum(), own: Some((y, -scale * miss)) }
+        let scale = self.dloss.at(swept.row) * alpha * factor;
+        Finished {
+            loss: if swept.over_sum.is_nan() { f32::NAN } else { loss },
+            lse: swept.lse(),
+            scale: scale * swept.over_sum,
+            own: -scale * miss,
+        }
     }
 }

@@ -120,16 +120,6 @@ impl RowStat {
     pub(crate) fn sum(self) -> f32 {
         if self.is_defined() { 1.0 + self.rest } else { f32::NAN }
     }
-
-    /// The probability of an element.
-    pub(crate) fn p(self, x: f32) -> f32 {
-        (x - self.max).exp() / self.sum()
-    }
-
-    /// `p - 1` of an element; where it is the maximum the 1 cancels before anything is rounded.
-    pub(crate) fn p_minus_1(self, x: f32) -> f32 {
-        if x == self.max { -self.rest / self.sum() } else { self.p(x) - 1.0 }
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Softmax, log-softmax, logsumexp, entropy, surprisal and their backward, row by row.
 
-use crate::cpu::columns::with_pair;
-use crate::cpu::columns::{Io, Lanes, Sweep};
+use crate::cpu::columns::Sweep;
+use crate::cpu::lanes::{Io, Lanes, with_pair};
 use crate::cpu::math::exp;
-use crate::cpu::rows::{Columns, PlainRows, Rows, Swept, Work, for_each_plain_row, for_each_row};
+use crate::cpu::plain::{Columns, Finished, PlainRows, RowResults, Swept, for_each_plain_row};
+use crate::cpu::rows::{Rows, Work, for_each_row};
 use crate::cpu::simd::{InstructionSet, Simd};
 use crate::cpu::{RowStat, select_times};
 use crate::error::Result;
@@ -58,7 +59,9 @@ fn reduced<T: Lanes>(
     let mut results = vec![0.0; input.input.rows()];
     let classes = input.input.classes();
     if op == Transform::LogSumExp {
-        for_each_plain_row(set, &LogSumExps, classes, Io::Read(x), &mut results);
+        let shape = (input.input.rows(), classes);
+        let lse = RowResults { lse: &mut results, ..RowResults::default() };
+        for_each_plain_row(set, &LogSumExps, shape, Io::Read(x), lse);
     } else {
         let job = Entropies { unit: input.unit.per_nat() as f32 };
         for_each_row(set, &job, classes, Io::Read(x), &mut results);
@@ -92,27 +95,25 @@ fn evaluate<T: Lanes>(
 fn plain<T: Lanes>(
     set: InstructionSet,
     op: Transform,
-    ((rows, classes), drows, unit): ((usize, usize), Option<Vec<f32>>, f32),
+    (shape, drows, unit): ((usize, usize), Option<Vec<f32>>, f32),
     io: Io<'_, T>,
 ) {
-    let mut nothing = vec![(); rows];
+    let nothing = RowResults::default();
     let scale = match op {
         Transform::LogSoftmax => -1.0,
         Transform::Surprisal => unit,
-        _ => return for_each_plain_row(set, &Exps { drows }, classes, io, &mut nothing),
+        _ => return for_each_plain_row(set, &Exps { drows }, shape, io, nothing),
     };
-    for_each_plain_row(set, &Logs { scale }, classes, io, &mut nothing);
+    for_each_plain_row(set, &Logs { scale }, shape, io, nothing);
 }
 
 struct LogSumExps;
 
 impl PlainRows for LogSumExps {
-    type Result = f32;
-    const WRITES_EXPS: bool = false;
+    const COLUMNS: Columns = Columns::Exps;
 
-    fn finish<T: Lanes>(&self, swept: Swept, _x: &[T], result: &mut f32) -> Columns {
-        *result = swept.stat.lse_with(swept.log_sum);
-        Columns::None
+    fn finish(&self, swept: &Swept) -> Finished {
+        Finished { lse: swept.lse(), ..Finished::default() }
     }
 }
 
@@ -122,12 +123,11 @@ struct Exps {
 }
 
 impl PlainRows for Exps {
-    type Result = ();
-    const WRITES_EXPS: bool = true;
+    const COLUMNS: Columns = Columns::Exps;
 
-    fn finish<T: Lanes>(&self, swept: Swept, _x: &[T], (): &mut ()) -> Columns {
+    fn finish(&self, swept: &Swept) -> Finished {
         let upstream = self.drows.as_ref().map_or(1.0, |drows| drows[swept.row]);
-        Columns::Exps { scale: upstream / swept.stat.sum(), own: None }
+        Finished { scale: upstream * swept.over_sum, ..Finished::default() }
     }
 }
 
@@ -137,11 +137,11 @@ struct Logs {
 }
 
 impl PlainRows for Logs {
-    type Result = ();
-    const WRITES_EXPS: bool = false;
+    const COLUMNS: Columns = Columns::Logs;
 
-    fn finish<T: Lanes>(&self, swept: Swept, _x: &[T], (): &mut ()) -> Columns {
-        Columns::Logs { scale: if swept.stat.is_defined() { self.scale } else { f32::NAN } }
+    fn finish(&self, swept: &Swept) -> Finished {
+        let scale = if swept.over_sum.is_nan() { f32::NAN } else { self.scale };
+        Finished { scale, ..Finished::default() }
     }
 }
 

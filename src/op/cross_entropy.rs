@@ -353,7 +353,7 @@ impl CrossEntropy {
             return (targets.len() as u64, targets.len() as f64);
         }
         if self.class_weights().is_none() {
-            let kept = (0..targets.len()).filter(|&row| self.keeps(targets.index(row))).count();
+            let kept = targets.count(|target| self.keeps(target));
             return (kept as u64, kept as f64);
         }
         let (mut rows, mut weight) = (0, 0.0);

@@ -91,15 +91,10 @@ impl CrossEntropy {
     }
 
     pub(super) fn validate_targets(&self, targets: &Targets<'_>, classes: usize) -> Result<()> {
-        if targets.probs().is_some() {
-            return Ok(());
-        }
-        for row in 0..targets.len() {
-            let value = targets.index(row);
-            if self.keeps(value) && usize::try_from(value).map_or(true, |y| y >= classes) {
-                let (row, classes) = (row as u64, classes as u64);
-                return Err(Error::TargetOutOfRange { row, value, classes });
-            }
+        let is_class = |target: i64| usize::try_from(target).is_ok_and(|y| y < classes);
+        if let Some(row) = targets.position(|target| self.keeps(target) && !is_class(target)) {
+            let (value, row, classes) = (targets.index(row), row as u64, classes as u64);
+            return Err(Error::TargetOutOfRange { row, value, classes });
         }
         Ok(())
     }

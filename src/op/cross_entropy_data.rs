@@ -43,6 +43,24 @@ impl<'a> Targets<'a> {
             Self::Probs(_) => -1,
         }
     }
+
+    /// How many class indices are so.
+    pub(crate) fn count(&self, is_so: impl Fn(i64) -> bool) -> usize {
+        match self {
+            Self::I32(v) => v.iter().filter(|&&index| is_so(i64::from(index))).count(),
+            Self::I64(v) => v.iter().filter(|&&index| is_so(index)).count(),
+            Self::Probs(_) => 0,
+        }
+    }
+
+    /// The first row whose class index is so.
+    pub(crate) fn position(&self, is_so: impl Fn(i64) -> bool) -> Option<usize> {
+        match self {
+            Self::I32(v) => v.iter().position(|&index| is_so(i64::from(index))),
+            Self::I64(v) => v.iter().position(|&index| is_so(index)),
+            Self::Probs(_) => None,
+        }
+    }
 }
 
 macro_rules! targets_from {
