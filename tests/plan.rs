@@ -8,10 +8,10 @@ use surprisal::gpu::plan::{
     Role, Step, TargetRegion, UpstreamRegion,
 };
 use surprisal::gpu::{
-    Caps, Chain, ElementOp, Family, Kernel, Params, RowKernel, RowOp, Slot, TargetType, Tuning,
-    Weighting, Word,
+    Caps, Chain, ElementOp, Family, Kernel, RowKernel, RowOp, Sharing, Slot, TargetType, Tuning,
+    Weighting,
 };
-use surprisal::{Error, InputForm, Reduction};
+use surprisal::{Dtype, Error, InputForm, Reduction};
 
 fn caps() -> impl Strategy<Value = Caps> {
     let alignment = prop::sample::select(vec![16u64, 32, 64, 256]);
@@ -32,9 +32,22 @@ fn caps() -> impl Strategy<Value = Caps> {
     )
 }
 
-fn region(classes: u64) -> impl Strategy<Value = Region> {
-    (0u64..1000, 0u64..9)
-        .prop_map(move |(offset, gap)| Region { offset: offset * 4, row_stride: classes + gap })
+/// Four matrices of one type, at any element.
+fn matrices(classes: u64) -> impl Strategy<Value = [Region; 4]> {
+    let place = || (0u64..1000, 0u64..9);
+    let dtypes = prop::sample::select(vec![Dtype::F32, Dtype::F16, Dtype::Bf16]);
+    (dtypes, [place(), place(), place(), place()]).prop_map(move |(dtype, places)| {
+        places.map(|(offset, gap)| Region {
+            offset: offset * dtype.size() as u64,
+            row_stride: classes + gap,
+            dtype,
+        })
+    })
+}
+
+/// The same place in a buffer of f32.
+fn in_f32(region: Region) -> Region {
+    Region { offset: region.offset / region.dtype.size() as u64 * 4, dtype: Dtype::F32, ..region }
 }
 
 fn main_pass(op: RowOp, output: Destination) -> Pass {
@@ -75,12 +88,11 @@ struct Choice {
     form: InputForm,
     metrics: bool,
     extra: bool,
+    shared: bool,
 }
 
 fn choice(classes: u64) -> impl Strategy<Value = Choice> {
-    let any_of = |regions: [Region; 4]| Just(regions);
-    let matrices = [region(classes), region(classes), region(classes), region(classes)];
-    let sizes = (prop::sample::select(OPS.to_vec()), matrices.prop_flat_map(any_of));
+    let sizes = (prop::sample::select(OPS.to_vec()), matrices(classes));
     let reductions = [Reduction::None, Reduction::Mean, Reduction::Sum];
     let weightings = [Weighting::None, Weighting::Weights, Weighting::Smoothed];
     let forms = [InputForm::Logits, InputForm::LogProbs, InputForm::Probs];
@@ -88,6 +100,7 @@ fn choice(classes: u64) -> impl Strategy<Value = Choice> {
         prop::sample::select(weightings.to_vec()),
         prop::sample::select(vec![Chain::None, Chain::Softcap]),
         prop::sample::select(forms.to_vec()),
+        any::<bool>(),
         any::<bool>(),
         any::<bool>(),
     );
@@ -101,7 +114,7 @@ fn choice(classes: u64) -> impl Strategy<Value = Choice> {
         |(
             (op, matrices),
             (output, reduction, per_loss, width),
-            (weighting, chain, form, metrics, extra),
+            (weighting, chain, form, metrics, extra, shared),
         )| {
             Choice {
                 op,
@@ -115,6 +128,7 @@ fn choice(classes: u64) -> impl Strategy<Value = Choice> {
                 form,
                 metrics,
                 extra,
+                shared,
             }
         },
     )
@@ -133,9 +147,13 @@ fn problem_of(rows: u64, classes: u64, choice: Choice) -> Problem {
     );
     let by_row = matches!(op, RowOp::LogSumExp | RowOp::Entropy);
     let must_write = is_plain || matches!(op, RowOp::ElementLosses(_));
-    let output = match choice.output {
-        None if !must_write => Destination::None,
-        Some(true) => Destination::Separate(third),
+    let is_narrow = input.dtype != Dtype::F32;
+    let output = match (op, choice.output) {
+        // Losses are f32.
+        (RowOp::ElementLosses(_), Some(true)) => Destination::Separate(in_f32(third)),
+        (RowOp::ElementLosses(_), _) if is_narrow => Destination::Separate(in_f32(third)),
+        (_, None) if !must_write => Destination::None,
+        (_, Some(true)) => Destination::Separate(third),
         _ => Destination::InPlace,
     };
     let mut passes = vec![main_pass(op, output)];
@@ -147,14 +165,17 @@ fn problem_of(rows: u64, classes: u64, choice: Choice) -> Problem {
         }
         RowOp::Elements(element) if choice.extra => {
             let op = RowOp::ElementLosses(element);
-            passes.insert(0, Pass { op, output: aside, role: Role::Aside });
+            let output = Destination::Separate(in_f32(fourth));
+            passes.insert(0, Pass { op, output, role: Role::Aside });
         }
         _ => {}
     }
     let is_loss = !is_plain && !by_row;
     let reduction = if is_loss { choice.reduction } else { Reduction::None };
     let upstream = match choice.per_loss {
-        Some(_) if is_element && reduction == Reduction::None => UpstreamRegion::Elements(second),
+        Some(_) if is_element && reduction == Reduction::None => {
+            UpstreamRegion::Elements(in_f32(second))
+        }
         Some(at) if !is_element && reduction == Reduction::None && !is_plain => {
             UpstreamRegion::Rows(u64::from(at) * 4)
         }
@@ -180,6 +201,7 @@ fn problem_of(rows: u64, classes: u64, choice: Choice) -> Problem {
         factors: (is_element && choice.metrics).then_some(third),
         targets: has_targets.then_some(TargetRegion { offset: 40, width, ignore_index: Some(-1) }),
         upstream,
+        sharing: if choice.shared { Sharing::Shared } else { Sharing::Apart },
         reduction,
         loss: LossNumbers {
             weighting,
@@ -217,18 +239,6 @@ fn bound(step: &Step, slot: Slot) -> Option<Bound> {
     step.bindings.iter().copied().find(|bound| bound.slot == slot)
 }
 
-/// Bytes from the buffer's start to the first row of a step.
-fn first_byte(step: &Step, slot: Slot, word: Word, p: &Params) -> Option<u64> {
-    let (residual, unit) = match slot {
-        Slot::Input => (p.input_offset, word.bytes()),
-        Slot::Second => (p.second_offset, word.bytes()),
-        Slot::Output => (p.output_offset, word.bytes()),
-        Slot::Factors => (p.factors_offset, word.bytes()),
-        _ => return None,
-    };
-    bound(step, slot).map(|bound| bound.offset + u64::from(residual) * unit)
-}
-
 /// Steps that handle rows, one a window: split rows have up to three.
 fn windows(plan: &Plan) -> Vec<&Step> {
     let handles = |family| matches!(family, Family::Row | Family::Lane | Family::SplitSweep);
@@ -242,9 +252,19 @@ fn check_start(
     region: Option<Region>,
     first_row: u64,
 ) -> Result<(), TestCaseError> {
-    let word = row_kernel(step).expect("it is a row kernel").word;
-    if let (Some(start), Some(region)) = (first_byte(step, slot, word, &step.params), region) {
-        prop_assert_eq!(start, region.offset + first_row * region.row_stride * 4, "{:?}", slot);
+    let (word, p) = (row_kernel(step).expect("it is a row kernel").word, &step.params);
+    let residual = match slot {
+        Slot::Input => p.input_offset,
+        Slot::Second => p.second_offset,
+        Slot::Output => p.output_offset,
+        Slot::Factors => p.factors_offset,
+        _ => p.dloss_offset,
+    };
+    if let (Some(bound), Some(region)) = (bound(step, slot), region) {
+        let width = region.dtype.size() as u64;
+        let start = bound.offset + u64::from(residual) * word.grain() * width;
+        let row = first_row * region.row_stride * width;
+        prop_assert_eq!(start, region.offset + row, "{:?}", slot);
     }
     Ok(())
 }
@@ -290,6 +310,7 @@ fn check(problem: &Problem, caps: &Caps, tuning: &Tuning) -> Result<(), TestCase
         let stats_row = if problem.loss.metrics { 16 } else { 8 };
         check_vector(step, Slot::Stats, (0, stats_row), p.stats_offset, next_row)?;
         check_vector(step, Slot::Pairs, (0, 16), p.pairs_offset, next_row)?;
+        check_vector(step, Slot::Edges, (0, 8), p.edges_offset, next_row)?;
         if let Some(targets) = problem.targets {
             let entry = (targets.offset, targets.width.bytes());
             check_vector(step, Slot::Targets, entry, p.targets_offset, next_row)?;
@@ -299,10 +320,7 @@ fn check(problem: &Problem, caps: &Caps, tuning: &Tuning) -> Result<(), TestCase
                 check_vector(step, Slot::Dloss, (offset, 4), p.dloss_offset, next_row)?;
             }
             UpstreamRegion::Elements(region) => {
-                if let (Some(bound), Some(kernel)) = (bound(step, Slot::Dloss), row_kernel(step)) {
-                    let start = bound.offset + u64::from(p.dloss_offset) * kernel.word.bytes();
-                    prop_assert_eq!(start, region.offset + next_row * region.row_stride * 4);
-                }
+                check_start(step, Slot::Dloss, Some(region), next_row)?;
             }
             _ => {}
         }
@@ -320,9 +338,10 @@ fn check(problem: &Problem, caps: &Caps, tuning: &Tuning) -> Result<(), TestCase
     Ok(())
 }
 
-/// The byte after a matrix.
+/// The byte after the last u32 of a matrix.
 fn end_of(problem: &Problem, region: Region) -> u64 {
-    region.offset + ((problem.rows - 1) * region.row_stride + problem.classes) * 4
+    let elements = (problem.rows - 1) * region.row_stride + problem.classes;
+    (region.offset + elements * region.dtype.size() as u64).next_multiple_of(4)
 }
 
 fn check_step(
@@ -341,6 +360,9 @@ fn check_step(
         Some(Family::Lane) => u64::from(p.rows).div_ceil(step.workgroup_size.into()),
         Some(Family::SplitSweep | Family::SplitColumns) => u64::from(p.rows) * u64::from(p.splits),
         Some(_) => p.rows.into(),
+        None if step.kernel == Kernel::JoinEdges => {
+            (u64::from(p.rows) + 1).div_ceil(step.workgroup_size.into())
+        }
         None if matches!(
             step.kernel,
             Kernel::ScanTargets(..) | Kernel::SumLoss { metrics: false }
@@ -361,7 +383,9 @@ fn check_step(
         };
         let lanes = if kernel.family == Family::Lane { 1 } else { step.workgroup_size };
         prop_assert!(u64::from(words.div_ceil(lanes)) <= MAX_WORDS_A_LANE);
-        prop_assert_eq!(u64::from(p.words * kernel.word.width()), problem.classes);
+        let width = kernel.word.width();
+        prop_assert_eq!(u64::from(p.words), problem.classes.div_ceil(width.into()));
+        prop_assert!(kernel.word.is_ragged() || p.words * width == p.classes);
         prop_assert!(p.splits == 0 || p.splits * p.split_words >= p.words, "the whole row");
     }
     let slots = step.kernel.bindings().len();
@@ -375,6 +399,7 @@ fn check_step(
             Slot::Scratch => prop_assert!(end <= plan.scratch_bytes),
             Slot::Stats => prop_assert!(end <= plan.stats_bytes),
             Slot::Pairs => prop_assert!(end <= plan.pairs_bytes),
+            Slot::Edges => prop_assert!(end <= plan.edges_bytes),
             Slot::Factors => {
                 prop_assert!(problem.factors.is_some_and(|m| end <= end_of(problem, m)));
             }
@@ -384,6 +409,9 @@ fn check_step(
                 let ends = problem.passes.iter().filter_map(|pass| match pass.output {
                     Destination::Separate(region) if pass.role == bound.role => {
                         Some(end_of(problem, region))
+                    }
+                    Destination::InPlace if bound.role == Role::Slot(Slot::Input) => {
+                        Some(end_of(problem, problem.input))
                     }
                     _ => None,
                 });
@@ -445,16 +473,21 @@ fn h200() -> Caps {
     }
 }
 
+fn tight(classes: u64) -> Region {
+    Region { offset: 0, row_stride: classes, dtype: Dtype::F32 }
+}
+
 fn loss_and_gradient(rows: u64, classes: u64) -> Problem {
     Problem {
         passes: vec![main_pass(RowOp::CrossEntropy, Destination::InPlace)],
         rows,
         classes,
-        input: Region { offset: 0, row_stride: classes },
+        input: tight(classes),
         second: None,
         factors: None,
         targets: Some(TargetRegion { offset: 0, width: TargetType::I32, ignore_index: None }),
         upstream: UpstreamRegion::Scalar(1.0),
+        sharing: Sharing::Apart,
         reduction: Reduction::Mean,
         loss: LossNumbers::default(),
     }
@@ -489,7 +522,7 @@ fn four_bindings_are_enough_for_the_core() {
     for output in [
         Destination::None,
         Destination::InPlace,
-        Destination::Separate(Region { offset: 0, row_stride: 1000 }),
+        Destination::Separate(tight(1000)),
     ] {
         let passes = vec![main_pass(RowOp::CrossEntropy, output)];
         let problem = Problem { passes, ..loss_and_gradient(100, 1000) };

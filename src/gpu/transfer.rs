@@ -29,8 +29,16 @@ impl Gpu {
     ) -> Result<()> {
         for (i, chunk) in values.chunks(CHUNK as usize / width).enumerate() {
             let bytes = bytes_of(chunk);
+            // Four bytes at a time; a last u32 may be less than full.
+            let (whole, rest) = bytes.split_at(bytes.len() & !3);
             self.scoped("a staging buffer", |gpu| {
-                gpu.queue().write_buffer(buffer, i as u64 * CHUNK, &bytes);
+                let start = i as u64 * CHUNK;
+                gpu.queue().write_buffer(buffer, start, whole);
+                if !rest.is_empty() {
+                    let mut last = [0; 4];
+                    last[..rest.len()].copy_from_slice(rest);
+                    gpu.queue().write_buffer(buffer, start + whole.len() as u64, &last);
+                }
                 gpu.queue().submit([])
             })
             .await?;
