@@ -70,26 +70,22 @@ impl Gpu {
             .await?;
         for start in (0..bytes).step_by(CHUNK as usize) {
             let size = CHUNK.min(bytes - start);
+            // Copies and mappings are of whole u32s.
+            let whole = size.next_multiple_of(4);
             let encoder = self
                 .scoped("a copy", |gpu| {
                     let mut encoder = gpu.encoder();
-                    encoder.copy_buffer_to_buffer(
-                        buffer,
-                        offset + start,
-                        &staging,
-                        0,
-                        size.next_multiple_of(4),
-                    );
+                    encoder.copy_buffer_to_buffer(buffer, offset + start, &staging, 0, whole);
                     encoder
                 })
                 .await?;
             self.submit(encoder).await?;
-            self.map(&staging, size).await?;
+            self.map(&staging, whole).await?;
             {
                 let view = staging
-                    .get_mapped_range(..size)
+                    .get_mapped_range(..whole)
                     .map_err(|error| self.refused(&error.to_string()))?;
-                sink(&view);
+                sink(&view[..size as usize]);
             }
             staging.unmap();
         }

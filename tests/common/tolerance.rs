@@ -171,6 +171,11 @@ pub fn storage(dtype: Dtype, value: f64) -> f64 {
     }
 }
 
+/// The same of a value that is off by a bound already.
+pub fn stored(dtype: Dtype, value: f64, bound: f64) -> f64 {
+    storage(dtype, value.abs() + bound)
+}
+
 /// Of cross-entropy with options, for one row: the bounds of plain cross-entropy on z, and what the
 /// options add.
 #[derive(Debug)]
