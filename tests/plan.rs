@@ -519,11 +519,7 @@ fn a_row_longer_than_a_binding_is_an_error() {
 #[test]
 fn four_bindings_are_enough_for_the_core() {
     let caps = Caps { max_storage_bindings: 4, subgroups: None, ..h200() };
-    for output in [
-        Destination::None,
-        Destination::InPlace,
-        Destination::Separate(tight(1000)),
-    ] {
+    for output in [Destination::None, Destination::InPlace, Destination::Separate(tight(1000))] {
         let passes = vec![main_pass(RowOp::CrossEntropy, output)];
         let problem = Problem { passes, ..loss_and_gradient(100, 1000) };
         Plan::new(&problem, &caps, &Tuning::new(&caps)).expect("GL's floor is enough");

@@ -159,9 +159,7 @@ impl RowKernel {
                 vec![&COLUMN_EXP, &SHIFT_NONE],
             ),
             RowOp::SoftmaxBackward => self.backward(&SWEEP_DOT, &COLUMN_SOFTMAX_BACKWARD),
-            RowOp::LogSoftmaxBackward => {
-                self.backward(&SWEEP_SECOND, &COLUMN_LOG_SOFTMAX_BACKWARD)
-            },
+            RowOp::LogSoftmaxBackward => self.backward(&SWEEP_SECOND, &COLUMN_LOG_SOFTMAX_BACKWARD),
             RowOp::Entropy => OpFiles {
                 acc: &PAIR,
                 sweep: &SWEEP_ENTROPY,

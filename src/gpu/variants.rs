@@ -225,7 +225,9 @@ impl RowKernel {
         let writes = self.columns != Columns::None
             && match (self.writes_in_sweep(), op.is_elementwise()) {
                 (true, _) => self.sweeps(),
-                (false, true) => self.family != Family::SplitSweep && self.family != Family::SplitFinish,
+                (false, true) => {
+                    self.family != Family::SplitSweep && self.family != Family::SplitFinish
+                }
                 (false, false) => self.has_row(),
             };
         if !writes || !op.upstreams().contains(&self.upstream) {

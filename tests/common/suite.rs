@@ -17,14 +17,7 @@ pub fn compare(what: &str, i: usize, got: f64, want: f64, bound: f64) -> Outcome
     compare_in(Dtype::F32, what, i, got, want, bound)
 }
 
-fn compare_in(
-    dtype: Dtype,
-    what: &str,
-    i: usize,
-    got: f64,
-    want: f64,
-    bound: f64,
-) -> Outcome {
+fn compare_in(dtype: Dtype, what: &str, i: usize, got: f64, want: f64, bound: f64) -> Outcome {
     // What overflows in the dtype of a result is infinite; f64 results are compared as f32.
     let rounded = match dtype {
         Dtype::F16 => half::f16::from_f64(want).into(),

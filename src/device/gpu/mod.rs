@@ -100,12 +100,7 @@ impl OwnedGpu {
     }
 
     /// Downloads what is stored as `storage` on the device, as it is if `dtype` is the same.
-    async fn download(
-        &self,
-        buffer: &Pooled<'_>,
-        storage: Dtype,
-        dtype: Dtype,
-    ) -> Result<Array> {
+    async fn download(&self, buffer: &Pooled<'_>, storage: Dtype, dtype: Dtype) -> Result<Array> {
         let gpu = &self.gpu;
         Ok(match (storage, dtype) {
             (Dtype::F16, _) => Array::F16(same::<f16>(gpu, buffer).await?),

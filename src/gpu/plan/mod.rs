@@ -284,7 +284,8 @@ impl<'a> Planner<'a> {
         let start = offset + rows[0] * stride;
         let aligned = start - start % self.caps.storage_alignment;
         // A last u32 may be half another's.
-        let size = (start - aligned + (rows[1] - 1).saturating_mul(stride) + last).next_multiple_of(4);
+        let size =
+            (start - aligned + (rows[1] - 1).saturating_mul(stride) + last).next_multiple_of(4);
         (Bound::new(slot, aligned, size), start - aligned)
     }
 
