@@ -3,7 +3,8 @@
 
 mod common;
 
-use common::cases::{Case, Family, Rng, stored};
+use common::bits::{of_bits, rounding};
+use common::cases::{Case, Family, Rng};
 use common::losses::{self, Divergence};
 use common::suite::Outcome;
 use common::{Subject, gpu, gpu_subjects};
@@ -15,14 +16,6 @@ use surprisal::{
 };
 
 const NARROW: [Dtype; 2] = [Dtype::F16, Dtype::Bf16];
-
-/// The array of a dtype with these bits.
-fn of_bits(dtype: Dtype, bits: &[u16]) -> Array {
-    match dtype {
-        Dtype::F16 => Array::F16(bits.iter().copied().map(f16::from_bits).collect()),
-        _ => Array::Bf16(bits.iter().copied().map(bf16::from_bits).collect()),
-    }
-}
 
 #[test]
 fn every_pattern_is_read_as_it_is() {
@@ -58,87 +51,10 @@ fn of_bits_of(dtype: Dtype, x: f32) -> u16 {
     }
 }
 
-/// Numbers at, just below and just above every tie between two neighbours of a dtype, and far
-/// beyond its range; subnormal ones of the dtype's.
-fn telling(dtype: Dtype) -> Vec<f32> {
-    let mut values = vec![
-        0.0,
-        -0.0,
-        f32::NAN,
-        f32::INFINITY,
-        f32::NEG_INFINITY,
-        f32::MAX,
-        f32::MIN,
-        65_519.996,
-        65_520.0,
-        -65_535.996,
-        65_536.0,
-        1e5,
-        2f32.powi(-25),
-        -(2f32.powi(-25) * 1.000_001),
-        2f32.powi(-26),
-        1e-30,
-    ];
-    for bits in (0..=u16::MAX).step_by(7) {
-        let [x, next] =
-            [bits, bits.wrapping_add(1)].map(|bits| of_bits(dtype, &[bits]).to_f64()[0]);
-        let tie = (0.5 * (x + next)) as f32;
-        if tie.is_finite() {
-            values.extend([
-                tie,
-                f32::from_bits(tie.to_bits() ^ 1),
-                f32::from_bits(tie.to_bits() + 1),
-            ]);
-        }
-    }
-    let mut rng = Rng::new(71);
-    values.extend((0..5000).map(|_| f32::from_bits(rng.next_u64() as u32)));
-    values
-}
-
 #[test]
 fn every_number_is_rounded_as_the_host_rounds() {
     let device = Device::with_gpu(gpu());
-    for dtype in NARROW {
-        // x - y = 0.5: the derivative of the square is 1, and the gradient what comes from above.
-        let mut above = telling(dtype);
-        // Whole words, and an odd number of elements, which is folded into rows of its own.
-        for _ in 0..2 {
-            let n = above.len();
-            let (x, y) = (stored(&vec![0.5; n], dtype), stored(&vec![0.0; n], dtype));
-            let matrix = |array| Matrix::new(array, 1, n).expect("a row");
-            let op = Elementwise::new(ElementwiseLoss::Squared)
-                .with_reduction(Reduction::None)
-                .with_gradient();
-            let input = ElementwiseInput::new(matrix(x.values()), matrix(y.values()));
-            let input = input.with_upstream(Upstream::Each((&above).into()));
-            let got = device.run(&op, input).expect("sound").dinput.expect("asked for");
-            assert_eq!(got.dtype(), dtype);
-            let want = stored(&above, dtype);
-            for (i, &x) in above.iter().enumerate() {
-                let (got, want) = (got.to_f64_at(i), want.to_f64_at(i));
-                // As a number, so that 0 is 0 whatever its sign: drivers may lose that.
-                let flushed = x.abs() < f32::MIN_POSITIVE && got == 0.0;
-                let same = got == want || got.is_nan() && want.is_nan() || flushed;
-                assert!(same, "{dtype} of {x:e} ({:#x}): {got:e}, not {want:e}", x.to_bits());
-            }
-            above.truncate(n / 4 * 4 - 3);
-        }
-    }
-}
-
-trait At {
-    fn to_f64_at(&self, i: usize) -> f64;
-}
-
-impl At for Array {
-    fn to_f64_at(&self, i: usize) -> f64 {
-        match self {
-            Self::F16(v) => v[i].into(),
-            Self::Bf16(v) => v[i].into(),
-            other => other.to_f64()[i],
-        }
-    }
+    assert_all(NARROW.map(|dtype| rounding(&device, dtype)));
 }
 
 fn assert_all(outcomes: impl IntoIterator<Item = Outcome>) {
