@@ -63,7 +63,7 @@ pub(crate) fn on_device(
         DeviceKind::Reference => dtypes.fill(Dtype::F64),
         // The shaders of a call know one.
         DeviceKind::Gpu if dtypes.iter().any(|dtype| *dtype != dtypes[0]) => {
-            dtypes.fill(Dtype::F32)
+            dtypes.fill(Dtype::F32);
         }
         _ => {}
     }
