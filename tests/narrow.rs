@@ -143,3 +143,15 @@ fn elements() {
         }
     }
 }
+
+#[test]
+fn a_device_with_few_bindings_stores_f32() {
+    let mut caps = gpu().caps().clone();
+    caps.max_storage_bindings = 4;
+    let subject = Subject::gpu("with four bindings", gpu().with_caps(caps));
+    for case in NARROW.into_iter().flat_map(|dtype| cases(dtype, 78)) {
+        let q = losses::labels(&case, 79);
+        let op = CrossEntropy::new();
+        assert_all([losses::cross_entropy(&subject, &case, Some(&q), &op)]);
+    }
+}

@@ -53,7 +53,7 @@ impl Kernel {
             }
             let files: Vec<_> = row.fragments().iter().map(|fragment| fragment.file).collect();
             let pairs = files.iter().flat_map(|a| files.iter().map(move |b| (*a, *b)));
-            pairs.filter(|(a, b)| seen.insert((row.word, row.sharing, *a, *b))).count() > 0
+            pairs.filter(|(a, b)| seen.insert((row.sharing, *a, *b))).count() > 0
         });
         spanning
     }

@@ -16,6 +16,8 @@ use crate::gpu::{Call, Gpu, MatrixBuffer, Record};
 use crate::matrix::{Array, Matrix, Values};
 use crate::op::Targets;
 
+/// Storage buffers that a kernel binds at most: no more than WebGPU promises everywhere.
+const MOST_BINDINGS: u32 = 8;
 /// Buffers kept for the next call, at most.
 const POOLED: usize = 6;
 
@@ -62,6 +64,17 @@ impl OwnedGpu {
         self.gpu.wait().await?;
         timings.compute += clock.elapsed();
         Ok(call)
+    }
+
+    /// How the matrices of a call are stored on the device: as they are where all have one type that
+    /// it can store, else as f32.
+    fn storage(&self, dtypes: impl IntoIterator<Item = Dtype>) -> Dtype {
+        let mut dtypes = dtypes.into_iter();
+        let first = dtypes.next().unwrap_or(Dtype::F32);
+        // Rows of 16-bit elements may need a binding more than others.
+        let has_room = self.gpu.caps().max_storage_bindings >= MOST_BINDINGS;
+        let is_kept = first != Dtype::F64 && has_room && dtypes.all(|dtype| dtype == first);
+        if is_kept { first } else { Dtype::F32 }
     }
 
     /// Uploads what is stored as `storage` on the device: as it is if it has that type.
@@ -170,15 +183,6 @@ async fn from_f32<T: Element>(gpu: &Gpu, buffer: &Pooled<'_>) -> Result<Vec<T>> 
     })
     .await?;
     Ok(out)
-}
-
-/// How the matrices of a call are stored on the device: as they are where all have one type that it
-/// can store, else as f32.
-fn storage(dtypes: impl IntoIterator<Item = Dtype>) -> Dtype {
-    let mut dtypes = dtypes.into_iter();
-    let first = dtypes.next().unwrap_or(Dtype::F32);
-    let is_kept = first != Dtype::F64 && dtypes.all(|dtype| dtype == first);
-    if is_kept { first } else { Dtype::F32 }
 }
 
 fn matrix<'a>(shape: &Matrix<'_>, buffer: &'a Pooled<'_>, storage: Dtype) -> MatrixBuffer<'a> {

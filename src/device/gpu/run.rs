@@ -1,6 +1,6 @@
 //! Each operation on buffers of the device's own: upload, compute, download.
 
-use super::{OwnedGpu, Pooled, matrix, storage};
+use super::{OwnedGpu, Pooled, matrix};
 use crate::device::timings::{Clock, Timings};
 use crate::dtype::Dtype;
 use crate::error::Result;
@@ -101,7 +101,7 @@ impl OwnedGpu {
         let mut timings = Timings::default();
         let clock = Clock::start();
         let probs = input.targets.probs().map(|probs| probs.dtype());
-        let stored = storage([input.logits.dtype()].into_iter().chain(probs));
+        let stored = self.storage([input.logits.dtype()].into_iter().chain(probs));
         let logits = self.upload(input.logits.values(), stored).await?;
         let targets = self.upload_targets(input.targets, stored).await?;
         let dloss = match input.upstream {
@@ -175,7 +175,7 @@ impl OwnedGpu {
             return Ok((crate::cpu::divergence(&spec, input)?, timings));
         }
         let clock = Clock::start();
-        let stored = storage([input.student.dtype(), input.teacher.dtype()]);
+        let stored = self.storage([input.student.dtype(), input.teacher.dtype()]);
         let teacher = self.upload(input.teacher.values(), stored).await?;
         let student = self.upload(input.student.values(), stored).await?;
         let dloss = match input.upstream {
@@ -222,7 +222,7 @@ impl OwnedGpu {
         let clock = Clock::start();
         let weights = input.weights.map(|weights| weights.dtype());
         let others = [input.targets.dtype()].into_iter().chain(weights);
-        let stored = storage([input.input.dtype()].into_iter().chain(others));
+        let stored = self.storage([input.input.dtype()].into_iter().chain(others));
         let values = self.upload(input.input.values(), stored).await?;
         let targets = self.upload(input.targets.values(), stored).await?;
         let weights = match input.weights {
@@ -285,7 +285,7 @@ impl OwnedGpu {
         }
         let clock = Clock::start();
         let second = input.second.map(|second| second.dtype());
-        let stored = storage([input.input.dtype()].into_iter().chain(second));
+        let stored = self.storage([input.input.dtype()].into_iter().chain(second));
         let uploaded = self.upload(input.input.values(), stored).await?;
         let second = match input.second {
             Some(second) => Some((second, self.upload(second.values(), stored).await?)),
