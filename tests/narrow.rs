@@ -10,9 +10,8 @@ use common::suite::Outcome;
 use common::{Subject, gpu, gpu_subjects};
 use half::{bf16, f16};
 use surprisal::{
-    Array, BinaryCrossEntropy, CrossEntropy, Device, Dtype, Elementwise, ElementwiseInput,
-    ElementwiseLoss, Focal, InputForm, JsDivergence, KlDivergence, LogSumExp, Matrix, Reduction,
-    Unit, Upstream,
+    BinaryCrossEntropy, CrossEntropy, Device, Dtype, Elementwise, ElementwiseLoss, Focal,
+    InputForm, JsDivergence, KlDivergence, LogSumExp, Matrix, Reduction, Unit,
 };
 
 const NARROW: [Dtype; 2] = [Dtype::F16, Dtype::Bf16];
@@ -24,7 +23,7 @@ fn every_pattern_is_read_as_it_is() {
         // Alone in a row, in the upper and in the lower half of a u32; and one of a whole word, with
         // three elements beside it that weigh nothing.
         let all: Vec<u16> = (0..=u16::MAX).collect();
-        let nothing = of_bits_of(dtype, f32::NEG_INFINITY);
+        let nothing = bits_of(dtype, f32::NEG_INFINITY);
         for (columns, place) in [(1, 0), (4, 2), (3, 2), (5, 0)] {
             let mut bits = vec![nothing; all.len() * columns];
             for (row, &x) in bits.chunks_mut(columns).zip(&all) {
@@ -44,7 +43,7 @@ fn every_pattern_is_read_as_it_is() {
     }
 }
 
-fn of_bits_of(dtype: Dtype, x: f32) -> u16 {
+fn bits_of(dtype: Dtype, x: f32) -> u16 {
     match dtype {
         Dtype::F16 => f16::from_f32(x).to_bits(),
         _ => bf16::from_f32(x).to_bits(),

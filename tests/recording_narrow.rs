@@ -213,17 +213,12 @@ fn input_and_output_in_one_buffer() {
 }
 
 fn narrow_values(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {
-    match dtype {
-        Dtype::F32 => {
-            let floats = bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned::<f32>);
-            floats.map(f64::from).collect()
-        }
-        _ => {
-            let bits: Vec<u16> =
-                bytes.chunks_exact(2).map(bytemuck::pod_read_unaligned::<u16>).collect();
-            values_of(dtype, &bits)
-        }
+    if dtype == Dtype::F32 {
+        let floats = bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned::<f32>);
+        return floats.map(f64::from).collect();
     }
+    let bits: Vec<u16> = bytes.chunks_exact(2).map(bytemuck::pod_read_unaligned).collect();
+    values_of(dtype, &bits)
 }
 
 #[test]

@@ -65,9 +65,9 @@ const MUTANTS: &[Mutant] = &[
     mutant("one column too few swept", "row.wgsl", "row.words, WG", "max(row.words, 1u) - 1u, WG"),
     mutant(
         "one column too few written",
-        "fragments/columns_now.wgsl",
-        "word < params.words",
-        "word + 1u < params.words",
+        "fragments/columns_whole.wgsl",
+        "word < end",
+        "word + 1u < end",
     ),
     mutant("the target's neighbour", ROW_TARGET, "target_index.x % WIDTH", "0u"),
     mutant(
