@@ -106,17 +106,18 @@ pub mod reference;
 pub use device::adapters_blocking;
 #[cfg(feature = "gpu")]
 pub use device::{AdapterChoice, adapters};
-pub use device::{Device, DeviceInfo, DeviceKind, Evaluate, Timings};
+pub use device::{Device, DeviceInfo, DeviceKind, Evaluate, EvaluateInto, Timings};
 pub use dtype::{Dtype, Element};
 pub use error::{Error, Result};
-pub use matrix::{Array, Matrix, Values};
+pub use matrix::{Array, Matrix, MatrixMut, Values, ValuesMut};
 pub use op::{
     BinaryCrossEntropy, BinaryFocal, BinaryLabels, CrossEntropy, CrossEntropyInput,
     CrossEntropyOutput, DivergenceInput, DivergenceOutput, Elementwise, ElementwiseInput,
     ElementwiseLoss, ElementwiseOutput, Entropy, EntropyBackward, EntropyBackwardInput, Focal,
-    InputForm, JsDivergence, KlDivergence, LogSoftmax, LogSoftmaxBackward, LogSoftmaxBackwardInput,
-    LogSumExp, LogSumExpBackward, LogSumExpBackwardInput, Loss, Metrics, Op, Reduction, Softmax,
-    SoftmaxBackward, SoftmaxBackwardInput, Surprisal, Targets, Unit, Upstream,
+    InputForm, JsDivergence, KlDivergence, Labels, LogSoftmax, LogSoftmaxBackward,
+    LogSoftmaxBackwardInput, LogSumExp, LogSumExpBackward, LogSumExpBackwardInput, Loss, Metrics,
+    Op, Reduction, Softmax, SoftmaxBackward, SoftmaxBackwardInput, Surprisal, Targets, Unit,
+    Upstream,
 };
 /// The version of wgpu whose types this crate takes.
 #[cfg(feature = "gpu")]

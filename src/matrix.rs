@@ -224,3 +224,105 @@ impl<'a> Matrix<'a> {
         Err(Error::ShapeMismatch { what, expected: self.shape(), found: other.shape() })
     }
 }
+
+/// Elements to be written, of one of the [`Dtype`]s.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ValuesMut<'a> {
+    /// Half precision.
+    F16(&'a mut [f16]),
+    /// The upper halves of f32.
+    Bf16(&'a mut [bf16]),
+    /// Single precision.
+    F32(&'a mut [f32]),
+    /// Double precision.
+    F64(&'a mut [f64]),
+}
+
+macro_rules! values_mut_from {
+    ($($variant:ident $type:ty),*) => {$(
+        impl<'a> From<&'a mut [$type]> for ValuesMut<'a> {
+            fn from(v: &'a mut [$type]) -> Self {
+                Self::$variant(v)
+            }
+        }
+    )*};
+}
+values_mut_from!(F16 f16, Bf16 bf16, F32 f32, F64 f64);
+
+/// Calls `$body` with `$slice` bound to the typed slice inside a [`ValuesMut`].
+macro_rules! with_values_mut {
+    ($values:expr, $slice:ident => $body:expr) => {
+        match $values {
+            $crate::matrix::ValuesMut::F16($slice) => $body,
+            $crate::matrix::ValuesMut::Bf16($slice) => $body,
+            $crate::matrix::ValuesMut::F32($slice) => $body,
+            $crate::matrix::ValuesMut::F64($slice) => $body,
+        }
+    };
+}
+pub(crate) use with_values_mut;
+
+/// A matrix `[rows, classes]` to be written to, row after row without gaps.
+///
+/// ```
+/// use surprisal::MatrixMut;
+///
+/// let mut values = [0.0f32; 6];
+/// let matrix = MatrixMut::new(&mut values[..], 2, 3)?;
+/// assert_eq!(matrix.as_matrix().rows(), 2);
+/// # Ok::<(), surprisal::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct MatrixMut<'a> {
+    values: ValuesMut<'a>,
+    rows: usize,
+    classes: usize,
+}
+
+impl<'a> MatrixMut<'a> {
+    /// A matrix over `values`.
+    ///
+    /// # Errors
+    /// As [`Matrix::new`].
+    pub fn new(values: impl Into<ValuesMut<'a>>, rows: usize, classes: usize) -> Result<Self> {
+        let matrix = Self { values: values.into(), rows, classes };
+        with_values_mut!(&matrix.values, v => Matrix::new(&**v, rows, classes))?;
+        Ok(matrix)
+    }
+
+    /// The matrix, to be read.
+    pub fn as_matrix(&self) -> Matrix<'_> {
+        let values = with_values_mut!(&self.values, v => Values::from(&**v));
+        Matrix { values, rows: self.rows, classes: self.classes }
+    }
+
+    /// The elements, row after row.
+    pub fn into_values(self) -> ValuesMut<'a> {
+        self.values
+    }
+
+    /// Copies a result of the same number of elements, rounded if it has to be.
+    pub(crate) fn assign(&mut self, from: &Array) {
+        use crate::dtype::Element;
+        match (&mut self.values, from) {
+            (ValuesMut::F64(to), Array::F64(from)) => to.copy_from_slice(from),
+            (to, from) => with_values_mut!(to, to => with_values!(from.values(), from => {
+                for (to, from) in to.iter_mut().zip(from) {
+                    *to = Element::from_f32(from.to_f32());
+                }
+            })),
+        }
+    }
+
+    /// An error unless a result for `matrix` fits here.
+    pub(crate) fn expect_fits(&self, matrix: &Matrix<'_>) -> Result<()> {
+        let own = self.as_matrix();
+        matrix.expect_same_shape(&own, "output")?;
+        if own.dtype() == matrix.dtype() {
+            return Ok(());
+        }
+        let reason = format!("is {}, the matrix is {}", own.dtype(), matrix.dtype());
+        Err(Error::InvalidInput { what: "output", reason })
+    }
+}

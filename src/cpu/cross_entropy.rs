@@ -1,70 +1,198 @@
 //! Cross-entropy: one statistic a row, then the column formula.
 
-use std::borrow::Cow;
-
-use crate::cpu::{
-    Dloss, RowStat, as_f32, for_each_row, for_each_row_with_columns, reduce, sum_by, times,
-};
-use crate::dtype::Element;
+use crate::cpu::columns::with_pair;
+use crate::cpu::columns::{Io, Lanes, Sweep, argmax, first};
+use crate::cpu::math::{exp, log, tanh};
+use crate::cpu::rows::{Columns, PlainRows, Rows, Swept, Work, for_each_plain_row, for_each_row};
+use crate::cpu::simd::{InstructionSet, MAX_LANES, Simd};
+use crate::cpu::{Dloss, RowStat, reduce, select_times, times};
 use crate::error::Result;
-use crate::matrix::{Array, Matrix, with_values};
-use crate::op::{CrossEntropy, CrossEntropyInput, CrossEntropyOutput, InputForm, Metrics, Targets};
+use crate::matrix::{Array, MatrixMut, Values, with_values, with_values_mut};
+use crate::op::{
+    CrossEntropy, CrossEntropyInput, CrossEntropyOutput, InputForm, Labels, Loss, Metrics, Targets,
+};
 
 pub(crate) fn cross_entropy(
+    set: InstructionSet,
     op: &CrossEntropy,
     input: &CrossEntropyInput<'_>,
 ) -> Result<CrossEntropyOutput> {
     op.validate(input)?;
-    let (rows, classes) = (input.logits.rows(), input.logits.classes());
-    let (kept_rows, total_weight) = op.totals(&input.targets);
+    let labels = Labels::new(input.targets).with_upstream(input.upstream);
+    let shape = (input.logits.rows(), input.logits.classes());
+    with_values!(input.logits.values(), x => {
+        if !op.has_gradient() {
+            return Ok(evaluate(set, op, shape, labels, Io::Read(x)));
+        }
+        let mut dlogits = bytemuck::zeroed_vec(x.len());
+        let mut output = evaluate(set, op, shape, labels, Io::Separate(x, &mut dlogits));
+        output.dlogits = Some(dlogits.into());
+        Ok(output)
+    })
+}
+
+/// With the gradient in `out`, which fits.
+pub(crate) fn cross_entropy_into(
+    set: InstructionSet,
+    op: &CrossEntropy,
+    input: &CrossEntropyInput<'_>,
+    out: MatrixMut<'_>,
+) -> Result<CrossEntropyOutput> {
+    op.validate(input)?;
+    let labels = Labels::new(input.targets).with_upstream(input.upstream);
+    let shape = (input.logits.rows(), input.logits.classes());
+    with_pair!(input.logits.values(), out.into_values(), (x, out) => {
+        Ok(evaluate(set, op, shape, labels, Io::Separate(x, out)))
+    })
+}
+
+/// With the gradient over the logits.
+pub(crate) fn cross_entropy_in_place(
+    set: InstructionSet,
+    op: &CrossEntropy,
+    logits: MatrixMut<'_>,
+    labels: Labels<'_>,
+) -> Result<CrossEntropyOutput> {
+    let matrix = logits.as_matrix();
+    let shape = (matrix.rows(), matrix.classes());
+    let input = CrossEntropyInput::new(matrix, labels.targets).with_upstream(labels.upstream);
+    op.validate(&input)?;
+    with_values_mut!(logits.into_values(), x => {
+        Ok(evaluate(set, op, shape, labels, Io::InPlace(x)))
+    })
+}
+
+/// What `labels` and `io` hold was validated; the gradient goes where `io` says.
+fn evaluate<T: Lanes>(
+    set: InstructionSet,
+    op: &CrossEntropy,
+    (rows, classes): (usize, usize),
+    labels: Labels<'_>,
+    io: Io<'_, T>,
+) -> CrossEntropyOutput {
+    let (kept_rows, total_weight) = op.totals(&labels.targets);
     let divisor = op.normalizer().unwrap_or(total_weight);
     let e = op.label_smoothing();
-    let weights = op.class_weights().map(|weights| weights.iter().map(|&w| w as f32).collect());
-    let task = Task {
+    let mut weights: Option<Vec<f32>> =
+        op.class_weights().map(|weights| weights.iter().map(|&w| w as f32).collect());
+    if let Some(weights) = &mut weights {
+        weights.resize(classes.next_multiple_of(MAX_LANES), 0.0);
+    }
+    let options = Options {
         op,
-        targets: input.targets,
+        targets: labels.targets,
         classes,
-        dloss: Dloss::of(input.upstream, op.reduction(), divisor, op.unit()),
+        chain: Chain::of(op),
+        dloss: Dloss::of(labels.upstream, op.reduction(), divisor, op.unit()),
         unit: op.unit().per_nat() as f32,
         weights,
         keep: (1.0 - e) as f32,
         smooth_class: (e / classes.max(1) as f64) as f32,
         smooth_sum: (e / classes.max(1) as f64 * op.weight_sum(classes)) as f32,
     };
-    let mut results = vec![RowResult::IGNORED; rows];
     // The targets' gradient is the rarer wish: a pass of its own over the rows.
-    let dtargets = match input.targets.probs() {
+    let dtargets = match labels.targets.probs() {
         Some(probs) if op.has_target_gradient() => {
-            Some(with_values!(probs.values(), q => task.target_gradient(q, input.logits)))
+            let logits = T::values(io.input());
+            Some(with_values!(probs.values(), q => options.target_gradient(set, q, logits, rows)))
         }
         _ => None,
     };
-    let dlogits = with_values!(input.logits.values(), x => task.run(x, &mut results));
-
-    let metrics = op.has_metrics().then(|| {
-        let nll: f64 = results.iter().map(|row| f64::from(row.nll)).sum();
-        let correct = results.iter().filter(|row| row.correct).count() as u64;
-        Metrics::new(results.iter().map(|row| row.argmax).collect(), correct, nll, kept_rows)
-    });
-    let lse = results.iter().map(|row| row.lse).collect();
-    let losses = results.into_iter().map(|row| row.loss).collect();
-    Ok(CrossEntropyOutput {
-        loss: reduce(losses, op.reduction(), divisor),
-        lse: Array::F32(lse),
-        dlogits,
+    let mut output = CrossEntropyOutput {
+        loss: Loss::Reduced(0.0),
+        lse: Array::F32(Vec::new()),
+        dlogits: None,
         dtargets,
-        metrics,
+        metrics: None,
         kept_rows,
         total_weight,
-    })
+    };
+    let (losses, lse) = if options.is_plain() {
+        let mut results = bytemuck::zeroed_vec(rows);
+        for_each_plain_row(set, &options, classes, io, &mut results);
+        results.into_iter().map(|[loss, lse]: [f32; 2]| (loss, lse)).unzip()
+    } else {
+        let mut results = vec![RowResult::IGNORED; rows];
+        for_each_row(set, &options, classes, io, &mut results);
+        output.metrics = op.has_metrics().then(|| {
+            let nll: f64 = results.iter().map(|row| f64::from(row.nll)).sum();
+            let correct = results.iter().filter(|row| row.correct).count() as u64;
+            Metrics::new(results.iter().map(|row| row.argmax).collect(), correct, nll, kept_rows)
+        });
+        results.into_iter().map(|row| (row.loss, row.lse)).unzip()
+    };
+    output.loss = reduce(losses, op.reduction(), divisor);
+    output.lse = Array::F32(lse);
+    output
 }
 
-struct Task<'a> {
+/// What happens to an element of the input before the softmax, formulas (11) and (17).
+#[derive(Clone, Copy)]
+enum Chain {
+    None,
+    Scale(f32),
+    Softcap {
+        scale: f32,
+        cap: f32,
+    },
+    /// The logarithm, of no less than this.
+    Log(f32),
+}
+
+impl Chain {
+    fn of(op: &CrossEntropy) -> Self {
+        let scale = op.logit_scale() as f32;
+        match (op.form(), op.softcap()) {
+            (InputForm::LogProbs, _) => Self::None,
+            (InputForm::Probs, _) => Self::Log(op.clamp() as f32),
+            (InputForm::Logits, Some(cap)) => Self::Softcap { scale, cap: cap as f32 },
+            (InputForm::Logits, None) if op.has_chain() => Self::Scale(scale),
+            (InputForm::Logits, None) => Self::None,
+        }
+    }
+
+    #[inline(always)]
+    fn z<S: Simd>(self, s: S, x: S::F) -> S::F {
+        match self {
+            Self::None => x,
+            Self::Scale(scale) => s.mul(x, s.splat(scale)),
+            Self::Softcap { scale, cap } => {
+                let z = s.mul(x, s.splat(scale));
+                s.mul(s.splat(cap), tanh(s, s.div(z, s.splat(cap))))
+            }
+            Self::Log(clamp) => log(s, s.max(x, s.splat(clamp))),
+        }
+    }
+
+    /// dz / dx. 1 - tanh^2 = 4 e / (1 + e)^2 keeps its digits near tanh = 1.
+    #[inline(always)]
+    fn slope<S: Simd>(self, s: S, x: S::F) -> S::F {
+        match self {
+            Self::None => s.splat(1.0),
+            Self::Scale(scale) => s.splat(scale),
+            Self::Softcap { scale, cap } => {
+                let z = s.div(s.mul(x, s.splat(scale)), s.splat(cap));
+                let e = exp(s, s.mul(s.splat(-2.0), s.abs(z)));
+                let sum = s.add(s.splat(1.0), e);
+                let slope = s.div(s.mul(s.splat(4.0), e), s.mul(sum, sum));
+                s.mul(s.splat(scale), slope)
+            }
+            Self::Log(clamp) => {
+                let is_low = s.lt(x, s.splat(clamp));
+                s.select(is_low, s.splat(0.0), s.div(s.splat(1.0), x))
+            }
+        }
+    }
+}
+
+struct Options<'a> {
     op: &'a CrossEntropy,
     targets: Targets<'a>,
     classes: usize,
+    chain: Chain,
     dloss: Dloss,
     unit: f32,
+    /// Whole vectors of them.
     weights: Option<Vec<f32>>,
     /// 1 - e, with label smoothing e.
     keep: f32,
@@ -88,262 +216,364 @@ impl RowResult {
     const IGNORED: Self = Self { loss: 0.0, lse: 0.0, nll: 0.0, argmax: -1, correct: false };
 }
 
-/// A row's target.
-enum Label<'a> {
-    Class(usize),
-    Probs(Cow<'a, [f32]>),
-}
+/// The statistic of a row and `log1p(rest)`; none of a row that is normalised already.
+#[derive(Clone, Copy)]
+struct Norm(Option<(RowStat, f32)>);
 
-/// A kept row on its way: its target, z, and the statistic of z if it is not normalised already.
-struct Row<'a> {
-    label: Label<'a>,
-    /// What orders the input by z, before scale, softcap and clamp make elements equal; for metrics.
-    rank: Cow<'a, [f32]>,
-    z: Cow<'a, [f32]>,
-    stat: Option<RowStat>,
-}
-
-impl Row<'_> {
-    /// What the labels of a row with probability targets come to; NaN if the row has no loss for
-    /// them: every column is read, and a +inf among log-probabilities is the whole row's.
-    fn total(&self, sum: f32) -> f32 {
-        let is_read = self.stat.is_some() || !self.z.contains(&f32::INFINITY);
-        if sum.is_finite() && is_read { sum } else { f32::NAN }
+impl Norm {
+    /// Formulas (5) and (17).
+    #[inline(always)]
+    fn nll<S: Simd>(self, s: S, z: S::F) -> S::F {
+        match self.0 {
+            Some((stat, log_sum)) => s.add(s.sub(s.splat(stat.max()), z), s.splat(log_sum)),
+            None => s.neg(z),
+        }
     }
 
-    /// Formulas (5) and (17).
-    fn nll(&self, j: usize) -> f32 {
-        self.stat.map_or(-self.z[j], |stat| stat.nll(self.z[j]))
+    fn is_defined(self) -> bool {
+        self.0.is_none_or(|(stat, _)| stat.is_defined())
+    }
+
+    fn lse(self) -> f32 {
+        self.0.map_or(0.0, |(stat, _)| stat.lse())
     }
 
     /// p and p - 1 of a column; of a normalised row, whose gradient is the shares alone, 0 and -1.
-    fn p(&self, j: usize) -> (f32, f32) {
-        self.stat.map_or((0.0, -1.0), |stat| {
-            ((self.z[j] - stat.max()).exp() / stat.sum(), stat.p_minus_1(self.z[j]))
-        })
+    #[inline(always)]
+    fn p<S: Simd>(self, s: S, z: S::F) -> (S::F, S::F) {
+        let Some((stat, _)) = self.0 else { return (s.splat(0.0), s.splat(-1.0)) };
+        let (one, max) = (s.splat(1.0), s.splat(stat.max()));
+        let p = s.mul(exp(s, s.sub(z, max)), s.splat(1.0 / stat.sum()));
+        // Where z is the maximum the 1 cancels before anything is rounded.
+        let top = s.splat(-stat.rest() / stat.sum());
+        (p, s.select(s.eq(z, max), top, s.sub(p, one)))
     }
 }
 
-/// The first column that holds the largest number, the first of all where there is nothing but -inf
-/// and NaN.
-fn argmax(x: &[f32]) -> usize {
-    let (mut best, mut max) = (0, f32::NEG_INFINITY);
-    for (j, &x) in x.iter().enumerate() {
-        if x > max {
-            (best, max) = (j, x);
-        }
-    }
-    best
+/// A row's target.
+#[derive(Clone, Copy)]
+enum Label<'a> {
+    Class(usize),
+    Probs(&'a [f32]),
 }
 
-impl Task<'_> {
-    fn run<T: Element>(&self, logits: &[T], results: &mut [RowResult]) -> Option<Array>
-    where
-        Vec<T>: Into<Array>,
-    {
-        let row_of = |row: usize| &logits[row * self.classes..(row + 1) * self.classes];
+/// A kept row of a batch with options.
+#[derive(Clone, Copy)]
+struct Row<'a, S> {
+    options: &'a Options<'a>,
+    sweep: Sweep<S>,
+    label: Label<'a>,
+    x: &'a [f32],
+    z: &'a [f32],
+    norm: Norm,
+}
+
+impl PlainRows for Options<'_> {
+    /// The loss and the log-sum-exp.
+    type Result = [f32; 2];
+    const WRITES_EXPS: bool = true;
+
+    fn ignores(&self, row: usize) -> bool {
+        self.op.kept_class(&self.targets, row).is_none()
+    }
+
+    /// Formulas (7) and (8).
+    fn finish<T: Lanes>(&self, swept: Swept, x: &[T], result: &mut [f32; 2]) -> Columns {
+        let Swept { row, stat, log_sum } = swept;
+        let Some(y) = self.op.kept_class(&self.targets, row) else {
+            return Columns::None;
+        };
+        let (own, x_y, lse) = (self.weight_of(y), x[y].to_f32(), stat.lse_with(log_sum));
+        let z_loss = self.op.z_loss() as f32;
+        let cross = times(own, (stat.max() - x_y) + log_sum);
+        let loss = self.unit * (cross + times(z_loss, lse * lse));
+        let loss = if stat.is_defined() { loss } else { f32::NAN };
+        *result = [loss, lse];
         if !self.op.has_gradient() {
-            for_each_row(self.classes, results, |i, out| {
-                if let Some(row) = self.row(i, row_of(i)) {
-                    *out = self.result(&row);
-                }
-            });
-            return None;
+            return Columns::None;
         }
-        let mut dlogits = vec![T::from_f32(0.0); logits.len()];
-        for_each_row_with_columns(self.classes, &mut dlogits, results, |i, dlogits, out| {
-            if let Some(row) = self.row(i, row_of(i)) {
-                *out = self.result(&row);
-                self.columns(&row, row_of(i), self.dloss.at(i), dlogits);
+        let dloss = self.dloss.at(row);
+        let more = times(2.0 * z_loss, lse);
+        let dz = dloss * (own * stat.p_minus_1(x_y) + times(more, stat.p(x_y)));
+        Columns::Exps { scale: dloss * (own + more) / stat.sum(), own: Some((y, dz)) }
+    }
+}
+
+impl Rows for Options<'_> {
+    type Result = RowResult;
+
+    fn row<S: Simd>(&self, sweep: Sweep<S>, row: usize, work: &mut Work, result: &mut RowResult) {
+        let Work { x, out, a, b, .. } = work;
+        let label = if let Some(probs) = self.targets.probs() {
+            let columns = row * self.classes..(row + 1) * self.classes;
+            with_values!(probs.values(), q => sweep.widen(&q[columns], a));
+            Label::Probs(a)
+        } else if let Some(y) = self.op.kept_class(&self.targets, row) {
+            Label::Class(y)
+        } else {
+            out.fill(0.0);
+            return;
+        };
+        let (z, norm) = self.normalize(sweep, x, b);
+        let row_of = Row { options: self, sweep, label, x, z, norm };
+        *result = row_of.result();
+        if self.op.has_gradient() {
+            let dloss = self.dloss.at(row);
+            match label {
+                Label::Class(y) => row_of.class_columns(y, dloss, out),
+                Label::Probs(q) => row_of.probs_columns(q, dloss, out),
             }
-        });
-        Some(dlogits.into())
+        }
+    }
+}
+
+impl Options<'_> {
+    /// Whether a row's statistic and its target's logit are all that a row needs.
+    fn is_plain(&self) -> bool {
+        let is_logits = self.op.form() == InputForm::Logits && matches!(self.chain, Chain::None);
+        let has_class = self.targets.probs().is_none();
+        is_logits && has_class && self.smooth_class == 0.0 && !self.op.has_metrics()
     }
 
-    fn weight(&self, class: usize) -> f32 {
+    #[inline(always)]
+    fn weight<S: Simd>(&self, s: S, j: usize) -> S::F {
+        match &self.weights {
+            Some(weights) => s.load(&weights[j..]),
+            None => s.splat(1.0),
+        }
+    }
+
+    fn weight_of(&self, class: usize) -> f32 {
         self.weights.as_ref().map_or(1.0, |weights| weights[class])
     }
 
-    /// z of an element of the input: formulas (11) and (17).
-    fn chain(&self, x: f32) -> f32 {
-        match (self.op.form(), self.op.softcap()) {
-            (InputForm::LogProbs, _) => x,
-            (InputForm::Probs, _) => x.max(self.op.clamp() as f32).ln(),
-            (InputForm::Logits, softcap) => {
-                let z = x * self.op.logit_scale() as f32;
-                softcap.map_or(z, |cap| cap as f32 * (z / cap as f32).tanh())
-            }
-        }
-    }
-
-    /// Its derivative. 1 - tanh^2 = 4 e / (1 + e)^2 keeps its digits near tanh = 1.
-    fn chain_slope(&self, x: f32) -> f32 {
-        match (self.op.form(), self.op.softcap()) {
-            (InputForm::LogProbs, _) => 1.0,
-            (InputForm::Probs, _) if x >= self.op.clamp() as f32 => 1.0 / x,
-            (InputForm::Probs, _) => 0.0,
-            (InputForm::Logits, softcap) => {
-                let scale = self.op.logit_scale() as f32;
-                softcap.map_or(scale, |cap| {
-                    let e = (-2.0 * (x * scale / cap as f32).abs()).exp();
-                    scale * (4.0 * e / ((1.0 + e) * (1.0 + e)))
-                })
-            }
-        }
-    }
-
-    /// Whether z is the input itself.
-    fn is_plain(&self) -> bool {
-        match self.op.form() {
-            InputForm::Logits => !self.op.has_chain(),
-            form => form == InputForm::LogProbs,
-        }
-    }
-
-    fn rank<'a, T: Element>(&self, x: &'a [T]) -> Cow<'a, [f32]> {
-        match self.op.logit_scale() {
-            scale if scale > 0.0 => as_f32(x),
-            scale => {
-                let sign = if scale < 0.0 { -1.0 } else { 0.0 };
-                Cow::Owned(x.iter().map(|x| x.to_f32() * sign).collect())
-            }
-        }
-    }
-
-    fn row<'a, T: Element>(&'a self, i: usize, x: &'a [T]) -> Option<Row<'a>> {
-        let label = if let Some(probs) = self.targets.probs() {
-            let row = i * self.classes..(i + 1) * self.classes;
-            Label::Probs(with_values!(probs.values(), q => as_f32(&q[row])))
+    /// A row's z, in `z` unless it is the input itself, and its statistic.
+    fn normalize<'a, S: Simd>(
+        &self,
+        sweep: Sweep<S>,
+        x: &'a [f32],
+        z: &'a mut [f32],
+    ) -> (&'a [f32], Norm) {
+        let (s, chain) = (sweep.s, self.chain);
+        let z = if matches!(chain, Chain::None) {
+            x
         } else {
-            Label::Class(self.op.kept_class(&self.targets, i)?)
+            sweep.fill(
+                z,
+                #[inline(always)]
+                |j| chain.z(s, s.load(&x[j..])),
+            );
+            z
         };
-        let z = if self.is_plain() {
-            as_f32(x)
-        } else {
-            Cow::Owned(x.iter().map(|x| self.chain(x.to_f32())).collect())
-        };
-        let stat = (self.op.form() == InputForm::Logits).then(|| RowStat::of(&z));
-        let rank = if self.op.has_metrics() { self.rank(x) } else { Cow::Borrowed(&[][..]) };
-        Some(Row { label, rank, z, stat })
+        let stat = (self.op.form() == InputForm::Logits).then(|| sweep.stat(&z[..self.classes]));
+        (z, Norm(stat.map(|stat| (stat, sweep.log1p(stat.rest())))))
+    }
+
+    /// dq = dloss (1 - e) w nll, formula (16).
+    fn target_gradient<T: Lanes>(
+        &self,
+        set: InstructionSet,
+        q: &[T],
+        logits: Values<'_>,
+        rows: usize,
+    ) -> Array
+    where
+        Vec<T>: Into<Array>,
+    {
+        let mut dtargets = bytemuck::zeroed_vec(q.len());
+        let mut nothing = vec![(); rows];
+        let job = TargetGradient { options: self, logits };
+        for_each_row(set, &job, self.classes, Io::Separate(q, &mut dtargets), &mut nothing);
+        dtargets.into()
+    }
+}
+
+impl<S: Simd> Row<'_, S> {
+    #[inline(always)]
+    fn nll(&self, j: usize) -> S::F {
+        let s = self.sweep.s;
+        self.norm.nll(s, s.load(&self.z[j..]))
+    }
+
+    fn nll_of(&self, class: usize) -> f32 {
+        match self.norm.0 {
+            Some((stat, log_sum)) => (stat.max() - self.z[class]) + log_sum,
+            None => -self.z[class],
+        }
     }
 
     /// The part of a class in a row's loss with probability targets: `w_j ((1 - e) q_j + e / C)`.
-    fn part(&self, j: usize, q: f32) -> f32 {
-        self.weight(j) * (self.keep * q + self.smooth_class)
+    #[inline(always)]
+    fn part(&self, q: &[f32], j: usize) -> S::F {
+        let (s, options) = (self.sweep.s, self.options);
+        let share = s.fma(s.splat(options.keep), s.load(&q[j..]), s.splat(options.smooth_class));
+        s.mul(options.weight(s, j), share)
+    }
+
+    /// What the labels of a row with probability targets come to; NaN if the row has no loss for
+    /// them: every column is read, and a +inf among log-probabilities is the whole row's.
+    fn total(&self, q: &[f32]) -> f32 {
+        let classes = self.options.classes;
+        let total = self.sweep.sum(
+            classes,
+            #[inline(always)]
+            |j| self.part(q, j),
+        ) as f32;
+        let is_read = self.norm.0.is_some() || !self.z[..classes].contains(&f32::INFINITY);
+        if total.is_finite() && is_read { total } else { f32::NAN }
     }
 
     /// Formulas (7), (12), (15) and (17).
-    fn result(&self, row: &Row<'_>) -> RowResult {
-        let sum = |f: &dyn Fn(usize) -> f32| sum_by(self.classes, f);
-        let cross = match &row.label {
+    fn result(&self) -> RowResult {
+        let Self { options, sweep, norm, .. } = *self;
+        let (s, op, classes) = (sweep.s, options.op, options.classes);
+        let cross = match self.label {
             Label::Class(y) => {
-                let own = times(self.keep * self.weight(*y), row.nll(*y));
-                own + self.smoothing(row)
+                times(options.keep * options.weight_of(y), self.nll_of(y)) + self.smoothing()
             }
-            Label::Probs(q) => {
-                let total = row.total(sum(&|j| self.part(j, q[j])));
-                if total.is_finite() {
-                    sum(&|j| times(self.part(j, q[j]), row.nll(j)))
-                } else {
-                    f32::NAN
-                }
-            }
+            Label::Probs(q) if self.total(q).is_finite() => sweep.sum(
+                classes,
+                #[inline(always)]
+                |j| select_times(s, self.part(q, j), self.nll(j)),
+            ) as f32,
+            Label::Probs(_) => f32::NAN,
         };
-        let lse = row.stat.map_or(0.0, RowStat::lse);
-        let loss = self.unit * (cross + times(self.op.z_loss() as f32, lse * lse));
-        let is_defined = row.stat.is_none_or(RowStat::is_defined);
-        let loss = if is_defined { loss } else { f32::NAN };
-        if !self.op.has_metrics() {
+        let lse = norm.lse();
+        let loss = options.unit * (cross + times(op.z_loss() as f32, lse * lse));
+        let loss = if norm.is_defined() { loss } else { f32::NAN };
+        if !op.has_metrics() {
             return RowResult { loss, lse, ..RowResult::IGNORED };
         }
-        let best = argmax(&row.rank);
-        let (nll, correct) = match &row.label {
-            Label::Class(y) => (row.nll(*y), best == *y),
-            Label::Probs(q) => (sum(&|j| times(q[j], row.nll(j))), best == argmax(q)),
+        let best = self.best();
+        let (nll, correct) = match self.label {
+            Label::Class(y) => (self.nll_of(y), best == y),
+            Label::Probs(q) => {
+                let nll = sweep.sum(
+                    classes,
+                    #[inline(always)]
+                    |j| select_times(s, s.load(&q[j..]), self.nll(j)),
+                );
+                (nll as f32, best == argmax(s, &q[..classes]))
+            }
         };
         RowResult { loss, lse, nll, argmax: Metrics::column(best), correct }
     }
 
-    /// `(e / C) sum_j w_j nll_j`, formula (12).
-    fn smoothing(&self, row: &Row<'_>) -> f32 {
-        let (Some(stat), true) = (row.stat, self.smooth_class != 0.0) else { return 0.0 };
-        let spread = sum_by(self.classes, |j| times(self.weight(j), stat.max() - row.z[j]));
-        self.smooth_class * spread + self.smooth_sum * stat.rest().ln_1p()
-    }
-
-    /// dloss (A p - B onehot - k w) and the chain's slope: formulas (8), (13) and (16).
-    fn columns<T: Element>(&self, row: &Row<'_>, x: &[T], dloss: f32, dlogits: &mut [T]) {
-        let z_slope = row.stat.map_or(0.0, |stat| times(2.0 * self.op.z_loss() as f32, stat.lse()));
-        match &row.label {
-            Label::Class(y) => self.columns_of_class(row, *y, x, (dloss, z_slope), dlogits),
-            Label::Probs(q) => {
-                let total = row.total(sum_by(self.classes, |j| self.part(j, q[j])));
-                // A NaN or an infinity among the probabilities is the whole row's.
-                let dloss = if total.is_finite() { dloss } else { f32::NAN };
-                for (j, (d, x)) in dlogits.iter_mut().zip(x).enumerate() {
-                    let (part, (p, p_minus_1)) = (self.part(j, q[j]), row.p(j));
-                    // A p - a, with nothing cancelled where a is all of A.
-                    let dz = (total - part) * p + part * p_minus_1 + z_slope * p;
-                    *d = T::from_f32(dloss * times(dz, self.chain_slope(x.to_f32())));
-                }
-            }
+    /// The best column, ranked before softcap and clamp make elements equal.
+    fn best(&self) -> usize {
+        let (s, x) = (self.sweep.s, &self.x[..self.options.classes]);
+        match self.options.op.logit_scale() {
+            scale if scale > 0.0 => argmax(s, x),
+            scale if scale < 0.0 => argmax(s, &x.iter().map(|x| -x).collect::<Vec<_>>()),
+            _ => argmax(s, &x.iter().map(|x| x * 0.0).collect::<Vec<_>>()),
         }
     }
 
-    fn columns_of_class<T: Element>(
-        &self,
-        row: &Row<'_>,
-        y: usize,
-        x: &[T],
-        (dloss, z_slope): (f32, f32),
-        dlogits: &mut [T],
-    ) {
-        let own = self.keep * self.weight(y);
-        let slope_at = |j: usize| self.chain_slope(x[j].to_f32());
-        let Some(stat) = row.stat else {
-            if dloss.is_nan() {
-                dlogits.fill(T::from_f32(dloss));
-            }
-            dlogits[y] = T::from_f32(dloss * times(-own, slope_at(y)));
+    /// `(e / C) sum_j w_j nll_j`, formula (12).
+    fn smoothing(&self) -> f32 {
+        let Self { options, sweep, z, .. } = *self;
+        let (Some((stat, log_sum)), true) = (self.norm.0, options.smooth_class != 0.0) else {
+            return 0.0;
+        };
+        let s = sweep.s;
+        let spread = sweep.sum(
+            options.classes,
+            #[inline(always)]
+            |j| {
+                let distance = s.sub(s.splat(stat.max()), s.load(&z[j..]));
+                select_times(s, options.weight(s, j), distance)
+            },
+        );
+        options.smooth_class * spread as f32 + options.smooth_sum * log_sum
+    }
+
+    /// 2 z_loss lse.
+    fn z_slope(&self) -> f32 {
+        let z_loss = 2.0 * self.options.op.z_loss() as f32;
+        self.norm.0.map_or(0.0, |(stat, _)| times(z_loss, stat.lse()))
+    }
+
+    /// dloss (A p - a) and the chain's slope: formula (16).
+    fn probs_columns(&self, q: &[f32], dloss: f32, out: &mut [f32]) {
+        let Self { options, sweep, x, z, norm, .. } = *self;
+        let s = sweep.s;
+        let total = self.total(q);
+        // A NaN or an infinity among the probabilities is the whole row's.
+        let dloss = if total.is_finite() { dloss } else { f32::NAN };
+        let z_slope = self.z_slope();
+        sweep.fill(
+            out,
+            #[inline(always)]
+            |j| {
+                let part = self.part(q, j);
+                let (p, p_minus_1) = norm.p(s, s.load(&z[j..]));
+                // A p - a, with nothing cancelled where a is all of A.
+                let others = s.mul(s.sub(s.splat(total), part), p);
+                let dz = s.add(s.fma(part, p_minus_1, others), s.mul(s.splat(z_slope), p));
+                let slope = options.chain.slope(s, s.load(&x[j..]));
+                s.mul(s.splat(dloss), select_times(s, dz, slope))
+            },
+        );
+    }
+
+    /// dloss (A p - B onehot - k w) and the chain's slope: formulas (8) and (13).
+    fn class_columns(&self, y: usize, dloss: f32, out: &mut [f32]) {
+        let Self { options, sweep, x, z, norm, .. } = *self;
+        let (s, chain) = (sweep.s, options.chain);
+        let own = options.keep * options.weight_of(y);
+        let (slope_y, p, p_minus_1) = s.enable(
+            #[inline(always)]
+            || {
+                let (p, p_minus_1) = norm.p(s, s.splat(z[y]));
+                (first(s, chain.slope(s, s.splat(x[y]))), first(s, p), first(s, p_minus_1))
+            },
+        );
+        let Some((stat, _)) = norm.0 else {
+            out.fill(if dloss.is_nan() { dloss } else { 0.0 });
+            out[y] = dloss * times(-own, slope_y);
             return;
         };
-        let more = self.smooth_sum + z_slope;
+        let more = options.smooth_sum + self.z_slope();
         let scale = dloss * (own + more) / stat.sum();
-        let shift = dloss * self.smooth_class;
-        let is_plain = self.is_plain() && shift == 0.0;
-        for (j, (d, z)) in dlogits.iter_mut().zip(row.z.iter()).enumerate() {
-            let dz = (z - stat.max()).exp() * scale;
-            *d = T::from_f32(if is_plain {
-                dz
-            } else {
-                (dz - shift * self.weight(j)) * slope_at(j)
-            });
-        }
-        let (p, p_minus_1) = row.p(y);
-        let dz = own * p_minus_1 + more * p - self.smooth_class * self.weight(y);
-        dlogits[y] = T::from_f32(dloss * dz * slope_at(y));
+        let shift = dloss * options.smooth_class;
+        sweep.fill(
+            out,
+            #[inline(always)]
+            |j| {
+                let e = exp(s, s.sub(s.load(&z[j..]), s.splat(stat.max())));
+                let dz =
+                    s.sub(s.mul(e, s.splat(scale)), s.mul(s.splat(shift), options.weight(s, j)));
+                s.mul(dz, chain.slope(s, s.load(&x[j..])))
+            },
+        );
+        let dz = own * p_minus_1 + more * p - options.smooth_class * options.weight_of(y);
+        out[y] = dloss * dz * slope_y;
     }
+}
 
-    /// dq = dloss (1 - e) w nll, formula (16).
-    fn target_gradient<T: Element>(&self, q: &[T], logits: Matrix<'_>) -> Array
-    where
-        Vec<T>: Into<Array>,
-    {
-        let mut dtargets = vec![T::from_f32(0.0); q.len()];
-        let mut nothing = vec![(); logits.rows()];
-        for_each_row_with_columns(self.classes, &mut dtargets, &mut nothing, |i, out, ()| {
-            let columns = i * self.classes..(i + 1) * self.classes;
-            let fill = |row: Option<Row<'_>>, out: &mut [T]| {
-                let Some(row) = row else { return };
-                let is_defined = row.stat.is_none_or(RowStat::is_defined);
-                let dloss = if is_defined { self.dloss.at(i) } else { f32::NAN };
-                for (j, d) in out.iter_mut().enumerate() {
-                    let part = self.keep * self.weight(j);
-                    *d = T::from_f32(dloss * times(part, row.nll(j)));
-                }
-            };
-            with_values!(logits.values(), x => fill(self.row(i, &x[columns]), out));
-        });
-        dtargets.into()
+/// The gradient of probability targets; its rows are the targets'.
+struct TargetGradient<'a> {
+    options: &'a Options<'a>,
+    logits: Values<'a>,
+}
+
+impl Rows for TargetGradient<'_> {
+    type Result = ();
+
+    fn row<S: Simd>(&self, sweep: Sweep<S>, row: usize, work: &mut Work, (): &mut ()) {
+        let (s, options) = (sweep.s, self.options);
+        let Work { out, a, b, .. } = work;
+        let columns = row * options.classes..(row + 1) * options.classes;
+        with_values!(self.logits, x => sweep.widen(&x[columns], a));
+        let (z, norm) = options.normalize(sweep, a, b);
+        let dloss = if norm.is_defined() { options.dloss.at(row) } else { f32::NAN };
+        sweep.fill(
+            out,
+            #[inline(always)]
+            |j| {
+                let part = s.mul(s.splat(options.keep), options.weight(s, j));
+                s.mul(s.splat(dloss), select_times(s, part, norm.nll(s, s.load(&z[j..]))))
+            },
+        );
     }
 }

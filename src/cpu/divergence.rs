@@ -1,185 +1,273 @@
 //! Divergences between two batches, formulas (19) and (20).
 
-use std::borrow::Cow;
-
-use crate::cpu::{Dloss, RowStat, as_f32, for_each_row_with_columns, reduce, times};
-use crate::dtype::Element;
+use crate::cpu::columns::{Io, Sweep};
+use crate::cpu::math::{exp, log, log1p};
+use crate::cpu::rows::{Rows, Work, for_each_row};
+use crate::cpu::simd::{InstructionSet, Simd};
+use crate::cpu::{Dloss, RowStat, reduce, select_times};
 use crate::error::Result;
 use crate::matrix::{Array, Values, with_values};
 use crate::op::{DivergenceInput, DivergenceKind, DivergenceOutput, DivergenceSpec, InputForm};
 
 pub(crate) fn divergence(
+    set: InstructionSet,
     spec: &DivergenceSpec,
     input: &DivergenceInput<'_>,
 ) -> Result<DivergenceOutput> {
     spec.validate(input)?;
-    let rows = input.student.rows();
+    let (rows, classes) = (input.student.rows(), input.student.classes());
     let common = spec.common;
-    let dloss = Dloss::of(input.upstream, common.reduction, rows as f64, common.unit);
-    let mut stats = vec![(0.0, 0.0); rows];
-    let task = Task { spec, teacher: input.teacher.values(), classes: input.student.classes() };
-    let dstudent = with_values!(input.student.values(), x => task.run(x, &dloss, &mut stats));
-    let (losses, lse) = stats.into_iter().unzip();
+    let job = Divergences {
+        spec,
+        teacher: input.teacher.values(),
+        dloss: Dloss::of(input.upstream, common.reduction, rows as f64, common.unit),
+        unit: common.unit.per_nat() as f32,
+    };
+    let mut results = bytemuck::zeroed_vec(rows);
+    let dstudent = with_values!(input.student.values(), x => {
+        let mut dstudent = Vec::new();
+        if common.gradient {
+            dstudent = bytemuck::zeroed_vec(x.len());
+            for_each_row(set, &job, classes, Io::Separate(x, &mut dstudent), &mut results);
+        } else {
+            for_each_row(set, &job, classes, Io::Read(x), &mut results);
+        }
+        common.gradient.then(|| dstudent.into())
+    });
+    let (losses, lse) = results.into_iter().map(|[loss, lse]: [f32; 2]| (loss, lse)).unzip();
     Ok(DivergenceOutput {
         loss: reduce(losses, common.reduction, rows as f64),
         lse: Array::F32(lse),
-        dstudent: common.gradient.then_some(dstudent),
+        dstudent,
     })
 }
 
-struct Task<'a> {
+struct Divergences<'a> {
     spec: &'a DivergenceSpec,
     teacher: Values<'a>,
-    classes: usize,
+    dloss: Dloss,
+    unit: f32,
 }
 
 /// The logarithms of a row's probabilities, and what keeps the digits of a confident one.
-struct LogProbs<'a> {
-    z: Cow<'a, [f32]>,
-    /// `None` if z are log-probabilities already.
-    stat: Option<RowStat>,
+#[derive(Clone, Copy)]
+struct LogProbs<'a, S> {
+    s: S,
+    classes: usize,
+    z: &'a [f32],
+    /// The statistic and `log1p(rest)`; none if z are log-probabilities already.
+    stat: Option<(RowStat, f32)>,
 }
 
-impl LogProbs<'_> {
-    fn log_p(&self, j: usize) -> f32 {
-        self.stat.map_or(self.z[j], |stat| -stat.nll(self.z[j]))
-    }
-
-    fn p(&self, j: usize) -> f32 {
+impl<S: Simd> LogProbs<'_, S> {
+    fn is_defined(&self) -> bool {
         match self.stat {
-            Some(stat) => (self.z[j] - stat.max()).exp() / stat.sum(),
-            None => self.z[j].exp(),
+            Some((stat, _)) => stat.is_defined(),
+            None => !self.z[..self.classes].iter().any(|log_p| log_p.is_nan()),
         }
     }
 
-    /// 1 - p where p is above one half: there it has more digits than p.
-    fn miss(&self, j: usize) -> Option<f32> {
-        let stat = self.stat.filter(|stat| self.z[j] == stat.max() && stat.rest() < 1.0)?;
-        Some(stat.rest() / stat.sum())
+    #[inline(always)]
+    fn log_p(&self, j: usize) -> S::F {
+        let (s, z) = (self.s, self.s.load(&self.z[j..]));
+        match self.stat {
+            Some((stat, log_sum)) => s.sub(s.sub(z, s.splat(stat.max())), s.splat(log_sum)),
+            None => z,
+        }
+    }
+
+    #[inline(always)]
+    fn p(&self, j: usize) -> S::F {
+        let (s, z) = (self.s, self.s.load(&self.z[j..]));
+        match self.stat {
+            Some((stat, _)) => {
+                s.mul(exp(s, s.sub(z, s.splat(stat.max()))), s.splat(1.0 / stat.sum()))
+            }
+            None => exp(s, z),
+        }
+    }
+
+    /// 1 - p where p is above one half: there it has more digits than p; NaN elsewhere.
+    #[inline(always)]
+    fn miss(&self, j: usize) -> S::F {
+        let (s, nowhere) = (self.s, self.s.splat(f32::NAN));
+        match self.stat {
+            Some((stat, _)) if stat.rest() < 1.0 => {
+                let is_top = s.eq(s.load(&self.z[j..]), s.splat(stat.max()));
+                s.select(is_top, s.splat(stat.rest() / stat.sum()), nowhere)
+            }
+            _ => nowhere,
+        }
     }
 
     /// The part of a class in KL(self || other).
-    fn term(&self, other: &Self, j: usize) -> f32 {
-        let (a, b) = (self.log_p(j), other.log_p(j));
+    #[inline(always)]
+    fn term(&self, other: &Self, j: usize) -> S::F {
+        let s = self.s;
+        let (a, b, infinity) = (self.log_p(j), other.log_p(j), s.splat(f32::INFINITY));
         // Where only p underflowed, what it stands for may still be infinitely surprising.
-        if a == f32::NEG_INFINITY {
-            0.0
-        } else if b == f32::NEG_INFINITY {
-            f32::INFINITY
-        } else {
-            times(self.p(j), a - b)
-        }
+        let term = select_times(s, self.p(j), s.sub(a, b));
+        let term = s.select(s.eq(b, s.neg(infinity)), infinity, term);
+        s.select(s.eq(a, s.neg(infinity)), s.splat(0.0), term)
     }
 
     /// The part of a class in KL(self || M), M the mean of both: P (log 2 - softplus(log Q - log P)).
-    fn term_to_mean(&self, other: &Self, j: usize) -> f32 {
-        let d = other.log_p(j) - self.log_p(j);
-        let softplus = (-d.abs()).exp().ln_1p() + if d < 0.0 { 0.0 } else { d };
-        times(self.p(j), std::f32::consts::LN_2 - softplus)
+    #[inline(always)]
+    fn term_to_mean(&self, other: &Self, j: usize) -> S::F {
+        let s = self.s;
+        let zero = s.splat(0.0);
+        let d = s.sub(other.log_p(j), self.log_p(j));
+        let above = s.select(s.lt(d, zero), zero, d);
+        let softplus = s.add(log1p(s, exp(s, s.neg(s.abs(d)))), above);
+        select_times(s, self.p(j), s.sub(s.splat(std::f32::consts::LN_2), softplus))
     }
 }
 
-impl Task<'_> {
-    fn run<T: Element>(&self, student: &[T], dloss: &Dloss, stats: &mut [(f32, f32)]) -> Array
-    where
-        Vec<T>: Into<Array>,
-    {
-        let unit = self.spec.common.unit.per_nat() as f32;
-        let width = if self.spec.common.gradient { self.classes } else { 0 };
-        let mut dstudent = vec![T::from_f32(0.0); stats.len() * width];
-        let row = |i: usize, out: &mut [T], stat: &mut (f32, f32)| {
-            let columns = i * self.classes..(i + 1) * self.classes;
-            let teacher = with_values!(self.teacher, t => self.teacher(&t[columns.clone()]));
-            let student = self.logits(&student[columns]);
-            let loss = self.loss(&teacher, &student);
-            *stat = (unit * loss, student.stat.map_or(0.0, RowStat::lse));
-            if !out.is_empty() {
-                let scale = dloss.at(i) / self.spec.temperature as f32;
-                self.columns(&teacher, &student, loss, scale, out);
-            }
-        };
-        if width == 0 {
-            super::for_each_row(self.classes, stats, |i, stat| row(i, &mut [], stat));
-        } else {
-            for_each_row_with_columns(self.classes, &mut dstudent, stats, row);
-        }
-        dstudent.into()
-    }
+impl Rows for Divergences<'_> {
+    /// The loss and the student's log-sum-exp.
+    type Result = [f32; 2];
 
-    fn logits<'a, T: Element>(&self, x: &'a [T]) -> LogProbs<'a> {
-        let temperature = self.spec.temperature as f32;
-        let z = if temperature == 1.0 {
-            as_f32(x)
-        } else {
-            Cow::Owned(x.iter().map(|x| x.to_f32() / temperature).collect())
-        };
-        LogProbs { stat: Some(RowStat::of(&z)), z }
-    }
-
-    fn teacher<'a, T: Element>(&self, x: &'a [T]) -> LogProbs<'a> {
-        match self.spec.teacher {
-            InputForm::Logits => self.logits(x),
-            InputForm::LogProbs => LogProbs { z: as_f32(x), stat: None },
-            InputForm::Probs => {
-                let z = x.iter().map(|x| x.to_f32().ln()).collect();
-                LogProbs { z: Cow::Owned(z), stat: None }
-            }
+    fn row<S: Simd>(&self, sweep: Sweep<S>, row: usize, work: &mut Work, result: &mut [f32; 2]) {
+        let Work { classes, x, out, a, b } = work;
+        let columns = row * *classes..(row + 1) * *classes;
+        with_values!(self.teacher, teacher => sweep.widen(&teacher[columns], a));
+        self.prepare(sweep, self.spec.teacher, a, b);
+        let teacher = normalize(sweep, self.spec.teacher, *classes, b);
+        self.prepare(sweep, InputForm::Logits, x, a);
+        let student = normalize(sweep, InputForm::Logits, *classes, a);
+        let loss = self.loss(sweep, &teacher, &student);
+        *result = [self.unit * loss, student.stat.map_or(0.0, |(stat, _)| stat.lse())];
+        if self.spec.common.gradient {
+            let scale = self.dloss.at(row) / self.spec.temperature as f32;
+            self.columns(sweep, &teacher, &student, loss, scale, out);
         }
     }
+}
 
-    /// A row's divergence. Terms are added in f64.
-    fn loss(&self, teacher: &LogProbs<'_>, student: &LogProbs<'_>) -> f32 {
-        let sum =
-            |f: &dyn Fn(usize) -> f32| -> f64 { (0..self.classes).map(|j| f64::from(f(j))).sum() };
-        let undefined = |row: &LogProbs<'_>| match row.stat {
-            Some(stat) => !stat.is_defined(),
-            None => row.z.iter().any(|log_p| log_p.is_nan()),
-        };
-        if undefined(teacher) || undefined(student) {
+fn normalize<S: Simd>(
+    sweep: Sweep<S>,
+    form: InputForm,
+    classes: usize,
+    z: &[f32],
+) -> LogProbs<'_, S> {
+    let stat = (form == InputForm::Logits).then(|| sweep.stat(&z[..classes]));
+    let stat = stat.map(|stat| (stat, sweep.log1p(stat.rest())));
+    LogProbs { s: sweep.s, classes, z, stat }
+}
+
+impl Divergences<'_> {
+    /// Logits over the temperature, or the logarithms of probabilities.
+    fn prepare<S: Simd>(&self, sweep: Sweep<S>, form: InputForm, x: &[f32], z: &mut [f32]) {
+        let (s, temperature) = (sweep.s, self.spec.temperature as f32);
+        match form {
+            InputForm::Logits if temperature != 1.0 => {
+                sweep.fill(
+                    z,
+                    #[inline(always)]
+                    |j| s.div(s.load(&x[j..]), s.splat(temperature)),
+                );
+            }
+            InputForm::Probs => sweep.fill(
+                z,
+                #[inline(always)]
+                |j| log(s, s.load(&x[j..])),
+            ),
+            _ => z.copy_from_slice(x),
+        }
+    }
+
+    fn loss<S: Simd>(
+        &self,
+        sweep: Sweep<S>,
+        teacher: &LogProbs<'_, S>,
+        student: &LogProbs<'_, S>,
+    ) -> f32 {
+        if !(teacher.is_defined() && student.is_defined()) {
             return f32::NAN;
         }
-        match self.spec.kind {
-            DivergenceKind::Kl => sum(&|j| teacher.term(student, j)) as f32,
-            DivergenceKind::ReverseKl => sum(&|j| student.term(teacher, j)) as f32,
+        let (s, classes) = (sweep.s, student.classes);
+        let sum = match self.spec.kind {
+            DivergenceKind::Kl => sweep.sum(
+                classes,
+                #[inline(always)]
+                |j| teacher.term(student, j),
+            ),
+            DivergenceKind::ReverseKl => sweep.sum(
+                classes,
+                #[inline(always)]
+                |j| student.term(teacher, j),
+            ),
             DivergenceKind::Js => {
-                let both = |j| teacher.term_to_mean(student, j) + student.term_to_mean(teacher, j);
-                (sum(&both) / 2.0) as f32
+                let both = sweep.sum(
+                    classes,
+                    #[inline(always)]
+                    |j| s.add(teacher.term_to_mean(student, j), student.term_to_mean(teacher, j)),
+                );
+                both / 2.0
             }
-        }
+        };
+        sum as f32
     }
 
-    fn columns<T: Element>(
+    fn columns<S: Simd>(
         &self,
-        teacher: &LogProbs<'_>,
-        student: &LogProbs<'_>,
+        sweep: Sweep<S>,
+        teacher: &LogProbs<'_, S>,
+        student: &LogProbs<'_, S>,
         loss: f32,
         scale: f32,
-        out: &mut [T],
+        out: &mut [f32],
     ) {
-        let sum = |f: &dyn Fn(usize) -> f32| super::sum_by(self.classes, f);
-        // What the columns need of the whole row.
-        let of_row = match self.spec.kind {
-            DivergenceKind::Kl if teacher.stat.is_some() => 1.0,
-            DivergenceKind::Kl => sum(&|j| teacher.p(j)),
-            DivergenceKind::ReverseKl if loss.is_finite() => loss,
-            DivergenceKind::ReverseKl => f32::NAN,
-            DivergenceKind::Js => sum(&|j| student.term_to_mean(teacher, j)) / 2.0,
-        };
-        for (j, d) in out.iter_mut().enumerate() {
-            let q = student.p(j);
-            let dz = match self.spec.kind {
-                DivergenceKind::Kl => match (teacher.miss(j), student.miss(j)) {
-                    // Q - P = (1 - P) - (1 - Q): a confident pair keeps its digits.
-                    (Some(teacher), Some(student)) => teacher - student,
-                    _ => q * of_row - teacher.p(j),
+        let (s, classes) = (sweep.s, student.classes);
+        match self.spec.kind {
+            DivergenceKind::Kl => {
+                let total = match teacher.stat {
+                    Some(_) => 1.0,
+                    None => sweep.sum(
+                        classes,
+                        #[inline(always)]
+                        |j| teacher.p(j),
+                    ) as f32,
+                };
+                sweep.fill(
+                    out,
+                    #[inline(always)]
+                    |j| {
+                        let plain = s.sub(s.mul(student.p(j), s.splat(total)), teacher.p(j));
+                        // Q - P = (1 - P) - (1 - Q): a confident pair keeps its digits.
+                        let sure = s.sub(teacher.miss(j), student.miss(j));
+                        s.mul(s.splat(scale), s.select(s.eq(sure, sure), sure, plain))
+                    },
+                );
+            }
+            DivergenceKind::ReverseKl if !loss.is_finite() => out.fill(f32::NAN),
+            DivergenceKind::ReverseKl => sweep.fill(
+                out,
+                #[inline(always)]
+                |j| {
+                    let ratio = s.sub(student.log_p(j), teacher.log_p(j));
+                    let dz = select_times(s, student.p(j), s.sub(ratio, s.splat(loss)));
+                    s.mul(s.splat(scale), dz)
                 },
-                DivergenceKind::ReverseKl if of_row.is_nan() => f32::NAN,
-                DivergenceKind::ReverseKl => {
-                    times(q, (student.log_p(j) - teacher.log_p(j)) - of_row)
-                }
-                DivergenceKind::Js => student.term_to_mean(teacher, j) / 2.0 - q * of_row,
-            };
-            *d = T::from_f32(scale * dz);
+            ),
+            DivergenceKind::Js => {
+                let half = s.splat(0.5);
+                let sum = sweep.sum(
+                    classes,
+                    #[inline(always)]
+                    |j| student.term_to_mean(teacher, j),
+                );
+                let of_row = sum as f32 / 2.0;
+                sweep.fill(
+                    out,
+                    #[inline(always)]
+                    |j| {
+                        let own = s.mul(student.term_to_mean(teacher, j), half);
+                        let dz = s.sub(own, s.mul(student.p(j), s.splat(of_row)));
+                        s.mul(s.splat(scale), dz)
+                    },
+                );
+            }
         }
     }
 }

@@ -1,125 +1,309 @@
 //! Losses of single elements, formulas (18), (22) and (23).
 
-use super::focal::modulation;
-use crate::cpu::{Dloss, for_each_row, for_each_row_with_columns, reduce, times};
-use crate::dtype::Element;
+use crate::cpu::columns::{Io, Lanes, Sweep, store};
+use crate::cpu::math::{exp, log, log1p};
+use crate::cpu::rows::{Rows, Work, for_each_row};
+use crate::cpu::simd::{InstructionSet, Simd};
+use crate::cpu::{Dloss, reduce, select_times};
 use crate::error::Result;
-use crate::matrix::{Array, with_values};
+use crate::matrix::with_values;
 use crate::op::{ElementKind, ElementwiseInput, ElementwiseOutput, ElementwiseSpec};
 
-/// Elements handled one after the other.
-const CHUNK: usize = 4096;
+/// Elements that are handled as a row, whatever the matrix's shape; the last row may be shorter.
+const CHUNK: usize = 2048;
 
 pub(crate) fn elementwise(
+    set: InstructionSet,
     spec: &ElementwiseSpec<'_>,
     input: &ElementwiseInput<'_>,
 ) -> Result<ElementwiseOutput> {
     spec.validate(input)?;
     let common = spec.common;
     let elements = input.input.values().len();
-    let dloss = Dloss::of(input.upstream, common.reduction, elements as f64, common.unit);
-    let mut losses = vec![0.0f32; elements];
-    let dinput = with_values!(input.input.values(), x => run(spec, input, x, &dloss, &mut losses));
-    Ok(ElementwiseOutput {
-        loss: reduce(losses, common.reduction, elements as f64),
-        dinput: common.gradient.then_some(dinput),
-    })
-}
-
-fn run<T: Element>(
-    spec: &ElementwiseSpec<'_>,
-    input: &ElementwiseInput<'_>,
-    x: &[T],
-    dloss: &Dloss,
-    losses: &mut [f32],
-) -> Array
-where
-    Vec<T>: Into<Array>,
-{
-    let columns = input.input.classes();
-    let unit = spec.common.unit.per_nat() as f32;
-    let (scale, offset) = spec.labels.scale_and_offset();
-    let targets = input.targets.values().to_f32();
-    let weights = input.weights.map(|weights| weights.values().to_f32());
-    let positive: Option<Vec<f32>> =
-        spec.pos_weight.map(|weights| weights.iter().map(|&w| w as f32).collect());
-    let one = |i: usize, loss: &mut f32| {
-        let positive = positive.as_ref().map_or(1.0, |weights| weights[i % columns]);
-        let weight = weights.as_ref().map_or(1.0, |weights| weights[i]);
-        let y = scale * targets[i] + offset;
-        let (own, slope) = element(spec.kind, x[i].to_f32(), y, positive);
-        *loss = unit * times(weight, own);
-        dloss.at(i) * times(weight, slope)
+    let job = Elements {
+        spec,
+        input,
+        first: 0,
+        dloss: Dloss::of(input.upstream, common.reduction, elements as f64, common.unit),
+        unit: common.unit.per_nat() as f32,
+        positive: spec.pos_weight.map(|weights| weights.iter().map(|&w| w as f32).collect()),
     };
-    let mut chunks: Vec<&mut [f32]> = losses.chunks_mut(CHUNK).collect();
-    if !spec.common.gradient {
-        for_each_row(CHUNK, &mut chunks, |chunk, losses| {
-            for (i, loss) in losses.iter_mut().enumerate() {
-                one(chunk * CHUNK + i, loss);
-            }
-        });
-        return Vec::<T>::new().into();
-    }
-    let mut dinput = vec![T::from_f32(0.0); x.len()];
-    for_each_row_with_columns(CHUNK, &mut dinput, &mut chunks, |chunk, dinput, losses| {
-        for (i, (d, loss)) in dinput.iter_mut().zip(losses.iter_mut()).enumerate() {
-            *d = T::from_f32(one(chunk * CHUNK + i, loss));
+    let mut losses: Vec<f32> = bytemuck::zeroed_vec(elements);
+    let dinput = with_values!(input.input.values(), x => {
+        let mut dinput = Vec::new();
+        if common.gradient {
+            dinput = bytemuck::zeroed_vec(x.len());
+            job.run(set, Io::Separate(x, &mut dinput), &mut losses);
+        } else {
+            job.run(set, Io::Read(x), &mut losses);
         }
+        common.gradient.then(|| dinput.into())
     });
-    dinput.into()
+    Ok(ElementwiseOutput { loss: reduce(losses, common.reduction, elements as f64), dinput })
 }
 
-/// log(1 + exp(x)).
-fn softplus(x: f32) -> f32 {
-    (-x.abs()).exp().ln_1p() + if x < 0.0 { 0.0 } else { x }
+struct Elements<'a> {
+    spec: &'a ElementwiseSpec<'a>,
+    input: &'a ElementwiseInput<'a>,
+    /// Where the first row begins.
+    first: usize,
+    dloss: Dloss,
+    unit: f32,
+    positive: Option<Vec<f32>>,
 }
 
-fn sigmoid(x: f32) -> f32 {
-    let e = (-x.abs()).exp();
-    if x < 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) }
-}
-
-/// The loss of an element x with target y, and its derivative; `positive` weighs the part that is 1.
-fn element(kind: ElementKind, x: f32, y: f32, positive: f32) -> (f32, f32) {
-    match kind {
-        ElementKind::BinaryLogits => (
-            times(1.0 - y, softplus(x)) + times(positive * y, softplus(-x)),
-            (1.0 - y) * sigmoid(x) - positive * y * sigmoid(-x),
-        ),
-        ElementKind::BinaryProbs => (
-            // From 0, so that no loss is -0.
-            0.0 - (times(y, x.ln().max(-100.0)) + times(1.0 - y, (-x).ln_1p().max(-100.0))),
-            (x - y) / (x * (1.0 - x)).max(1e-12),
-        ),
-        ElementKind::BinaryFocal { gamma, one, zero } => {
-            let (p, miss) = (sigmoid(x), sigmoid(-x));
-            let (hit_factor, hit_slope) = modulation(gamma as f32, p, miss, softplus(-x));
-            let (miss_factor, miss_slope) = modulation(gamma as f32, miss, p, softplus(x));
-            let (one, zero) = (one as f32 * y, zero as f32 * (1.0 - y));
-            (
-                times(one * hit_factor, softplus(-x)) + times(zero * miss_factor, softplus(x)),
-                zero * miss_slope * p - one * hit_slope * miss,
-            )
+impl Elements<'_> {
+    fn run<T: Lanes>(mut self, set: InstructionSet, mut io: Io<'_, T>, losses: &mut [f32]) {
+        let whole = losses.len() / CHUNK * CHUNK;
+        let (losses, rest) = losses.split_at_mut(whole);
+        let mut chunks: Vec<_> = losses.chunks_exact_mut(CHUNK).collect();
+        for_each_row(set, &self, CHUNK, io.split_off(whole), &mut chunks);
+        if !rest.is_empty() {
+            self.first = whole;
+            let len = rest.len();
+            for_each_row(set, &self, len, io, &mut [rest]);
         }
-        ElementKind::Squared => ((x - y) * (x - y), 2.0 * (x - y)),
-        ElementKind::Absolute => ((x - y).abs(), sign(x - y)),
-        ElementKind::Huber { delta } => {
-            let (d, delta) = (x - y, delta as f32);
-            if d.abs() <= delta {
-                (d * d / 2.0, d)
-            } else {
-                (delta * (d.abs() - delta / 2.0), delta * sign(d))
-            }
-        }
-        ElementKind::Hinge => match 1.0 - y * x {
-            margin if margin.is_nan() => (margin, margin),
-            margin if margin > 0.0 => (margin, -y),
-            _ => (0.0, 0.0),
-        },
     }
+}
+
+impl<'a> Rows for Elements<'a> {
+    /// The losses.
+    type Result = &'a mut [f32];
+
+    fn row<S: Simd>(
+        &self,
+        sweep: Sweep<S>,
+        row: usize,
+        work: &mut Work,
+        losses: &mut &'a mut [f32],
+    ) {
+        let Work { classes, x, out, a: y, b: weights } = work;
+        let first = self.first + row * CHUNK;
+        let elements = first..first + *classes;
+        with_values!(self.input.targets.values(), targets => {
+            sweep.widen(&targets[elements.clone()], y);
+        });
+        match self.input.weights {
+            None => weights.fill(1.0),
+            Some(of) => with_values!(of.values(), of => sweep.widen(&of[elements], weights)),
+        }
+        let mut positive = [1.0; CHUNK];
+        if let Some(of) = &self.positive {
+            let columns = (0..of.len()).cycle().skip(first % of.len());
+            positive.iter_mut().zip(columns).for_each(|(positive, column)| *positive = of[column]);
+        }
+        let mut dloss = [0.0; CHUNK];
+        match &self.dloss {
+            Dloss::Scalar(all) => dloss.fill(*all),
+            Dloss::Each(of) => dloss[..*classes].copy_from_slice(&of[first..first + *classes]),
+        }
+        let chunk = Chunk {
+            x,
+            y,
+            label: self.spec.labels.scale_and_offset(),
+            weights,
+            positive: &positive,
+            dloss: &dloss,
+            unit: self.unit,
+        };
+        chunk.run(sweep.s, self.spec.kind, losses, out);
+    }
+}
+
+/// Some elements and all that belongs to them, whole vectors long.
+struct Chunk<'a> {
+    x: &'a [f32],
+    y: &'a [f32],
+    /// The factor and the summand that make a label a probability.
+    label: (f32, f32),
+    weights: &'a [f32],
+    positive: &'a [f32],
+    dloss: &'a [f32],
+    unit: f32,
+}
+
+/// log(1 + exp(-|x|)), from which softplus(x) and softplus(-x) are a sum away, and sigmoid(-|x|) and
+/// sigmoid(|x|).
+#[inline(always)]
+fn logistic<S: Simd>(s: S, x: S::F) -> (S::F, S::F, S::F) {
+    let e = exp(s, s.neg(s.abs(x)));
+    let sigmoid = s.div(s.splat(1.0), s.add(s.splat(1.0), e));
+    (log1p(s, e), s.mul(e, sigmoid), sigmoid)
+}
+
+/// What is above 0 of x; NaN of NaN.
+#[inline(always)]
+fn above<S: Simd>(s: S, x: S::F) -> S::F {
+    let zero = s.splat(0.0);
+    s.select(s.lt(x, zero), zero, x)
 }
 
 /// 0 at the kink, NaN for NaN.
-fn sign(d: f32) -> f32 {
-    if d == 0.0 { 0.0 } else { d.signum() }
+#[inline(always)]
+fn sign<S: Simd>(s: S, d: S::F) -> S::F {
+    let (zero, one) = (s.splat(0.0), s.splat(1.0));
+    let d = s.select(s.lt(zero, d), one, d);
+    s.select(s.lt(d, zero), s.splat(-1.0), d)
+}
+
+/// Of a class with `miss` = 1 - p: (1 - p)^gamma, and the gradient's factor
+/// (1 - p)^gamma + gamma p (1 - p)^(gamma - 1) nll.
+#[inline(always)]
+fn modulation<S: Simd>(s: S, gamma: f32, p: S::F, miss: S::F, nll: S::F) -> (S::F, S::F) {
+    let (one, is_sure) = (s.splat(1.0), s.eq(miss, s.splat(0.0)));
+    let modulating = match gamma {
+        // 0^0 is 1 here.
+        0.0 => s.select(s.eq(miss, miss), one, miss),
+        gamma => exp(s, s.mul(s.splat(gamma), log(s, miss))),
+    };
+    // nll / (1 - p) tends to 1 where p tends to 1.
+    let ratio = s.select(is_sure, one, s.div(nll, miss));
+    let more = select_times(s, s.mul(s.splat(gamma), p), ratio);
+    (modulating, s.fma(modulating, more, modulating))
+}
+
+impl Chunk<'_> {
+    fn run<S: Simd>(&self, s: S, kind: ElementKind, losses: &mut [f32], slopes: &mut [f32]) {
+        let (zero, one) = (0.0, 1.0);
+        match kind {
+            ElementKind::BinaryLogits => self.each(
+                s,
+                losses,
+                slopes,
+                #[inline(always)]
+                |x, y, positive| {
+                    let (low, sigmoid_low, sigmoid_high) = logistic(s, x);
+                    let is_negative = s.lt(x, s.splat(zero));
+                    let (p, miss) = (
+                        s.select(is_negative, sigmoid_low, sigmoid_high),
+                        s.select(is_negative, sigmoid_high, sigmoid_low),
+                    );
+                    let (absent, present) = (s.sub(s.splat(one), y), s.mul(positive, y));
+                    let up = select_times(s, absent, s.add(low, above(s, x)));
+                    let down = select_times(s, present, s.add(low, above(s, s.neg(x))));
+                    (s.add(up, down), s.sub(s.mul(absent, p), s.mul(present, miss)))
+                },
+            ),
+            ElementKind::BinaryProbs => self.each(
+                s,
+                losses,
+                slopes,
+                #[inline(always)]
+                |x, y, _| {
+                    let low = s.splat(-100.0);
+                    let absent = s.sub(s.splat(one), y);
+                    let hit = select_times(s, y, s.max(log(s, x), low));
+                    let miss = select_times(s, absent, s.max(log1p(s, s.neg(x)), low));
+                    let spread = s.mul(x, s.sub(s.splat(one), x));
+                    let slope = s.div(s.sub(x, y), s.max(spread, s.splat(1e-12)));
+                    // From 0, so that no loss is -0.
+                    (s.sub(s.splat(zero), s.add(hit, miss)), slope)
+                },
+            ),
+            ElementKind::BinaryFocal { gamma, one: of_one, zero: of_zero } => {
+                let (gamma, of_one, of_zero) = (gamma as f32, of_one as f32, of_zero as f32);
+                self.each(
+                    s,
+                    losses,
+                    slopes,
+                    #[inline(always)]
+                    |x, y, _| {
+                        let (low, sigmoid_low, sigmoid_high) = logistic(s, x);
+                        let is_negative = s.lt(x, s.splat(zero));
+                        let (p, miss) = (
+                            s.select(is_negative, sigmoid_low, sigmoid_high),
+                            s.select(is_negative, sigmoid_high, sigmoid_low),
+                        );
+                        let (up, down) = (s.add(low, above(s, x)), s.add(low, above(s, s.neg(x))));
+                        let (hit, hit_slope) = modulation(s, gamma, p, miss, down);
+                        let (other, other_slope) = modulation(s, gamma, miss, p, up);
+                        let present = s.mul(s.splat(of_one), y);
+                        let absent = s.mul(s.splat(of_zero), s.sub(s.splat(one), y));
+                        let loss = s.add(
+                            select_times(s, s.mul(present, hit), down),
+                            select_times(s, s.mul(absent, other), up),
+                        );
+                        let away = s.mul(s.mul(absent, other_slope), p);
+                        (loss, s.sub(away, s.mul(s.mul(present, hit_slope), miss)))
+                    },
+                );
+            }
+            ElementKind::Squared => self.each(
+                s,
+                losses,
+                slopes,
+                #[inline(always)]
+                |x, y, _| {
+                    let d = s.sub(x, y);
+                    (s.mul(d, d), s.add(d, d))
+                },
+            ),
+            ElementKind::Absolute => self.each(
+                s,
+                losses,
+                slopes,
+                #[inline(always)]
+                |x, y, _| {
+                    let d = s.sub(x, y);
+                    (s.abs(d), sign(s, d))
+                },
+            ),
+            ElementKind::Huber { delta } => {
+                let delta = delta as f32;
+                self.each(
+                    s,
+                    losses,
+                    slopes,
+                    #[inline(always)]
+                    |x, y, _| {
+                        let (d, delta) = (s.sub(x, y), s.splat(delta));
+                        let (size, half) = (s.abs(d), s.splat(0.5));
+                        let is_far = s.lt(delta, size);
+                        let far = s.mul(delta, s.sub(size, s.mul(delta, half)));
+                        let near = s.mul(s.mul(d, d), half);
+                        (s.select(is_far, far, near), s.select(is_far, s.mul(delta, sign(s, d)), d))
+                    },
+                );
+            }
+            ElementKind::Hinge => self.each(
+                s,
+                losses,
+                slopes,
+                #[inline(always)]
+                |x, y, _| {
+                    let margin = s.sub(s.splat(one), s.mul(y, x));
+                    let zero = s.splat(zero);
+                    let slope = s.select(s.lt(zero, margin), s.neg(y), zero);
+                    (above(s, margin), s.select(s.eq(margin, margin), slope, margin))
+                },
+            ),
+        }
+    }
+
+    /// Sets each loss and each derivative.
+    #[inline(always)]
+    fn each<S: Simd>(
+        &self,
+        s: S,
+        losses: &mut [f32],
+        slopes: &mut [f32],
+        f: impl Fn(S::F, S::F, S::F) -> (S::F, S::F),
+    ) {
+        s.enable(
+            #[inline(always)]
+            || {
+                let (scale, offset) = (s.splat(self.label.0), s.splat(self.label.1));
+                for (i, losses) in losses.chunks_mut(S::LANES).enumerate() {
+                    let j = i * S::LANES;
+                    let y = s.add(s.mul(scale, s.load(&self.y[j..])), offset);
+                    let (loss, slope) = f(s.load(&self.x[j..]), y, s.load(&self.positive[j..]));
+                    let weight = s.load(&self.weights[j..]);
+                    let loss = s.mul(s.splat(self.unit), select_times(s, weight, loss));
+                    let slope = select_times(s, weight, slope);
+                    s.store(&mut slopes[j..], s.mul(s.load(&self.dloss[j..]), slope));
+                    store(s, losses, loss);
+                }
+            },
+        );
+    }
 }

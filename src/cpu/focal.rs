@@ -1,77 +1,125 @@
 //! Multi-class focal loss, formula (18).
 
-use crate::cpu::{Dloss, RowStat, for_each_row_with_columns, reduce, times};
-use crate::dtype::Element;
+use crate::cpu::columns::with_pair;
+use crate::cpu::columns::{Io, Lanes};
+use crate::cpu::rows::{Columns, PlainRows, Swept, for_each_plain_row};
+use crate::cpu::simd::InstructionSet;
+use crate::cpu::{Dloss, reduce, times};
 use crate::error::Result;
-use crate::matrix::{Array, with_values};
-use crate::op::{CrossEntropyInput, CrossEntropyOutput, Focal};
+use crate::matrix::{Array, MatrixMut, with_values, with_values_mut};
+use crate::op::{CrossEntropyInput, CrossEntropyOutput, Focal, Labels, Targets};
 
-/// Of a class with `miss` = 1 - p: (1 - p)^gamma, and the gradient's factor
-/// (1 - p)^gamma + gamma p (1 - p)^(gamma - 1) nll.
-pub(super) fn modulation(gamma: f32, p: f32, miss: f32, nll: f32) -> (f32, f32) {
-    let modulating = miss.powf(gamma);
-    // nll / (1 - p) tends to 1 where p tends to 1.
-    let ratio = if miss == 0.0 { 1.0 } else { nll / miss };
-    (modulating, modulating + modulating * times(gamma * p, ratio))
+pub(crate) fn focal(
+    set: InstructionSet,
+    op: &Focal,
+    input: &CrossEntropyInput<'_>,
+) -> Result<CrossEntropyOutput> {
+    op.validate(input)?;
+    let labels = Labels::new(input.targets).with_upstream(input.upstream);
+    let shape = (input.logits.rows(), input.logits.classes());
+    with_values!(input.logits.values(), x => {
+        if !op.has_gradient() {
+            return Ok(evaluate(set, op, shape, labels, Io::Read(x)));
+        }
+        let mut dlogits = bytemuck::zeroed_vec(x.len());
+        let mut output = evaluate(set, op, shape, labels, Io::Separate(x, &mut dlogits));
+        output.dlogits = Some(dlogits.into());
+        Ok(output)
+    })
 }
 
-pub(crate) fn focal(op: &Focal, input: &CrossEntropyInput<'_>) -> Result<CrossEntropyOutput> {
+/// With the gradient in `out`, which fits.
+pub(crate) fn focal_into(
+    set: InstructionSet,
+    op: &Focal,
+    input: &CrossEntropyInput<'_>,
+    out: MatrixMut<'_>,
+) -> Result<CrossEntropyOutput> {
     op.validate(input)?;
-    let kept_rows = op.kept_rows(&input.targets);
+    let labels = Labels::new(input.targets).with_upstream(input.upstream);
+    let shape = (input.logits.rows(), input.logits.classes());
+    with_pair!(input.logits.values(), out.into_values(), (x, out) => {
+        Ok(evaluate(set, op, shape, labels, Io::Separate(x, out)))
+    })
+}
+
+/// With the gradient over the logits.
+pub(crate) fn focal_in_place(
+    set: InstructionSet,
+    op: &Focal,
+    logits: MatrixMut<'_>,
+    labels: Labels<'_>,
+) -> Result<CrossEntropyOutput> {
+    let matrix = logits.as_matrix();
+    let shape = (matrix.rows(), matrix.classes());
+    let input = CrossEntropyInput::new(matrix, labels.targets).with_upstream(labels.upstream);
+    op.validate(&input)?;
+    with_values_mut!(logits.into_values(), x => {
+        Ok(evaluate(set, op, shape, labels, Io::InPlace(x)))
+    })
+}
+
+/// What `labels` and `io` hold was validated; the gradient goes where `io` says.
+fn evaluate<T: Lanes>(
+    set: InstructionSet,
+    op: &Focal,
+    (rows, classes): (usize, usize),
+    labels: Labels<'_>,
+    io: Io<'_, T>,
+) -> CrossEntropyOutput {
+    let kept_rows = op.kept_rows(&labels.targets);
     let divisor = kept_rows as f64;
-    let dloss = Dloss::of(input.upstream, op.reduction(), divisor, op.unit());
-    let mut stats = vec![(0.0, 0.0); input.logits.rows()];
-    let dlogits = with_values!(input.logits.values(), x => run(op, input, x, &dloss, &mut stats));
-    let (losses, lse) = stats.into_iter().unzip();
-    Ok(CrossEntropyOutput {
+    let job = FocalRows {
+        op,
+        targets: labels.targets,
+        dloss: Dloss::of(labels.upstream, op.reduction(), divisor, op.unit()),
+        unit: op.unit().per_nat() as f32,
+    };
+    let mut results = bytemuck::zeroed_vec(rows);
+    for_each_plain_row(set, &job, classes, io, &mut results);
+    let (losses, lse) = results.into_iter().map(|[loss, lse]: [f32; 2]| (loss, lse)).unzip();
+    CrossEntropyOutput {
         loss: reduce(losses, op.reduction(), divisor),
         lse: Array::F32(lse),
-        dlogits: op.has_gradient().then_some(dlogits),
+        dlogits: None,
         dtargets: None,
         metrics: None,
         kept_rows,
         total_weight: divisor,
-    })
+    }
 }
 
-fn run<T: Element>(
-    op: &Focal,
-    input: &CrossEntropyInput<'_>,
-    x: &[T],
-    dloss: &Dloss,
-    stats: &mut [(f32, f32)],
-) -> Array
-where
-    Vec<T>: Into<Array>,
-{
-    let classes = input.logits.classes();
-    let unit = op.unit().per_nat() as f32;
-    // Without a gradient the columns of each row are none.
-    let width = if op.has_gradient() { classes } else { 0 };
-    let mut dlogits = vec![T::from_f32(0.0); stats.len() * width];
-    let row = |i: usize, dlogits: &mut [T], out: &mut (f32, f32)| {
-        let Some(y) = op.kept_class(&input.targets, i) else { return };
-        let x = &x[i * classes..(i + 1) * classes];
-        let stat = RowStat::of(x);
-        let own = x[y].to_f32();
-        let (p, miss, nll) =
-            ((own - stat.max()).exp() / stat.sum(), -stat.p_minus_1(own), stat.nll(own));
-        let (modulating, factor) = modulation(op.gamma() as f32, p, miss, nll);
-        let alpha = op.factor(y) as f32;
-        let loss = unit * times(alpha * modulating, nll);
-        *out = (if stat.is_defined() { loss } else { f32::NAN }, stat.lse());
-        let scale = dloss.at(i) * alpha * factor;
-        for (d, x) in dlogits.iter_mut().zip(x) {
-            *d = T::from_f32(scale * ((x.to_f32() - stat.max()).exp() / stat.sum()));
-        }
-        if let Some(d) = dlogits.get_mut(y) {
-            *d = T::from_f32(-scale * miss);
-        }
-    };
-    if width == 0 {
-        super::for_each_row(classes, stats, |i, out| row(i, &mut [], out));
-    } else {
-        for_each_row_with_columns(classes, &mut dlogits, stats, row);
+struct FocalRows<'a> {
+    op: &'a Focal,
+    targets: Targets<'a>,
+    dloss: Dloss,
+    unit: f32,
+}
+
+impl PlainRows for FocalRows<'_> {
+    /// The loss and the log-sum-exp.
+    type Result = [f32; 2];
+    const WRITES_EXPS: bool = true;
+
+    fn ignores(&self, row: usize) -> bool {
+        self.op.kept_class(&self.targets, row).is_none()
     }
-    dlogits.into()
+
+    fn finish<T: Lanes>(&self, swept: Swept, x: &[T], result: &mut [f32; 2]) -> Columns {
+        let Swept { row, stat, log_sum } = swept;
+        let Some(y) = self.op.kept_class(&self.targets, row) else { return Columns::None };
+        let own = x[y].to_f32();
+        let (p, miss, nll) = (stat.p(own), -stat.p_minus_1(own), (stat.max() - own) + log_sum);
+        let gamma = self.op.gamma() as f32;
+        let modulating = miss.powf(gamma);
+        // nll / (1 - p) tends to 1 where p tends to 1.
+        let ratio = if miss == 0.0 { 1.0 } else { nll / miss };
+        // (1 - p)^gamma + gamma p (1 - p)^(gamma - 1) nll
+        let factor = modulating + modulating * times(gamma * p, ratio);
+        let alpha = self.op.factor(y) as f32;
+        let loss = self.unit * times(alpha * modulating, nll);
+        *result = [if stat.is_defined() { loss } else { f32::NAN }, stat.lse_with(log_sum)];
+        let scale = self.dloss.at(row) * alpha * factor;
+        Columns::Exps { scale: scale / stat.sum(), own: Some((y, -scale * miss)) }
+    }
 }

@@ -1,57 +1,33 @@
 //! The CPU path: rows in parallel, f32 inside, the same row statistic as the shaders under the
 //! same names.
 
+#![expect(
+    clippy::inline_always,
+    reason = "what works on vectors has to be inlined where their instruction set is enabled"
+)]
+
+mod columns;
 mod cross_entropy;
 mod divergence;
 mod elementwise;
 mod focal;
+mod math;
 mod row_stat;
+mod rows;
+mod simd;
 mod transform;
 
 pub use row_stat::RowStat;
+pub use simd::InstructionSet;
 
-pub(crate) use cross_entropy::cross_entropy;
+pub(crate) use cross_entropy::{cross_entropy, cross_entropy_in_place, cross_entropy_into};
 pub(crate) use divergence::divergence;
 pub(crate) use elementwise::elementwise;
-pub(crate) use focal::focal;
-pub(crate) use transform::transform;
+pub(crate) use focal::{focal, focal_in_place, focal_into};
+pub(crate) use transform::{transform, transform_in_place, transform_into};
 
-use std::borrow::Cow;
-
-#[cfg(feature = "rayon")]
-use rayon::prelude::*;
-
-use crate::dtype::{Dtype, Element};
 use crate::matrix::Array;
 use crate::op::{Loss, Reduction, Unit, Upstream};
-
-/// Elements below which handing work to another thread costs more than it saves.
-const ELEMENTS_A_TASK: usize = 1 << 14;
-
-/// Calls `f(row, its result)` for every row, on all threads.
-fn for_each_row<R: Send>(classes: usize, results: &mut [R], f: impl Fn(usize, &mut R) + Sync) {
-    let rows_a_task = (ELEMENTS_A_TASK / classes.max(1)).max(1);
-    #[cfg(feature = "rayon")]
-    let tasks = results.par_chunks_mut(rows_a_task);
-    #[cfg(not(feature = "rayon"))]
-    let tasks = results.chunks_mut(rows_a_task);
-    tasks.enumerate().for_each(|(task, results)| {
-        for (i, result) in results.iter_mut().enumerate() {
-            f(task * rows_a_task + i, result);
-        }
-    });
-}
-
-/// Calls `f(row, its columns, its result)` for every row, on all threads.
-fn for_each_row_with_columns<T: Send, R: Send>(
-    classes: usize,
-    columns: &mut [T],
-    results: &mut [R],
-    f: impl Fn(usize, &mut [T], &mut R) + Sync,
-) {
-    let mut rows: Vec<_> = columns.chunks_mut(classes.max(1)).zip(results).collect();
-    for_each_row(classes, &mut rows, |row, (columns, result)| f(row, columns, result));
-}
 
 /// The upstream gradient of each loss, with the unit and what a mean divides by taken into it.
 enum Dloss {
@@ -102,15 +78,9 @@ fn times(coefficient: f32, x: f32) -> f32 {
     if coefficient == 0.0 { 0.0 } else { coefficient * x }
 }
 
-/// Some elements as f32; those that are f32 already are not copied.
-fn as_f32<T: Element>(x: &[T]) -> Cow<'_, [f32]> {
-    match T::DTYPE {
-        Dtype::F32 => Cow::Borrowed(bytemuck::cast_slice(x)),
-        _ => Cow::Owned(x.iter().map(|x| x.to_f32()).collect()),
-    }
-}
-
-/// The sum of `f(0..len)`, accumulated in f64.
-fn sum_by(len: usize, f: impl Fn(usize) -> f32) -> f32 {
-    (0..len).map(|j| f64::from(f(j))).sum::<f64>() as f32
+/// The same, lane by lane.
+#[inline(always)]
+fn select_times<S: simd::Simd>(s: S, coefficient: S::F, x: S::F) -> S::F {
+    let zero = s.splat(0.0);
+    s.select(s.eq(coefficient, zero), zero, s.mul(coefficient, x))
 }

@@ -36,6 +36,10 @@ impl RowStat {
     /// another, and its sum of exponentials, `1 + rest`, is 0.
     pub const IDENTITY: Self = Self { max: f32::MIN, rest: -1.0 };
 
+    pub(crate) const fn new(max: f32, rest: f32) -> Self {
+        Self { max, rest }
+    }
+
     /// The statistic of `row`.
     pub fn of<T: Element>(row: &[T]) -> Self {
         if row.len() > RUN {
@@ -102,6 +106,11 @@ impl RowStat {
         }
     }
 
+    /// The log-sum-exp, given `log1p(rest)`.
+    pub(crate) fn lse_with(self, log_sum: f32) -> f32 {
+        if self.max == f32::INFINITY && !self.rest.is_nan() { self.max } else { self.max + log_sum }
+    }
+
     /// `-log p` of an element: two terms of one sign.
     pub fn nll(self, x: f32) -> f32 {
         if self.is_defined() { (self.max - x) + self.rest.ln_1p() } else { f32::NAN }
@@ -112,13 +121,14 @@ impl RowStat {
         if self.is_defined() { 1.0 + self.rest } else { f32::NAN }
     }
 
+    /// The probability of an element.
+    pub(crate) fn p(self, x: f32) -> f32 {
+        (x - self.max).exp() / self.sum()
+    }
+
     /// `p - 1` of an element; where it is the maximum the 1 cancels before anything is rounded.
     pub(crate) fn p_minus_1(self, x: f32) -> f32 {
-        if x == self.max {
-            -self.rest / self.sum()
-        } else {
-            (x - self.max).exp() / self.sum() - 1.0
-        }
+        if x == self.max { -self.rest / self.sum() } else { self.p(x) - 1.0 }
     }
 }
 

@@ -1,120 +1,243 @@
 //! Softmax, log-softmax, logsumexp, entropy, surprisal and their backward, row by row.
 
-use crate::cpu::{RowStat, as_f32, for_each_row, for_each_row_with_columns, sum_by, times};
-use crate::dtype::Element;
+use crate::cpu::columns::with_pair;
+use crate::cpu::columns::{Io, Lanes, Sweep};
+use crate::cpu::math::exp;
+use crate::cpu::rows::{Columns, PlainRows, Rows, Swept, Work, for_each_plain_row, for_each_row};
+use crate::cpu::simd::{InstructionSet, Simd};
+use crate::cpu::{RowStat, select_times};
 use crate::error::Result;
-use crate::matrix::{Array, Values};
+use crate::matrix::{Array, MatrixMut, Values, with_values, with_values_mut};
 use crate::op::{Transform, TransformInput};
 
-pub(crate) fn transform(op: Transform, input: &TransformInput<'_>) -> Result<Array> {
+pub(crate) fn transform(
+    set: InstructionSet,
+    op: Transform,
+    input: &TransformInput<'_>,
+) -> Result<Array> {
     input.validate()?;
-    let classes = input.input.classes();
-    let unit = input.unit.per_nat() as f32;
-    let drows = input.drows.map(|(_, drows)| drows.to_f32());
-    let second = input.second.map(|m| m.values());
-    macro_rules! run {
-        ($variant:ident, $x:expr) => {{
-            let dy = match second {
-                Some(Values::$variant(dy)) => dy,
-                _ => &[],
-            };
-            let drows = drows.as_deref().unwrap_or_default();
-            run(op, $x, dy, drows, classes, unit)
-        }};
-    }
-    Ok(match input.input.values() {
-        Values::F16(x) => run!(F16, x),
-        Values::Bf16(x) => run!(Bf16, x),
-        Values::F32(x) => run!(F32, x),
-        Values::F64(x) => run!(F64, x),
+    with_values!(input.input.values(), x => {
+        if op.reduces() {
+            return Ok(Array::F32(reduced(set, op, input, x)));
+        }
+        let mut out = bytemuck::zeroed_vec(x.len());
+        evaluate(set, op, input, Io::Separate(x, &mut out));
+        Ok(out.into())
     })
 }
 
-fn run<T: Element>(
+/// With the result in `out`, which fits.
+pub(crate) fn transform_into(
+    set: InstructionSet,
     op: Transform,
+    input: &TransformInput<'_>,
+    out: MatrixMut<'_>,
+) -> Result<()> {
+    input.validate()?;
+    with_pair!(input.input.values(), out.into_values(), (x, out) => {
+        evaluate(set, op, input, Io::Separate(x, out));
+        Ok(())
+    })
+}
+
+/// With the result of a transform of nothing but a matrix over that.
+pub(crate) fn transform_in_place(set: InstructionSet, op: Transform, matrix: MatrixMut<'_>) {
+    let shape = (matrix.as_matrix().rows(), matrix.as_matrix().classes());
+    with_values_mut!(matrix.into_values(), x => {
+        plain(set, op, (shape, None, 1.0), Io::InPlace(x));
+    });
+}
+
+/// One number a row.
+fn reduced<T: Lanes>(
+    set: InstructionSet,
+    op: Transform,
+    input: &TransformInput<'_>,
     x: &[T],
-    dy: &[T],
-    drows: &[f32],
-    classes: usize,
-    unit: f32,
-) -> Array
-where
-    Vec<T>: Into<Array>,
-{
-    let rows = x.len() / classes.max(1);
-    let range = |row: usize| row * classes..(row + 1) * classes;
-    if op.reduces() {
-        let mut results = vec![0.0f32; rows];
-        for_each_row(classes, &mut results, |row, result| {
-            let x = &x[range(row)];
-            *result = match op {
-                Transform::Entropy => unit * entropy(RowStat::of(x), &as_f32(x)),
-                _ => RowStat::of(x).lse(),
-            };
-        });
-        return Array::F32(results);
+) -> Vec<f32> {
+    let mut results = vec![0.0; input.input.rows()];
+    let classes = input.input.classes();
+    if op == Transform::LogSumExp {
+        for_each_plain_row(set, &LogSumExps, classes, Io::Read(x), &mut results);
+    } else {
+        let job = Entropies { unit: input.unit.per_nat() as f32 };
+        for_each_row(set, &job, classes, Io::Read(x), &mut results);
     }
-    let mut out = vec![T::from_f32(0.0); x.len()];
+    results
+}
+
+/// The result goes where `io` says, which also has the matrix.
+fn evaluate<T: Lanes>(
+    set: InstructionSet,
+    op: Transform,
+    input: &TransformInput<'_>,
+    io: Io<'_, T>,
+) {
+    let (rows, classes) = (input.input.rows(), input.input.classes());
+    let drows = input.drows.map(|(_, drows)| drows.to_f32());
+    let unit = input.unit.per_nat() as f32;
     let mut nothing = vec![(); rows];
-    for_each_row_with_columns(classes, &mut out, &mut nothing, |row, out, ()| {
-        let x = &x[range(row)];
-        match op {
-            Transform::Softmax => scaled_exp(x, 1.0, out),
-            Transform::LogSumExpBackward => scaled_exp(x, drows[row], out),
-            Transform::LogSoftmax => log_softmax(x, -1.0, out),
-            Transform::Surprisal => log_softmax(x, unit, out),
-            Transform::EntropyBackward => entropy_backward(x, unit * drows[row], out),
-            Transform::SoftmaxBackward => softmax_backward(x, &dy[range(row)], out),
-            Transform::LogSoftmaxBackward => log_softmax_backward(x, &dy[range(row)], out),
-            Transform::LogSumExp | Transform::Entropy => {}
+    if let Some(dy) = input.second {
+        let job = Backward { op, dy: dy.values() };
+        for_each_row(set, &job, classes, io, &mut nothing);
+    } else if op == Transform::EntropyBackward {
+        let job = EntropyGradient { drows: drows.unwrap_or_default(), unit };
+        for_each_row(set, &job, classes, io, &mut nothing);
+    } else {
+        plain(set, op, ((rows, classes), drows, unit), io);
+    }
+}
+
+/// Transforms that a row's statistic is enough for.
+fn plain<T: Lanes>(
+    set: InstructionSet,
+    op: Transform,
+    ((rows, classes), drows, unit): ((usize, usize), Option<Vec<f32>>, f32),
+    io: Io<'_, T>,
+) {
+    let mut nothing = vec![(); rows];
+    let scale = match op {
+        Transform::LogSoftmax => -1.0,
+        Transform::Surprisal => unit,
+        _ => return for_each_plain_row(set, &Exps { drows }, classes, io, &mut nothing),
+    };
+    for_each_plain_row(set, &Logs { scale }, classes, io, &mut nothing);
+}
+
+struct LogSumExps;
+
+impl PlainRows for LogSumExps {
+    type Result = f32;
+    const WRITES_EXPS: bool = false;
+
+    fn finish<T: Lanes>(&self, swept: Swept, _x: &[T], result: &mut f32) -> Columns {
+        *result = swept.stat.lse_with(swept.log_sum);
+        Columns::None
+    }
+}
+
+/// Softmax, times a number for each row.
+struct Exps {
+    drows: Option<Vec<f32>>,
+}
+
+impl PlainRows for Exps {
+    type Result = ();
+    const WRITES_EXPS: bool = true;
+
+    fn finish<T: Lanes>(&self, swept: Swept, _x: &[T], (): &mut ()) -> Columns {
+        let upstream = self.drows.as_ref().map_or(1.0, |drows| drows[swept.row]);
+        Columns::Exps { scale: upstream / swept.stat.sum(), own: None }
+    }
+}
+
+/// The surprisal, by a number.
+struct Logs {
+    scale: f32,
+}
+
+impl PlainRows for Logs {
+    type Result = ();
+    const WRITES_EXPS: bool = false;
+
+    fn finish<T: Lanes>(&self, swept: Swept, _x: &[T], (): &mut ()) -> Columns {
+        Columns::Logs { scale: if swept.stat.is_defined() { self.scale } else { f32::NAN } }
+    }
+}
+
+/// The statistic of a row, `log1p(rest)` and the entropy, formula (21): two terms of one sign.
+fn entropy<S: Simd>(sweep: Sweep<S>, x: &[f32], classes: usize) -> (RowStat, f32, f32) {
+    let s = sweep.s;
+    let stat = sweep.stat(&x[..classes]);
+    let log_sum = sweep.log1p(stat.rest());
+    let max = stat.max();
+    let sum = sweep.sum(
+        classes,
+        #[inline(always)]
+        |j| {
+            let distance = s.sub(s.splat(max), s.load(&x[j..]));
+            select_times(s, exp(s, s.neg(distance)), distance)
+        },
+    );
+    (stat, log_sum, sum as f32 / stat.sum() + log_sum)
+}
+
+struct Entropies {
+    unit: f32,
+}
+
+impl Rows for Entropies {
+    type Result = f32;
+
+    fn row<S: Simd>(&self, sweep: Sweep<S>, _row: usize, work: &mut Work, result: &mut f32) {
+        *result = self.unit * entropy(sweep, &work.x, work.classes).2;
+    }
+}
+
+struct EntropyGradient {
+    drows: Vec<f32>,
+    unit: f32,
+}
+
+impl Rows for EntropyGradient {
+    type Result = ();
+
+    fn row<S: Simd>(&self, sweep: Sweep<S>, row: usize, work: &mut Work, (): &mut ()) {
+        let s = sweep.s;
+        let Work { classes, x, out, .. } = work;
+        let x = &*x;
+        let (stat, log_sum, entropy) = entropy(sweep, x, *classes);
+        let (max, inverse, dentropy) = (stat.max(), 1.0 / stat.sum(), self.unit * self.drows[row]);
+        sweep.fill(
+            out,
+            #[inline(always)]
+            |j| {
+                let distance = s.sub(s.splat(max), s.load(&x[j..]));
+                let p = s.mul(exp(s, s.neg(distance)), s.splat(inverse));
+                let nll = s.add(distance, s.splat(log_sum));
+                select_times(s, s.mul(s.splat(dentropy), p), s.sub(nll, s.splat(entropy)))
+            },
+        );
+    }
+}
+
+/// The backward of softmax and of log-softmax; the matrix is what these returned.
+struct Backward<'a> {
+    op: Transform,
+    dy: Values<'a>,
+}
+
+impl Rows for Backward<'_> {
+    type Result = ();
+
+    fn row<S: Simd>(&self, sweep: Sweep<S>, row: usize, work: &mut Work, (): &mut ()) {
+        let s = sweep.s;
+        let Work { classes, x: y, out, a: dy, .. } = work;
+        let columns = row * *classes..(row + 1) * *classes;
+        with_values!(self.dy, values => sweep.widen(&values[columns], dy));
+        let (y, dy) = (&*y, &*dy);
+        if self.op == Transform::SoftmaxBackward {
+            let dot = sweep.sum(
+                *classes,
+                #[inline(always)]
+                |j| s.mul(s.load(&y[j..]), s.load(&dy[j..])),
+            ) as f32;
+            sweep.fill(
+                out,
+                #[inline(always)]
+                |j| s.mul(s.load(&y[j..]), s.sub(s.load(&dy[j..]), s.splat(dot))),
+            );
+        } else {
+            let sum = sweep.sum(
+                *classes,
+                #[inline(always)]
+                |j| s.load(&dy[j..]),
+            ) as f32;
+            sweep.fill(
+                out,
+                #[inline(always)]
+                |j| s.sub(s.load(&dy[j..]), s.mul(exp(s, s.load(&y[j..])), s.splat(sum))),
+            );
         }
-    });
-    out.into()
-}
-
-fn map<T: Element>(x: &[T], out: &mut [T], f: impl Fn(f32) -> f32) {
-    for (out, x) in out.iter_mut().zip(x) {
-        *out = T::from_f32(f(x.to_f32()));
-    }
-}
-
-fn scaled_exp<T: Element>(x: &[T], upstream: f32, out: &mut [T]) {
-    let stat = RowStat::of(x);
-    let scale = upstream / stat.sum();
-    map(x, out, |x| (x - stat.max()).exp() * scale);
-}
-
-/// `scale` times the surprisal: -1 for log-softmax.
-fn log_softmax<T: Element>(x: &[T], scale: f32, out: &mut [T]) {
-    let stat = RowStat::of(x);
-    map(x, out, |x| scale * stat.nll(x));
-}
-
-/// Formula (21): two terms of one sign.
-fn entropy(stat: RowStat, x: &[f32]) -> f32 {
-    let term = |j: usize| times((x[j] - stat.max()).exp(), stat.max() - x[j]);
-    sum_by(x.len(), term) / stat.sum() + stat.rest().ln_1p()
-}
-
-fn entropy_backward<T: Element>(x: &[T], dentropy: f32, out: &mut [T]) {
-    let stat = RowStat::of(x);
-    let entropy = entropy(stat, &as_f32(x));
-    map(x, out, |x| {
-        let p = (x - stat.max()).exp() / stat.sum();
-        times(dentropy * p, stat.nll(x) - entropy)
-    });
-}
-
-fn softmax_backward<T: Element>(probs: &[T], dprobs: &[T], out: &mut [T]) {
-    let dot = sum_by(probs.len(), |j| probs[j].to_f32() * dprobs[j].to_f32());
-    for ((out, p), dp) in out.iter_mut().zip(probs).zip(dprobs) {
-        *out = T::from_f32(p.to_f32() * (dp.to_f32() - dot));
-    }
-}
-
-fn log_softmax_backward<T: Element>(log_probs: &[T], dlog_probs: &[T], out: &mut [T]) {
-    let sum = sum_by(log_probs.len(), |j| dlog_probs[j].to_f32());
-    for ((out, lp), dlp) in out.iter_mut().zip(log_probs).zip(dlog_probs) {
-        *out = T::from_f32(dlp.to_f32() - lp.to_f32().exp() * sum);
     }
 }

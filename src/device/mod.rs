@@ -11,10 +11,12 @@ mod timings;
 pub use adapter::adapters_blocking;
 #[cfg(feature = "gpu")]
 pub use adapter::{AdapterChoice, adapters};
-pub use run::Evaluate;
+pub use run::{Evaluate, EvaluateInto};
 pub use timings::Timings;
 
-use crate::error::Result;
+use crate::cpu::InstructionSet;
+use crate::error::{Error, Result};
+use crate::matrix::MatrixMut;
 
 #[cfg(feature = "gpu")]
 use self::gpu::OwnedGpu;
@@ -43,14 +45,37 @@ pub struct Device {
 enum Inner {
     #[cfg(feature = "gpu")]
     Gpu(Box<OwnedGpu>),
-    Cpu,
+    Cpu(InstructionSet),
     Reference,
 }
 
 impl Device {
-    /// The CPU path: f32 inside, rows on all threads.
+    /// The CPU path: f32 inside, rows on all threads of rayon's pool, the machine's best vector
+    /// instructions.
+    ///
+    /// Results do not depend on the number of threads, to the bit.
     pub fn cpu() -> Self {
-        Self { inner: Inner::Cpu }
+        Self { inner: Inner::Cpu(InstructionSet::best()) }
+    }
+
+    /// The CPU path with vector instructions that are not the best there are, to compare or to
+    /// reproduce: results differ in their last digits.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`](crate::Error::InvalidInput) if this machine does not have them.
+    ///
+    /// ```
+    /// use surprisal::{Device, cpu::InstructionSet};
+    ///
+    /// println!("{}", Device::cpu_with(InstructionSet::Portable)?.info());
+    /// # Ok::<(), surprisal::Error>(())
+    /// ```
+    pub fn cpu_with(set: InstructionSet) -> Result<Self> {
+        if set.is_available() {
+            return Ok(Self { inner: Inner::Cpu(set) });
+        }
+        let reason = format!("this processor has no {set}");
+        Err(Error::InvalidInput { what: "instruction set", reason })
     }
 
     /// The definition: f64, plain loops, one thread.
@@ -76,9 +101,9 @@ impl Device {
         match &self.inner {
             #[cfg(feature = "gpu")]
             Inner::Gpu(gpu) => gpu.info(),
-            Inner::Cpu => DeviceInfo {
+            Inner::Cpu(set) => DeviceInfo {
                 kind: DeviceKind::Cpu,
-                name: format!("{} threads", threads()),
+                name: format!("{} threads, {set}", threads()),
                 backend: "rust".to_owned(),
             },
             Inner::Reference => DeviceInfo {
@@ -141,10 +166,108 @@ impl Device {
         let output = match &self.inner {
             #[cfg(feature = "gpu")]
             Inner::Gpu(gpu) => return op.on_gpu(gpu, input).await,
-            Inner::Cpu => timings.compute(|| op.on_cpu(input))?,
+            Inner::Cpu(set) => timings.compute(|| op.on_cpu(*set, input))?,
             Inner::Reference => timings.compute(|| op.on_reference(input))?,
         };
         Ok((output, timings))
+    }
+}
+
+impl Device {
+    /// Evaluates an operation into memory of the caller's: the gradient of a loss, the result of a
+    /// transform. On the CPU nothing of the batch's size is allocated or copied.
+    ///
+    /// `out` has the shape and dtype of the operation's matrix.
+    ///
+    /// ```
+    /// use surprisal::{CrossEntropy, CrossEntropyInput, Device, Matrix, MatrixMut};
+    ///
+    /// let logits = Matrix::new(&[1.0f32, 2.0, 3.0, 0.0, 0.0, 0.0], 2, 3)?;
+    /// let mut dlogits = [0.0f32; 6];
+    /// let op = CrossEntropy::new().with_gradient();
+    /// let input = CrossEntropyInput::new(logits, &[2i64, 0]);
+    /// let out = MatrixMut::new(&mut dlogits[..], 2, 3)?;
+    /// let output = Device::cpu().run_into(&op, input, out)?;
+    /// assert!(output.dlogits.is_none() && dlogits[2] < 0.0);
+    /// # Ok::<(), surprisal::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::run`]; [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) and
+    /// [`Error::InvalidInput`](crate::Error::InvalidInput) if `out` does not fit, or if a loss is not
+    /// asked for its gradient.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn run_into<'a, O: EvaluateInto>(
+        &'a self,
+        op: &'a O,
+        input: O::Input<'a>,
+        out: MatrixMut<'_>,
+    ) -> Result<O::Beside> {
+        pollster::block_on(self.run_into_async(op, input, out))
+    }
+
+    /// Evaluates an operation in place: the gradient of a loss goes over its logits, the result of a
+    /// transform over its matrix.
+    ///
+    /// ```
+    /// use surprisal::{Device, MatrixMut, Softmax};
+    ///
+    /// let mut values = [0.0f32, f32::ln(3.0)];
+    /// Device::cpu().run_in_place(&Softmax, MatrixMut::new(&mut values[..], 1, 2)?, ())?;
+    /// assert!((values[1] - 0.75).abs() < 1e-6);
+    /// # Ok::<(), surprisal::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::run_into`]. The matrix is then as it was.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn run_in_place<O: EvaluateInto>(
+        &self,
+        op: &O,
+        matrix: MatrixMut<'_>,
+        rest: O::Rest<'_>,
+    ) -> Result<O::Beside> {
+        pollster::block_on(self.run_in_place_async(op, matrix, rest))
+    }
+
+    /// [`Self::run_into`], asynchronous.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn run_into_async<'a, O: EvaluateInto>(
+        &'a self,
+        op: &'a O,
+        input: O::Input<'a>,
+        mut out: MatrixMut<'_>,
+    ) -> Result<O::Beside> {
+        out.expect_fits(&O::matrix(&input))?;
+        op.expect_matrix()?;
+        if let Inner::Cpu(set) = self.inner {
+            return op.cpu_into(set, input, out);
+        }
+        let (array, beside) = O::apart(self.run_async(op, input).await?);
+        out.assign(&array);
+        Ok(beside)
+    }
+
+    /// [`Self::run_in_place`], asynchronous.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn run_in_place_async<O: EvaluateInto>(
+        &self,
+        op: &O,
+        mut matrix: MatrixMut<'_>,
+        rest: O::Rest<'_>,
+    ) -> Result<O::Beside> {
+        op.expect_matrix()?;
+        if let Inner::Cpu(set) = self.inner {
+            return op.cpu_in_place(set, matrix, rest);
+        }
+        let output = self.run_async(op, O::join(matrix.as_matrix(), rest)).await?;
+        let (array, beside) = O::apart(output);
+        matrix.assign(&array);
+        Ok(beside)
     }
 }
 

@@ -352,6 +352,10 @@ impl CrossEntropy {
         if targets.probs().is_some() {
             return (targets.len() as u64, targets.len() as f64);
         }
+        if self.class_weights().is_none() {
+            let kept = (0..targets.len()).filter(|&row| self.keeps(targets.index(row))).count();
+            return (kept as u64, kept as f64);
+        }
         let (mut rows, mut weight) = (0, 0.0);
         for class in (0..targets.len()).filter_map(|row| self.kept_class(targets, row)) {
             rows += 1;

@@ -72,6 +72,31 @@ impl<'a> From<Matrix<'a>> for Targets<'a> {
     }
 }
 
+/// What [`CrossEntropy`](crate::CrossEntropy) and [`Focal`](crate::Focal) read beside the logits, when
+/// these are written over.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Labels<'a> {
+    /// `[rows]`.
+    pub targets: Targets<'a>,
+    /// The gradient from above; 1 unless set.
+    pub upstream: Upstream<'a>,
+}
+
+impl<'a> Labels<'a> {
+    /// The targets.
+    pub fn new(targets: impl Into<Targets<'a>>) -> Self {
+        Self { targets: targets.into(), upstream: Upstream::default() }
+    }
+
+    /// Sets the gradient from above.
+    #[must_use]
+    pub fn with_upstream(mut self, upstream: Upstream<'a>) -> Self {
+        self.upstream = upstream;
+        self
+    }
+}
+
 /// What [`CrossEntropy`](crate::CrossEntropy) reads.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]

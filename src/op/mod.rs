@@ -12,7 +12,7 @@ mod options;
 mod transform;
 
 pub use cross_entropy::CrossEntropy;
-pub use cross_entropy_data::{CrossEntropyInput, CrossEntropyOutput, Metrics, Targets};
+pub use cross_entropy_data::{CrossEntropyInput, CrossEntropyOutput, Labels, Metrics, Targets};
 pub use divergence::{DivergenceInput, DivergenceOutput, JsDivergence, KlDivergence};
 pub(crate) use divergence::{DivergenceKind, DivergenceOp, DivergenceSpec};
 pub use elementwise::{BinaryCrossEntropy, BinaryFocal, Elementwise, ElementwiseLoss};

@@ -1,6 +1,7 @@
 //! Each operation on buffers of the device's own: upload, compute, download.
 
 use super::{OwnedGpu, Pooled, matrix};
+use crate::cpu::InstructionSet;
 use crate::device::timings::{Clock, Timings};
 use crate::dtype::Dtype;
 use crate::error::Result;
@@ -55,7 +56,10 @@ impl OwnedGpu {
     ) -> Result<(CrossEntropyOutput, Timings)> {
         op.validate(input)?;
         if input.logits.rows() == 0 {
-            return Ok((crate::cpu::cross_entropy(op, input)?, Timings::default()));
+            return Ok((
+                crate::cpu::cross_entropy(InstructionSet::best(), op, input)?,
+                Timings::default(),
+            ));
         }
         let asked = Asked {
             reduction: op.reduction(),
@@ -77,7 +81,7 @@ impl OwnedGpu {
     ) -> Result<(CrossEntropyOutput, Timings)> {
         op.validate(input)?;
         if input.logits.rows() == 0 {
-            return Ok((crate::cpu::focal(op, input)?, Timings::default()));
+            return Ok((crate::cpu::focal(InstructionSet::best(), op, input)?, Timings::default()));
         }
         let asked = Asked {
             reduction: op.reduction(),
@@ -172,7 +176,7 @@ impl OwnedGpu {
         let (mut timings, spec) = (Timings::default(), op.spec());
         spec.validate(input)?;
         if input.student.rows() == 0 {
-            return Ok((crate::cpu::divergence(&spec, input)?, timings));
+            return Ok((crate::cpu::divergence(InstructionSet::best(), &spec, input)?, timings));
         }
         let clock = Clock::start();
         let stored = self.storage([input.student.dtype(), input.teacher.dtype()]);
@@ -217,7 +221,7 @@ impl OwnedGpu {
         spec.validate(input)?;
         let elements = input.input.values().len() as u64;
         if elements == 0 {
-            return Ok((crate::cpu::elementwise(&spec, input)?, timings));
+            return Ok((crate::cpu::elementwise(InstructionSet::best(), &spec, input)?, timings));
         }
         let clock = Clock::start();
         let weights = input.weights.map(|weights| weights.dtype());
@@ -281,7 +285,7 @@ impl OwnedGpu {
         let mut timings = Timings::default();
         input.validate()?;
         if input.input.rows() == 0 {
-            return Ok((crate::cpu::transform(op, input)?, timings));
+            return Ok((crate::cpu::transform(InstructionSet::best(), op, input)?, timings));
         }
         let clock = Clock::start();
         let second = input.second.map(|second| second.dtype());
