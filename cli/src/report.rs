@@ -103,7 +103,7 @@ pub(crate) struct Work {
 impl Report {
     pub(crate) fn new(work: &Work, device: &Device, heading: String) -> Self {
         let info = device.info();
-        let stored = storage::on_device(info.kind, &work.moved, work.asked);
+        let stored = storage::on_device(device, &work.moved, work.asked);
         let bytes: u64 = stored.iter().map(|dtype| dtype.size() as u64).sum();
         Self {
             loss: None,
@@ -117,7 +117,7 @@ impl Report {
                 name: info.name,
                 backend: info.backend,
             },
-            dtype: stored.first().map_or(String::new(), ToString::to_string),
+            dtype: stored[0].to_string(),
             seconds: Seconds::default(),
             bytes_moved: (work.rows * work.classes) as u64 * bytes,
             heading,

@@ -1,7 +1,7 @@
 //! How matrices are stored on the device, and what becomes of them in files.
 
 use half::{bf16, f16};
-use surprisal::{Array, DeviceKind, Dtype, Values};
+use surprisal::{Array, Device, DeviceKind, Dtype, Values};
 
 use crate::args::DtypeArg;
 use crate::files::FileDtype;
@@ -20,10 +20,11 @@ pub(crate) fn returned(
     array: Array,
     like: FileDtype,
     asked: Option<DtypeArg>,
-    kind: DeviceKind,
+    device: &Device,
 ) -> Array {
+    let is_reference = device.info().kind == DeviceKind::Reference;
     match like.dtype() {
-        Some(dtype) if asked.is_some() && kind != DeviceKind::Reference => converted(array, dtype),
+        Some(dtype) if asked.is_some() && !is_reference => converted(array, dtype),
         _ => array,
     }
 }
@@ -47,25 +48,15 @@ fn converted(array: Array, dtype: Dtype) -> Array {
     }
 }
 
-/// What a kind of device stores each of a run's matrices as, from the dtypes of their files.
+/// The dtypes that a run's matrices have on the device, from those of their files. Integers are read
+/// as f32.
 pub(crate) fn on_device(
-    kind: DeviceKind,
+    device: &Device,
     files: &[FileDtype],
     asked: Option<DtypeArg>,
 ) -> Vec<Dtype> {
-    let one = |file: FileDtype| match (asked, file.dtype()) {
-        (Some(asked), _) => asked.into(),
-        (None, Some(dtype)) if dtype.size() == 2 => dtype,
-        _ => Dtype::F32,
-    };
-    let mut dtypes: Vec<Dtype> = files.iter().map(|&file| one(file)).collect();
-    match kind {
-        DeviceKind::Reference => dtypes.fill(Dtype::F64),
-        // The shaders of a call know one.
-        DeviceKind::Gpu if dtypes.iter().any(|dtype| *dtype != dtypes[0]) => {
-            dtypes.fill(Dtype::F32);
-        }
-        _ => {}
-    }
-    dtypes
+    let as_read = |file: &FileDtype| file.dtype().unwrap_or(Dtype::F32);
+    let read: Vec<Dtype> =
+        files.iter().map(|file| asked.map_or(as_read(file), Dtype::from)).collect();
+    device.storage(&read)
 }

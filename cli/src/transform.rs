@@ -86,8 +86,7 @@ where
         .map_err(|error| Failure::of(&error, &args.logits))?;
 
     let started = Instant::now();
-    let output =
-        if kept { returned(output, logits.dtype, asked, device.info().kind) } else { output };
+    let output = if kept { returned(output, logits.dtype, asked, &device) } else { output };
     let out_shape = if kept { &logits.shape } else { logits.leading() };
     files.write("--out", shape.tensor, &output, out_shape, &progress)?;
     files.complete()?;

@@ -163,7 +163,7 @@ impl Job<'_> {
     }
 
     fn stored(&self, array: Array) -> Array {
-        stored(array, self.start.args.common.dtype)
+        stored(array, self.work.asked)
     }
 
     /// The elements of a file that has to hold floats.
@@ -238,10 +238,9 @@ impl Job<'_> {
     /// Writes what was asked for, and reports.
     fn finish(mut self, mut outcome: Outcome, timings: &Timings) -> Result<()> {
         let started = Instant::now();
-        let (like, kind) = (self.work.moved[0], self.device.info().kind);
-        let asked = self.start.args.common.dtype;
+        let (like, asked) = (self.work.moved[0], self.work.asked);
         let gradient = outcome.gradient.1.take();
-        outcome.gradient.1 = gradient.map(|array| returned(array, like, asked, kind));
+        outcome.gradient.1 = gradient.map(|array| returned(array, like, asked, &self.device));
         let scalar;
         let (loss, loss_shape): (&Array, &[u64]) = match &outcome.loss {
             Loss::Each(losses) => (losses, &self.each),

@@ -68,7 +68,7 @@ impl OwnedGpu {
 
     /// How the matrices of a call are stored on the device: as they are where all have one type that
     /// it can store, else as f32.
-    fn storage(&self, dtypes: impl IntoIterator<Item = Dtype>) -> Dtype {
+    pub(crate) fn storage(&self, dtypes: impl IntoIterator<Item = Dtype>) -> Dtype {
         let mut dtypes = dtypes.into_iter();
         let first = dtypes.next().unwrap_or(Dtype::F32);
         // Rows of 16-bit elements may need a binding more than others.
