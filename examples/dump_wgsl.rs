@@ -1,4 +1,5 @@
-//! Writes the WGSL of every kernel on f32 and of some on 16-bit matrices, as it is handed to the driver, for profilers and readers.
+//! Writes the WGSL of every kernel on f32 matrices, and of some on 16-bit matrices and in shared
+//! buffers, as it is handed to the driver, for profilers and readers.
 //!
 //!     cargo run --release --example dump_wgsl [FOLDER]
 

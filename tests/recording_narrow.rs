@@ -178,7 +178,7 @@ fn input_and_output_in_one_buffer() {
             };
             let check = |what: &str, want: &[f64]| {
                 let bytes_read = bench.read::<u8>(&pool)[start(2)..][..bytes].to_vec();
-                for (got, want) in narrow_values(dtype, &bytes_read).iter().zip(want) {
+                for (got, want) in values_in(dtype, &bytes_read).iter().zip(want) {
                     let bound = common::tolerance::storage(dtype, *want) + 1e-5 * want.abs() + 1e-7;
                     assert!((got - want).abs() <= bound, "{what} {dtype}: {got:e}, {want:e}");
                 }
@@ -212,7 +212,7 @@ fn input_and_output_in_one_buffer() {
     }
 }
 
-fn narrow_values(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {
+fn values_in(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {
     if dtype == Dtype::F32 {
         let floats = bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned::<f32>);
         return floats.map(f64::from).collect();

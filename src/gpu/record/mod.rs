@@ -49,8 +49,9 @@ impl Gpu {
     ///
     /// # Errors
     /// [`Error::InvalidBuffer`] if a buffer lacks bytes or the usage `STORAGE`, if a range is both
-    /// read and written, or if matrices differ in their type; [`Error::ShapeMismatch`]; [`Error::TooLarge`] if a row does not fit a binding;
-    /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    /// read and written, or if matrices differ in their type; [`Error::ShapeMismatch`];
+    /// [`Error::TooLarge`] if a row does not fit a binding; [`Error::DeviceTooSmall`] if the device
+    /// lacks bindings; [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub async fn prepare<O: Record>(&self, op: &O, buffers: O::Buffers<'_>) -> Result<Call> {
         Call::new(self, op.describe(buffers)?).await
     }
@@ -156,8 +157,8 @@ impl<'a> Builder<'a> {
 
     /// Where the columns of the last pass go.
     fn output(mut self, name: &'static str, output: OutputBuffer<'a>) -> Result<Self> {
-        let op = self.problem.passes.last().map_or(RowOp::Softmax, |pass| pass.op);
-        let dtype = self.columns_dtype(op);
+        let last = self.problem.passes.last();
+        let dtype = last.map_or(self.input.region.dtype, |pass| self.columns_dtype(pass.op));
         let destination = match output {
             OutputBuffer::InPlace if dtype == self.input.region.dtype => Destination::InPlace,
             OutputBuffer::InPlace => {
