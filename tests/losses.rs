@@ -5,7 +5,7 @@ mod common;
 use common::cases::{Case, Family, Rng};
 use common::losses::{self, Divergence};
 use common::suite::Outcome;
-use common::{Subject, gpu_subjects};
+use common::{Subject, cpu_subjects, gpu_subjects};
 use surprisal::{
     BinaryCrossEntropy, BinaryFocal, BinaryLabels, CrossEntropy, Elementwise, ElementwiseLoss,
     Focal, InputForm, JsDivergence, KlDivergence, LogSoftmax, Reduction, Softmax, Unit,
@@ -15,7 +15,8 @@ const REDUCTIONS: [Reduction; 3] = [Reduction::Mean, Reduction::Sum, Reduction::
 
 fn subjects() -> Vec<Subject> {
     let mut subjects = gpu_subjects();
-    subjects.extend([Subject::cpu(), Subject::reference()]);
+    subjects.extend(cpu_subjects());
+    subjects.push(Subject::reference());
     subjects
 }
 

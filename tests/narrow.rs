@@ -7,7 +7,7 @@ use common::bits::{of_bits, rounding};
 use common::cases::{Case, Family, Rng};
 use common::losses::{self, Divergence};
 use common::suite::Outcome;
-use common::{Subject, gpu, gpu_subjects};
+use common::{Subject, cpu_subjects, gpu, gpu_subjects};
 use half::{bf16, f16};
 use surprisal::{
     BinaryCrossEntropy, CrossEntropy, Device, Dtype, Elementwise, ElementwiseLoss, Focal,
@@ -77,7 +77,8 @@ fn cases(dtype: Dtype, seed: u64) -> Vec<Case> {
 
 fn subjects() -> Vec<Subject> {
     let mut subjects = gpu_subjects();
-    subjects.extend([Subject::cpu(), Subject::reference()]);
+    subjects.extend(cpu_subjects());
+    subjects.push(Subject::reference());
     subjects
 }
 

@@ -4,7 +4,7 @@
 mod common;
 
 use common::cases::{Case, Family};
-use common::{Subject, gpu_subjects, suite};
+use common::{Subject, cpu_subjects, gpu_subjects, suite};
 use surprisal::{CrossEntropy, CrossEntropyInput, Device, Error, Matrix, Reduction, reference};
 
 /// Weights with a zero among them: what weighs nothing contributes nothing.
@@ -63,7 +63,7 @@ fn cases() -> Vec<Case> {
 
 #[test]
 fn cpu() {
-    run(&[Subject::cpu()], &cases());
+    run(&cpu_subjects(), &cases());
 }
 
 #[test]

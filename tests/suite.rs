@@ -3,7 +3,7 @@
 mod common;
 
 use common::cases::{Case, all_cases, narrow_cases};
-use common::{Subject, gpu_subjects, suite};
+use common::{Subject, cpu_subjects, gpu_subjects, suite};
 use surprisal::Dtype;
 
 fn run(subjects: &[Subject]) {
@@ -27,7 +27,7 @@ fn reference() {
 
 #[test]
 fn cpu() {
-    run(&[Subject::cpu()]);
+    run(&cpu_subjects());
 }
 
 #[test]
@@ -38,7 +38,9 @@ fn gpu() {
 #[test]
 fn reference_and_cpu_in_16_bits() {
     for dtype in [Dtype::F16, Dtype::Bf16] {
-        check(&[Subject::reference(), Subject::cpu()], &narrow_cases(dtype));
+        let mut subjects = cpu_subjects();
+        subjects.push(Subject::reference());
+        check(&subjects, &narrow_cases(dtype));
     }
 }
 

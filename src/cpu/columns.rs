@@ -201,29 +201,18 @@ impl<T> Io<'_, T> {
         }
     }
 
-    /// Takes the first `len` elements off.
+    /// Takes the first `len` elements off, no more than there are.
     #[inline(always)]
     pub(super) fn split_off(&mut self, len: usize) -> Self {
         match self {
-            Self::Read(x) => Self::Read(take(x, len)),
-            Self::Separate(x, out) => Self::Separate(take(x, len), take_mut(out, len)),
-            Self::InPlace(out) => Self::InPlace(take_mut(out, len)),
+            Self::Read(x) => Self::Read(x.split_off(..len).unwrap_or_default()),
+            Self::Separate(x, out) => Self::Separate(
+                x.split_off(..len).unwrap_or_default(),
+                out.split_off_mut(..len).unwrap_or_default(),
+            ),
+            Self::InPlace(out) => Self::InPlace(out.split_off_mut(..len).unwrap_or_default()),
         }
     }
-}
-
-#[inline(always)]
-fn take<'a, T>(x: &mut &'a [T], len: usize) -> &'a [T] {
-    let (head, tail) = x.split_at(len);
-    *x = tail;
-    head
-}
-
-#[inline(always)]
-fn take_mut<'a, T>(x: &mut &'a mut [T], len: usize) -> &'a mut [T] {
-    let (head, tail) = std::mem::take(x).split_at_mut(len);
-    *x = tail;
-    head
 }
 
 /// How rows are swept: with which vectors, whether other threads help with one row, and how what is
@@ -758,15 +747,7 @@ fn sum_of_piece<S: Simd>(s: S, start: usize, end: usize, f: impl Fn(usize) -> S:
 pub(super) fn argmax<S: Simd>(s: S, x: &[f32]) -> usize {
     let max = s.enable(
         #[inline(always)]
-        || {
-            let low = f32::NEG_INFINITY;
-            let largest = |max, x: &[f32]| s.max(load(s, x, low), max);
-            s.largest(x.chunks(S::LANES).fold(
-                s.splat(low),
-                #[inline(always)]
-                |max, x| largest(max, x),
-            ))
-        },
+        || max_of_short(s, x),
     );
     x.iter().position(|&x| x == max && max > f32::NEG_INFINITY).unwrap_or(0)
 }

@@ -143,11 +143,10 @@ impl Chain {
     fn of(op: &CrossEntropy) -> Self {
         let scale = op.logit_scale() as f32;
         match (op.form(), op.softcap()) {
-            (InputForm::LogProbs, _) => Self::None,
             (InputForm::Probs, _) => Self::Log(op.clamp() as f32),
             (InputForm::Logits, Some(cap)) => Self::Softcap { scale, cap: cap as f32 },
             (InputForm::Logits, None) if op.has_chain() => Self::Scale(scale),
-            (InputForm::Logits, None) => Self::None,
+            (InputForm::Logits, None) | (InputForm::LogProbs, _) => Self::None,
         }
     }
 
@@ -487,7 +486,7 @@ impl<S: Simd> Row<'_, S> {
         options.smooth_class * spread as f32 + options.smooth_sum * log_sum
     }
 
-    /// 2 z_loss lse.
+    /// Twice `z_loss` times the log-sum-exp.
     fn z_slope(&self) -> f32 {
         let z_loss = 2.0 * self.options.op.z_loss() as f32;
         self.norm.0.map_or(0.0, |(stat, _)| times(z_loss, stat.lse()))

@@ -123,6 +123,12 @@ impl<S: Simd> LogProbs<'_, S> {
     }
 }
 
+/// A row of both batches.
+struct Pair<'a, S> {
+    teacher: LogProbs<'a, S>,
+    student: LogProbs<'a, S>,
+}
+
 impl Rows for Divergences<'_> {
     /// The loss and the student's log-sum-exp.
     type Result = [f32; 2];
@@ -135,11 +141,12 @@ impl Rows for Divergences<'_> {
         let teacher = normalize(sweep, self.spec.teacher, *classes, b);
         self.prepare(sweep, InputForm::Logits, x, a);
         let student = normalize(sweep, InputForm::Logits, *classes, a);
-        let loss = self.loss(sweep, &teacher, &student);
+        let pair = Pair { teacher, student };
+        let loss = self.loss(sweep, &pair);
         *result = [self.unit * loss, student.stat.map_or(0.0, |(stat, _)| stat.lse())];
         if self.spec.common.gradient {
             let scale = self.dloss.at(row) / self.spec.temperature as f32;
-            self.columns(sweep, &teacher, &student, loss, scale, out);
+            self.columns(sweep, &pair, loss, scale, out);
         }
     }
 }
@@ -176,12 +183,8 @@ impl Divergences<'_> {
         }
     }
 
-    fn loss<S: Simd>(
-        &self,
-        sweep: Sweep<S>,
-        teacher: &LogProbs<'_, S>,
-        student: &LogProbs<'_, S>,
-    ) -> f32 {
+    fn loss<S: Simd>(&self, sweep: Sweep<S>, pair: &Pair<'_, S>) -> f32 {
+        let Pair { teacher, student } = pair;
         if !(teacher.is_defined() && student.is_defined()) {
             return f32::NAN;
         }
@@ -212,12 +215,12 @@ impl Divergences<'_> {
     fn columns<S: Simd>(
         &self,
         sweep: Sweep<S>,
-        teacher: &LogProbs<'_, S>,
-        student: &LogProbs<'_, S>,
+        pair: &Pair<'_, S>,
         loss: f32,
         scale: f32,
         out: &mut [f32],
     ) {
+        let Pair { teacher, student } = pair;
         let (s, classes) = (sweep.s, student.classes);
         match self.spec.kind {
             DivergenceKind::Kl => {

@@ -56,27 +56,23 @@ impl Elements<'_> {
     fn run<T: Lanes>(mut self, set: InstructionSet, mut io: Io<'_, T>, losses: &mut [f32]) {
         let whole = losses.len() / CHUNK * CHUNK;
         let (losses, rest) = losses.split_at_mut(whole);
-        let mut chunks: Vec<_> = losses.chunks_exact_mut(CHUNK).collect();
+        let mut chunks: Vec<_> = losses.chunks_exact_mut(CHUNK).map(Losses).collect();
         for_each_row(set, &self, CHUNK, io.split_off(whole), &mut chunks);
         if !rest.is_empty() {
             self.first = whole;
             let len = rest.len();
-            for_each_row(set, &self, len, io, &mut [rest]);
+            for_each_row(set, &self, len, io, &mut [Losses(rest)]);
         }
     }
 }
 
-impl<'a> Rows for Elements<'a> {
-    /// The losses.
-    type Result = &'a mut [f32];
+/// Of some elements.
+struct Losses<'a>(&'a mut [f32]);
 
-    fn row<S: Simd>(
-        &self,
-        sweep: Sweep<S>,
-        row: usize,
-        work: &mut Work,
-        losses: &mut &'a mut [f32],
-    ) {
+impl<'a> Rows for Elements<'a> {
+    type Result = Losses<'a>;
+
+    fn row<S: Simd>(&self, sweep: Sweep<S>, row: usize, work: &mut Work, losses: &mut Losses<'a>) {
         let Work { classes, x, out, a: y, b: weights } = work;
         let first = self.first + row * CHUNK;
         let elements = first..first + *classes;
@@ -106,7 +102,7 @@ impl<'a> Rows for Elements<'a> {
             dloss: &dloss,
             unit: self.unit,
         };
-        chunk.run(sweep.s, self.spec.kind, losses, out);
+        chunk.run(sweep.s, self.spec.kind, losses.0, out);
     }
 }
 
@@ -122,13 +118,27 @@ struct Chunk<'a> {
     unit: f32,
 }
 
-/// log(1 + exp(-|x|)), from which softplus(x) and softplus(-x) are a sum away, and sigmoid(-|x|) and
-/// sigmoid(|x|).
+/// What a logit's losses are made of.
+struct Logistic<F> {
+    /// log(1 + exp(-|x|)), from which softplus(x) and softplus(-x) are a sum away.
+    low: F,
+    /// sigmoid(x)
+    p: F,
+    /// sigmoid(-x)
+    miss: F,
+}
+
 #[inline(always)]
-fn logistic<S: Simd>(s: S, x: S::F) -> (S::F, S::F, S::F) {
+fn logistic<S: Simd>(s: S, x: S::F) -> Logistic<S::F> {
     let e = exp(s, s.neg(s.abs(x)));
-    let sigmoid = s.div(s.splat(1.0), s.add(s.splat(1.0), e));
-    (log1p(s, e), s.mul(e, sigmoid), sigmoid)
+    let large = s.div(s.splat(1.0), s.add(s.splat(1.0), e));
+    let small = s.mul(e, large);
+    let is_negative = s.lt(x, s.splat(0.0));
+    Logistic {
+        low: log1p(s, e),
+        p: s.select(is_negative, small, large),
+        miss: s.select(is_negative, large, small),
+    }
 }
 
 /// What is above 0 of x; NaN of NaN.
@@ -162,121 +172,101 @@ fn modulation<S: Simd>(s: S, gamma: f32, p: S::F, miss: S::F, nll: S::F) -> (S::
     (modulating, s.fma(modulating, more, modulating))
 }
 
+/// The loss of an element and its derivative, formula (18); `positive` weighs the label's 1.
+#[inline(always)]
+fn binary_logits<S: Simd>(s: S, x: S::F, y: S::F, positive: S::F) -> (S::F, S::F) {
+    let Logistic { low, p, miss } = logistic(s, x);
+    let (absent, present) = (s.sub(s.splat(1.0), y), s.mul(positive, y));
+    let up = select_times(s, absent, s.add(low, above(s, x)));
+    let down = select_times(s, present, s.add(low, above(s, s.neg(x))));
+    (s.add(up, down), s.sub(s.mul(absent, p), s.mul(present, miss)))
+}
+
+/// The same of a probability; logarithms are no less than -100.
+#[inline(always)]
+fn binary_probs<S: Simd>(s: S, x: S::F, y: S::F) -> (S::F, S::F) {
+    let (one, low) = (s.splat(1.0), s.splat(-100.0));
+    let hit = select_times(s, y, s.max(log(s, x), low));
+    let miss = select_times(s, s.sub(one, y), s.max(log1p(s, s.neg(x)), low));
+    let spread = s.mul(x, s.sub(one, x));
+    let slope = s.div(s.sub(x, y), s.max(spread, s.splat(1e-12)));
+    // From 0, so that no loss is -0.
+    (s.sub(s.splat(0.0), s.add(hit, miss)), slope)
+}
+
+/// `of` holds the factors of the label's 1 and of its 0.
+#[inline(always)]
+fn binary_focal<S: Simd>(s: S, x: S::F, y: S::F, gamma: f32, of: [f32; 2]) -> (S::F, S::F) {
+    let Logistic { low, p, miss } = logistic(s, x);
+    let (up, down) = (s.add(low, above(s, x)), s.add(low, above(s, s.neg(x))));
+    let (hit, hit_slope) = modulation(s, gamma, p, miss, down);
+    let (other, other_slope) = modulation(s, gamma, miss, p, up);
+    let present = s.mul(s.splat(of[0]), y);
+    let absent = s.mul(s.splat(of[1]), s.sub(s.splat(1.0), y));
+    let loss = s
+        .add(select_times(s, s.mul(present, hit), down), select_times(s, s.mul(absent, other), up));
+    let away = s.mul(s.mul(absent, other_slope), p);
+    (loss, s.sub(away, s.mul(s.mul(present, hit_slope), miss)))
+}
+
+#[inline(always)]
+fn squared<S: Simd>(s: S, x: S::F, y: S::F) -> (S::F, S::F) {
+    let d = s.sub(x, y);
+    (s.mul(d, d), s.add(d, d))
+}
+
+#[inline(always)]
+fn absolute<S: Simd>(s: S, x: S::F, y: S::F) -> (S::F, S::F) {
+    let d = s.sub(x, y);
+    (s.abs(d), sign(s, d))
+}
+
+#[inline(always)]
+fn huber<S: Simd>(s: S, x: S::F, y: S::F, delta: f32) -> (S::F, S::F) {
+    let (d, delta, half) = (s.sub(x, y), s.splat(delta), s.splat(0.5));
+    let size = s.abs(d);
+    let is_far = s.lt(delta, size);
+    let far = s.mul(delta, s.sub(size, s.mul(delta, half)));
+    let near = s.mul(s.mul(d, d), half);
+    (s.select(is_far, far, near), s.select(is_far, s.mul(delta, sign(s, d)), d))
+}
+
+#[inline(always)]
+fn hinge<S: Simd>(s: S, x: S::F, y: S::F) -> (S::F, S::F) {
+    let zero = s.splat(0.0);
+    let margin = s.sub(s.splat(1.0), s.mul(y, x));
+    let slope = s.select(s.lt(zero, margin), s.neg(y), zero);
+    (above(s, margin), s.select(s.eq(margin, margin), slope, margin))
+}
+
 impl Chunk<'_> {
     fn run<S: Simd>(&self, s: S, kind: ElementKind, losses: &mut [f32], slopes: &mut [f32]) {
-        let (zero, one) = (0.0, 1.0);
-        match kind {
-            ElementKind::BinaryLogits => self.each(
-                s,
-                losses,
-                slopes,
-                #[inline(always)]
-                |x, y, positive| {
-                    let (low, sigmoid_low, sigmoid_high) = logistic(s, x);
-                    let is_negative = s.lt(x, s.splat(zero));
-                    let (p, miss) = (
-                        s.select(is_negative, sigmoid_low, sigmoid_high),
-                        s.select(is_negative, sigmoid_high, sigmoid_low),
-                    );
-                    let (absent, present) = (s.sub(s.splat(one), y), s.mul(positive, y));
-                    let up = select_times(s, absent, s.add(low, above(s, x)));
-                    let down = select_times(s, present, s.add(low, above(s, s.neg(x))));
-                    (s.add(up, down), s.sub(s.mul(absent, p), s.mul(present, miss)))
-                },
-            ),
-            ElementKind::BinaryProbs => self.each(
-                s,
-                losses,
-                slopes,
-                #[inline(always)]
-                |x, y, _| {
-                    let low = s.splat(-100.0);
-                    let absent = s.sub(s.splat(one), y);
-                    let hit = select_times(s, y, s.max(log(s, x), low));
-                    let miss = select_times(s, absent, s.max(log1p(s, s.neg(x)), low));
-                    let spread = s.mul(x, s.sub(s.splat(one), x));
-                    let slope = s.div(s.sub(x, y), s.max(spread, s.splat(1e-12)));
-                    // From 0, so that no loss is -0.
-                    (s.sub(s.splat(zero), s.add(hit, miss)), slope)
-                },
-            ),
-            ElementKind::BinaryFocal { gamma, one: of_one, zero: of_zero } => {
-                let (gamma, of_one, of_zero) = (gamma as f32, of_one as f32, of_zero as f32);
+        /// Calls `each` with a formula, inlined.
+        macro_rules! each {
+            (|$x:ident, $y:ident, $positive:pat_param| $formula:expr) => {
                 self.each(
                     s,
                     losses,
                     slopes,
                     #[inline(always)]
-                    |x, y, _| {
-                        let (low, sigmoid_low, sigmoid_high) = logistic(s, x);
-                        let is_negative = s.lt(x, s.splat(zero));
-                        let (p, miss) = (
-                            s.select(is_negative, sigmoid_low, sigmoid_high),
-                            s.select(is_negative, sigmoid_high, sigmoid_low),
-                        );
-                        let (up, down) = (s.add(low, above(s, x)), s.add(low, above(s, s.neg(x))));
-                        let (hit, hit_slope) = modulation(s, gamma, p, miss, down);
-                        let (other, other_slope) = modulation(s, gamma, miss, p, up);
-                        let present = s.mul(s.splat(of_one), y);
-                        let absent = s.mul(s.splat(of_zero), s.sub(s.splat(one), y));
-                        let loss = s.add(
-                            select_times(s, s.mul(present, hit), down),
-                            select_times(s, s.mul(absent, other), up),
-                        );
-                        let away = s.mul(s.mul(absent, other_slope), p);
-                        (loss, s.sub(away, s.mul(s.mul(present, hit_slope), miss)))
-                    },
-                );
+                    |$x, $y, $positive| $formula,
+                )
+            };
+        }
+        match kind {
+            ElementKind::BinaryLogits => each!(|x, y, positive| binary_logits(s, x, y, positive)),
+            ElementKind::BinaryProbs => each!(|x, y, _| binary_probs(s, x, y)),
+            ElementKind::BinaryFocal { gamma, one, zero } => {
+                let (gamma, of) = (gamma as f32, [one as f32, zero as f32]);
+                each!(|x, y, _| binary_focal(s, x, y, gamma, of));
             }
-            ElementKind::Squared => self.each(
-                s,
-                losses,
-                slopes,
-                #[inline(always)]
-                |x, y, _| {
-                    let d = s.sub(x, y);
-                    (s.mul(d, d), s.add(d, d))
-                },
-            ),
-            ElementKind::Absolute => self.each(
-                s,
-                losses,
-                slopes,
-                #[inline(always)]
-                |x, y, _| {
-                    let d = s.sub(x, y);
-                    (s.abs(d), sign(s, d))
-                },
-            ),
+            ElementKind::Squared => each!(|x, y, _| squared(s, x, y)),
+            ElementKind::Absolute => each!(|x, y, _| absolute(s, x, y)),
             ElementKind::Huber { delta } => {
                 let delta = delta as f32;
-                self.each(
-                    s,
-                    losses,
-                    slopes,
-                    #[inline(always)]
-                    |x, y, _| {
-                        let (d, delta) = (s.sub(x, y), s.splat(delta));
-                        let (size, half) = (s.abs(d), s.splat(0.5));
-                        let is_far = s.lt(delta, size);
-                        let far = s.mul(delta, s.sub(size, s.mul(delta, half)));
-                        let near = s.mul(s.mul(d, d), half);
-                        (s.select(is_far, far, near), s.select(is_far, s.mul(delta, sign(s, d)), d))
-                    },
-                );
+                each!(|x, y, _| huber(s, x, y, delta));
             }
-            ElementKind::Hinge => self.each(
-                s,
-                losses,
-                slopes,
-                #[inline(always)]
-                |x, y, _| {
-                    let margin = s.sub(s.splat(one), s.mul(y, x));
-                    let zero = s.splat(zero);
-                    let slope = s.select(s.lt(zero, margin), s.neg(y), zero);
-                    (above(s, margin), s.select(s.eq(margin, margin), slope, margin))
-                },
-            ),
+            ElementKind::Hinge => each!(|x, y, _| hinge(s, x, y)),
         }
     }
 

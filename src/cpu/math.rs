@@ -4,7 +4,7 @@
 use crate::cpu::simd::Simd;
 
 /// ln 2 in two parts; the first has so few digits that whole multiples of it are exact.
-const LN_2_HIGH: f32 = 0.693_359_375;
+const LN_2_HIGH: f32 = 355.0 / 512.0;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 /// Adding it leaves a whole number in the last bits: 1.5 * 2^23.
 const ROUND: f32 = 12_582_912.0;
@@ -54,7 +54,7 @@ fn log_parts<S: Simd>(s: S, f: S::F, k: S::F, more: S::F) -> S::F {
         s,
         f,
         [
-            0.333_333_31,
+            0.333_333_3,
             -0.250_008_26,
             0.200_012_36,
             -0.166_231_44,
@@ -120,14 +120,7 @@ pub(crate) fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
     let p = polynomial(
         s,
         square,
-        [
-            -0.333_333_31,
-            0.133_332_94,
-            -0.053_959_65,
-            0.021_782_827,
-            -0.008_413_957_4,
-            0.002_395_822_2,
-        ],
+        [-0.333_333_3, 0.133_332_94, -0.053_959_65, 0.021_782_827, -0.008_413_957, 0.002_395_822_2],
     );
     let near = s.fma(s.mul(square, size), p, size);
     let e = exp(s, s.add(size, size));
@@ -135,3 +128,6 @@ pub(crate) fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
     let y = s.select(s.lt(size, s.splat(0.55)), near, far);
     s.select(s.lt(x, s.splat(0.0)), s.neg(y), y)
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,7 +31,7 @@ fn in_parts<T: Lanes, R: Send>(
 ) {
     let rows_a_task = (ELEMENTS_A_TASK / classes.max(1)).max(1);
     let stores = match &io {
-        Io::Separate(_, out) if size_of_val::<[T]>(out) >= STREAMED_FROM => Stores::Streamed,
+        Io::Separate(_, out) if size_of_val(&**out) >= STREAMED_FROM => Stores::Streamed,
         _ => Stores::Cached,
     };
     #[cfg(feature = "rayon")]
@@ -119,10 +119,11 @@ impl<J: PlainRows, T: Lanes> PlainTask<'_, J, T> {
             }
             return;
         }
-        let mut group = Group::new(classes);
+        let mut group = Group::new(job, sweep, classes);
+        let mut tile = vec![0.0; GROUPED];
         for results in results.chunks_mut(group.rows) {
             let now = io.split_off(results.len() * classes);
-            group.run(job, sweep, first_row, now, io.input(), results);
+            group.run(first_row, now, io.input(), &mut tile, results);
             first_row += results.len();
         }
     }
@@ -154,64 +155,62 @@ fn long_row<J: PlainRows, S: Simd, T: Lanes>(
     }
 }
 
-/// Short rows, swept together; what is written of them waits here until all are done.
-struct Group {
+/// Short rows, swept together.
+struct Group<'a, J, S> {
+    job: &'a J,
+    sweep: Sweep<S>,
     classes: usize,
     rows: usize,
     stats: [RowStat; GROUP],
     log_sums: [f32; GROUP],
-    columns: Vec<f32>,
 }
 
-impl Group {
-    fn new(classes: usize) -> Self {
+impl<'a, J: PlainRows, S: Simd> Group<'a, J, S> {
+    fn new(job: &'a J, sweep: Sweep<S>, classes: usize) -> Self {
         Self {
+            job,
+            sweep,
             classes,
             rows: (GROUPED / classes.max(1)).clamp(1, GROUP),
             stats: [RowStat::IDENTITY; GROUP],
             log_sums: [0.0; GROUP],
-            columns: vec![0.0; GROUPED],
         }
     }
 
-    fn run<J: PlainRows, S: Simd, T: Lanes>(
+    /// `next` is what follows; columns may wait in `tile` until all are done.
+    fn run<T: Lanes>(
         &mut self,
-        job: &J,
-        sweep: Sweep<S>,
         first_row: usize,
         mut io: Io<'_, T>,
         next: &[T],
+        tile: &mut [f32],
         results: &mut [J::Result],
     ) {
-        let mut columns = std::mem::take(&mut self.columns);
         match &mut io {
-            Io::Read(x) => self.sweep(job, sweep, first_row, (x, next), &mut [], results),
+            Io::Read(x) => self.sweep(first_row, (x, next), &mut [], results),
             // Exponentials are stored where they stay, while others are computed.
             Io::Separate(x, out) if T::DTYPE == Dtype::F32 => {
                 let out = bytemuck::cast_slice_mut(out);
-                self.sweep(job, sweep, first_row, (x, next), out, results);
+                self.sweep(first_row, (x, next), out, results);
             }
             io => {
-                let columns = &mut columns[..io.input().len()];
-                self.sweep(job, sweep, first_row, (io.input(), next), columns, results);
-                sweep.write_scaled(columns, io.output(), 1.0);
+                let columns = &mut tile[..io.input().len()];
+                self.sweep(first_row, (io.input(), next), columns, results);
+                self.sweep.write_scaled(columns, io.output(), 1.0);
             }
         }
-        self.columns = columns;
     }
 
     /// Sets the results, and the columns if there is room for them.
-    fn sweep<J: PlainRows, S: Simd, T: Lanes>(
+    fn sweep<T: Lanes>(
         &mut self,
-        job: &J,
-        sweep: Sweep<S>,
         first_row: usize,
         (x, next): (&[T], &[T]),
         columns: &mut [f32],
         results: &mut [J::Result],
     ) {
+        let Self { job, sweep, classes, .. } = *self;
         let stats = &mut self.stats[..results.len()];
-        let classes = self.classes;
         let (width, exps) = match columns.len() {
             0 => (0, &mut [][..]),
             _ if J::WRITES_EXPS => (classes, &mut *columns),

@@ -10,6 +10,7 @@ pub mod losses;
 pub mod suite;
 pub mod tolerance;
 
+use surprisal::cpu::InstructionSet;
 use surprisal::gpu::{Gpu, Reduce, Tuning};
 use surprisal::{AdapterChoice, Device};
 
@@ -43,11 +44,22 @@ impl Subject {
         Self { name: "cpu".to_owned(), device: Device::cpu(), arithmetic: Arithmetic::CPU }
     }
 
+    fn cpu_with(set: InstructionSet) -> Self {
+        let device = Device::cpu_with(set).expect("it is available");
+        Self { name: format!("cpu {set}"), device, arithmetic: Arithmetic::CPU }
+    }
+
     pub fn gpu(name: &str, gpu: Gpu) -> Self {
         let one_lane = gpu.tuning().lane_max_classes > 1000;
         let arithmetic = if one_lane { Arithmetic::GPU_ONE_LANE } else { Arithmetic::GPU };
         Self { name: format!("gpu {name}"), device: Device::with_gpu(gpu), arithmetic }
     }
+}
+
+/// The CPU path with each instruction set that this machine has.
+pub fn cpu_subjects() -> Vec<Subject> {
+    let available = InstructionSet::ALL.into_iter().filter(|set| set.is_available());
+    available.map(Subject::cpu_with).collect()
 }
 
 /// Tunings that send every shape through one family of kernels.

@@ -1,6 +1,7 @@
 //! AVX2 with fused multiply-add and 16-bit conversions: eight lanes.
 #![expect(unsafe_code, reason = "the processor's instructions; `Avx2` exists only where they do")]
-#![expect(clippy::wildcard_imports, reason = "a hundred instructions, each with its prefix")]
+#![allow(clippy::wildcard_imports, reason = "a hundred instructions, each with its prefix")]
+#![expect(clippy::cast_ptr_alignment, reason = "checked where it matters")]
 
 use std::arch::x86_64::*;
 

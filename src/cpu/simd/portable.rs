@@ -23,7 +23,7 @@ fn map2(a: V, b: V, f: impl Fn(f32, f32) -> f32) -> V {
 /// 2^n for whole n that a normal number can hold.
 #[inline(always)]
 fn power_of_two(n: i32) -> f32 {
-    f32::from_bits(((n + 127) as u32) << 23)
+    f32::from_bits((n + 127).cast_unsigned() << 23)
 }
 
 impl Simd for Portable {
@@ -146,7 +146,7 @@ impl Simd for Portable {
         let shifted = x.map(|x| x.to_bits().wrapping_add(0x3f80_0000 - 0x3f35_04f3));
         (
             shifted.map(|bits| f32::from_bits((bits & 0x007f_ffff) + 0x3f35_04f3)),
-            shifted.map(|bits| ((bits >> 23) as i32 - 127) as f32),
+            shifted.map(|bits| ((bits >> 23).cast_signed() - 127) as f32),
         )
     }
 
