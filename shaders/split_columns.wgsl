@@ -10,7 +10,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let split = piece % params.splits;
     let coef = coef_unpack(scratch[scratch_coef(index)], scratch[scratch_coef(index) + 1u]);
     let end = min((split + 1u) * params.split_words, params.words);
-    for (var word = split * params.split_words + lane; word < end; word += WG_SIZE) {
-        store_output(index, word, column(coef, index, word));
-    }
+    write_columns(coef, index, split * params.split_words + lane, end, WG_SIZE);
 }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::cases::Case;
+use common::cases::{Case, Storage};
 use common::golden::{Golden, assert_close, cases};
 use common::losses::{self, Divergence};
 use common::{Subject, cpu_subjects, gpu_subjects, suite};
@@ -68,6 +68,7 @@ fn case_of(golden: &Golden, input: &str) -> Case {
         classes: shape[1],
         logits: golden.f32(input),
         targets: vec![0; shape[0]],
+        storage: Storage::default(),
     }
 }
 
@@ -261,7 +262,8 @@ fn digits() {
     let labels = file.tensor("labels").expect("it is there");
     let targets: Vec<i64> =
         labels.data().chunks_exact(8).map(bytemuck::pod_read_unaligned).collect();
-    let case = Case { name: "digits".to_owned(), rows: 1797, classes: 10, logits, targets };
+    let (name, storage) = ("digits".to_owned(), Storage::default());
+    let case = Case { name, rows: 1797, classes: 10, logits, targets, storage };
 
     let op = CrossEntropy::new().with_gradient();
     let input = CrossEntropyInput::new(case.matrix(), &case.targets);

@@ -9,6 +9,7 @@ mod interrupt;
 mod loss;
 mod progress;
 mod report;
+mod storage;
 mod transform;
 
 use std::io::Write as _;

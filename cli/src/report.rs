@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::Value;
-use surprisal::{Device, DeviceInfo, DeviceKind, Metrics, Timings};
+use surprisal::{Device, DeviceKind, Metrics, Timings};
 
-use crate::args::CommonArgs;
+use crate::args::{CommonArgs, DtypeArg};
 use crate::error::{Failure, Result};
 use crate::files::FileDtype;
+use crate::storage;
 
 /// The JSON object of a run; the fields are the command's contract.
 #[derive(Debug, Serialize)]
@@ -92,17 +93,18 @@ impl Clock {
 pub(crate) struct Work {
     pub(crate) rows: usize,
     pub(crate) classes: usize,
-    /// The file of the input.
-    pub(crate) dtype: FileDtype,
-    /// The files of all matrices that have to be read or written, each time that they have to.
+    /// The dtypes of the files of all matrices that have to be read or written, each time that they
+    /// have to; the input's first.
     pub(crate) moved: Vec<FileDtype>,
+    /// How they are to be stored.
+    pub(crate) asked: Option<DtypeArg>,
 }
 
 impl Report {
     pub(crate) fn new(work: &Work, device: &Device, heading: String) -> Self {
         let info = device.info();
-        let (dtype, _) = storage(&info, work.dtype);
-        let bytes: u64 = work.moved.iter().map(|&file| storage(&info, file).1).sum();
+        let stored = storage::on_device(device, &work.moved, work.asked);
+        let bytes: u64 = stored.iter().map(|dtype| dtype.size() as u64).sum();
         Self {
             loss: None,
             rows: work.rows,
@@ -115,7 +117,7 @@ impl Report {
                 name: info.name,
                 backend: info.backend,
             },
-            dtype: dtype.to_owned(),
+            dtype: stored[0].to_string(),
             seconds: Seconds::default(),
             bytes_moved: (work.rows * work.classes) as u64 * bytes,
             heading,
@@ -167,16 +169,6 @@ impl Report {
             s.total, s.read, s.upload, s.compute, s.download, s.write
         );
         text
-    }
-}
-
-/// The dtype that a device stores a file's elements in, and its size.
-fn storage(info: &DeviceInfo, file: FileDtype) -> (&'static str, u64) {
-    match (info.kind, file) {
-        (DeviceKind::Reference, _) => ("f64", 8),
-        (DeviceKind::Cpu, FileDtype::F16) => ("f16", 2),
-        (DeviceKind::Cpu, FileDtype::Bf16) => ("bf16", 2),
-        _ => ("f32", 4),
     }
 }
 

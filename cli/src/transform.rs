@@ -12,6 +12,7 @@ use crate::error::{Failure, Result};
 use crate::files::{InputArray, Outputs, check_distinct, matrix};
 use crate::progress::Progress;
 use crate::report::{Clock, Report, Work, shortest};
+use crate::storage::{returned, stored};
 
 pub(crate) fn softmax(args: &TransformArgs) -> Result<()> {
     run(&Softmax, args, &Shape { name: "softmax", tensor: "probs", columns: Columns::Kept })
@@ -76,7 +77,8 @@ where
 
     let progress = Progress::new(args.common.quiet.into());
     let started = Instant::now();
-    let data = logits.read_floats(&progress)?;
+    let asked = args.common.dtype;
+    let data = stored(logits.read_floats(&progress)?, asked);
     clock.read = started.elapsed();
     progress.start("computing", 0);
     let (output, timings) = device
@@ -84,6 +86,7 @@ where
         .map_err(|error| Failure::of(&error, &args.logits))?;
 
     let started = Instant::now();
+    let output = if kept { returned(output, logits.dtype, asked, &device) } else { output };
     let out_shape = if kept { &logits.shape } else { logits.leading() };
     files.write("--out", shape.tensor, &output, out_shape, &progress)?;
     files.complete()?;
@@ -92,7 +95,7 @@ where
 
     let dtype = logits.dtype;
     let moved = if kept { vec![dtype, dtype] } else { vec![dtype] };
-    let work = Work { rows, classes, dtype, moved };
+    let work = Work { rows, classes, moved, asked };
     let mut heading = format!("{} of {rows} rows, {classes} classes", shape.name);
     if !kept && rows > 0 {
         let mean = output.to_f64().iter().sum::<f64>() / rows as f64;

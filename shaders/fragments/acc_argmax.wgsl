@@ -37,6 +37,17 @@ fn lane_push(acc: LaneAcc, x: Values, w: Values, rank: Values, columns: Columns)
         select(acc.column, columns, leads));
 }
 
+// After a push in the components that the mask has, before it in the others.
+fn lane_select(before: LaneAcc, after: LaneAcc, mask: Mask) -> LaneAcc {
+    return LaneAcc(
+        select(before.max, after.max, mask),
+        select(before.rest, after.rest, mask),
+        select(before.weight, after.weight, mask),
+        select(before.spread, after.spread, mask),
+        select(before.rank, after.rank, mask),
+        select(before.column, after.column, mask));
+}
+
 fn acc_combine(a: Acc, b: Acc) -> Acc {
     let top = max(a.max, b.max);
     return Acc(

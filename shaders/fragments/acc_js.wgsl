@@ -11,6 +11,13 @@ fn lane_identity() -> LaneAcc {
     return LaneAcc(Values(0.0), Values(0.0));
 }
 
+// After a push in the components that the mask has, before it in the others.
+fn lane_select(before: LaneAcc, after: LaneAcc, mask: Mask) -> LaneAcc {
+    return LaneAcc(
+        select(before.both, after.both, mask),
+        select(before.student, after.student, mask));
+}
+
 fn acc_combine(a: Acc, b: Acc) -> Acc {
     return Acc(a.both + b.both, a.student + b.student);
 }

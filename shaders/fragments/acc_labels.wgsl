@@ -64,6 +64,21 @@ fn lane_push(
         select(acc.label_column, columns, is_label));
 }
 
+// After a push in the components that the mask has, before it in the others.
+fn lane_select(before: LaneAcc, after: LaneAcc, mask: Mask) -> LaneAcc {
+    return LaneAcc(
+        select(before.max, after.max, mask),
+        select(before.rest, after.rest, mask),
+        select(before.weight, after.weight, mask),
+        select(before.spread, after.spread, mask),
+        select(before.share, after.share, mask),
+        select(before.share_spread, after.share_spread, mask),
+        select(before.rank, after.rank, mask),
+        select(before.label, after.label, mask),
+        select(before.column, after.column, mask),
+        select(before.label_column, after.label_column, mask));
+}
+
 fn acc_combine(a: Acc, b: Acc) -> Acc {
     let top = max(a.max, b.max);
     return Acc(

@@ -50,6 +50,16 @@ fn lane_push(acc: LaneAcc, x: Values, y: Values) -> LaneAcc {
         before + select(own, Values(params.infinity), is_infinite));
 }
 
+// After a push in the components that the mask has, before it in the others.
+fn lane_select(before: LaneAcc, after: LaneAcc, mask: Mask) -> LaneAcc {
+    return LaneAcc(
+        select(before.max, after.max, mask),
+        select(before.rest, after.rest, mask),
+        select(before.other_max, after.other_max, mask),
+        select(before.other_rest, after.other_rest, mask),
+        select(before.half_sum, after.half_sum, mask));
+}
+
 fn acc_moved(half_sum: f32, sum: f32, half_move: f32, e: f32) -> f32 {
     let moved = select(e * (half_sum + sum * half_move), 0.0, e == 0.0);
     return select(moved, half_sum, is_positive_infinity(half_sum));

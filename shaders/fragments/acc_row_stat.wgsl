@@ -15,6 +15,13 @@ fn lane_push(acc: LaneAcc, x: Values) -> LaneAcc {
     return LaneAcc(max(acc.max, x), rest_pushed(acc.max, acc.rest, x));
 }
 
+// After a push in the components that the mask has, before it in the others.
+fn lane_select(before: LaneAcc, after: LaneAcc, mask: Mask) -> LaneAcc {
+    return LaneAcc(
+        select(before.max, after.max, mask),
+        select(before.rest, after.rest, mask));
+}
+
 fn acc_combine(a: Acc, b: Acc) -> Acc {
     return Acc(max(a.max, b.max), rest_combined(a.max, a.rest, b.max, b.rest));
 }

@@ -15,6 +15,12 @@ fn lane_push(acc: LaneAcc, x: Values) -> LaneAcc {
     return LaneAcc(acc.sum + x);
 }
 
+// After a push in the components that the mask has, before it in the others.
+fn lane_select(before: LaneAcc, after: LaneAcc, mask: Mask) -> LaneAcc {
+    return LaneAcc(
+        select(before.sum, after.sum, mask));
+}
+
 fn acc_combine(a: Acc, b: Acc) -> Acc {
     return Acc(a.sum + b.sum);
 }

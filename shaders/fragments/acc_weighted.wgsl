@@ -21,6 +21,15 @@ fn lane_push(acc: LaneAcc, x: Values, w: Values) -> LaneAcc {
         acc.spread + spread_pushed(acc.max, acc.weight, x, w));
 }
 
+// After a push in the components that the mask has, before it in the others.
+fn lane_select(before: LaneAcc, after: LaneAcc, mask: Mask) -> LaneAcc {
+    return LaneAcc(
+        select(before.max, after.max, mask),
+        select(before.rest, after.rest, mask),
+        select(before.weight, after.weight, mask),
+        select(before.spread, after.spread, mask));
+}
+
 fn acc_combine(a: Acc, b: Acc) -> Acc {
     let top = max(a.max, b.max);
     return Acc(

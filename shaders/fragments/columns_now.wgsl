@@ -1,8 +1,5 @@
-// Writes words start, start + step, ... of a row by the column formula.
+// Writes words start, start + step, ... of a row.
 
 fn columns(index: u32, row: Row, acc: Acc, start: u32, step: u32) {
-    let coef = row_finish(index, row, acc);
-    for (var word = start; word < params.words; word += step) {
-        store_output(index, word, column(coef, index, word));
-    }
+    write_columns(row_finish(index, row, acc), index, start, params.words, step);
 }

@@ -4,9 +4,9 @@
 struct Params {
     rows: u32,              // rows in this window
     classes: u32,
-    words: u32,             // words a row: classes / WIDTH
+    words: u32,             // words a row: classes / WIDTH, rounded up
     grid_width: u32,        // workgroups along x; the grid is folded into two dimensions
-    input_offset: u32,      // in words, like the strides
+    input_offset: u32,      // in words, or in elements if 16-bit rows start anywhere
     input_stride: u32,
     second_offset: u32,
     second_stride: u32,
@@ -43,10 +43,11 @@ struct Params {
     label_offset: f32,
     focal_one: f32,         // the factor of an element that is 1
     focal_zero: f32,        // and of one that is 0
-    factors_offset: u32,    // in words, like the two strides
+    factors_offset: u32,    // as input_offset, like the two strides
     factors_stride: u32,
     dloss_stride: u32,      // of an upstream gradient for each element
-    pairs_offset: u32,      // in rows
+    pairs_offset: u32,      // in rows, like the one below
+    edges_offset: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -10,7 +10,7 @@ fn sweep_words(index: u32, start: u32, end: u32, step: u32) -> Acc {
     while (word < end) {
         var run = lane_identity();
         for (var i = 0u; i < SWEEP_RUN && word < end; i += 1u) {
-            run = sweep(run, index, word);
+            run = swept(run, index, word);
             word += step;
         }
         total = acc_combine(total, lane_collapse(run));

@@ -1,7 +1,7 @@
-// An upstream gradient for each element.
+// An upstream gradient for each element: f32, like the losses that it is of.
 
-@group(0) @binding(5) var<storage, read> dloss: array<Word>;    // [rows, columns]
+@group(0) @binding(5) var<storage, read> dloss: array<Values>;    // [rows, columns]
 
 fn upstream_of(row: u32, word: u32) -> Values {
-    return params.unit * unpack(dloss[params.dloss_offset + row * params.dloss_stride + word]);
+    return params.unit * dloss[params.dloss_offset + row * params.dloss_stride + word];
 }

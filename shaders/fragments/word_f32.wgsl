@@ -3,6 +3,7 @@
 alias Word = f32;
 alias Values = f32;     // the word's elements, as f32
 alias Columns = u32;    // their columns
+alias Mask = bool;      // some of them
 const WIDTH: u32 = 1u;
 
 fn unpack(word: Word) -> Values {

@@ -3,6 +3,7 @@
 alias Word = vec4<f32>;
 alias Values = vec4<f32>;     // the word's elements, as f32
 alias Columns = vec4<u32>;    // their columns
+alias Mask = vec4<bool>;      // some of them
 const WIDTH: u32 = 4u;
 
 fn unpack(word: Word) -> Values {

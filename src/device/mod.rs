@@ -15,6 +15,7 @@ pub use run::{Evaluate, EvaluateInto};
 pub use timings::Timings;
 
 use crate::cpu::InstructionSet;
+use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::matrix::MatrixMut;
 
@@ -111,6 +112,27 @@ impl Device {
                 name: "f64".to_owned(),
                 backend: "rust".to_owned(),
             },
+        }
+    }
+
+    /// The dtypes that the matrices of one call have on this device, given those that they come in.
+    ///
+    /// f64 is rounded to f32, except by the reference, to which everything is f64. A GPU has all
+    /// matrices of a call in one dtype: f32 where they differ, or where it has too few bindings for
+    /// 16-bit rows.
+    ///
+    /// ```
+    /// use surprisal::{Device, Dtype};
+    ///
+    /// assert_eq!(Device::cpu().storage(&[Dtype::F16, Dtype::F64]), [Dtype::F16, Dtype::F32]);
+    /// ```
+    pub fn storage(&self, dtypes: &[Dtype]) -> Vec<Dtype> {
+        let narrowed = |&dtype: &Dtype| if dtype == Dtype::F64 { Dtype::F32 } else { dtype };
+        match &self.inner {
+            #[cfg(feature = "gpu")]
+            Inner::Gpu(gpu) => vec![gpu.storage(dtypes.iter().copied()); dtypes.len()],
+            Inner::Cpu(_) => dtypes.iter().map(narrowed).collect(),
+            Inner::Reference => vec![Dtype::F64; dtypes.len()],
         }
     }
 

@@ -1,12 +1,18 @@
 //! What callers hand over: ranges of their own buffers, with shapes.
 
+use std::ops::Range;
+
+use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::gpu::plan::Region;
 
-/// A matrix `[rows, classes]` of f32 in a buffer of the caller's.
+/// A matrix `[rows, classes]` in a buffer of the caller's: of f32, or of f16 or bf16 without a gap
+/// between two.
 ///
-/// The buffer needs the usage `STORAGE`. Rows may start at any multiple of four bytes; where rows
-/// and strides are multiples of sixteen bytes, four elements are read at a time.
+/// The buffer needs the usage `STORAGE`. Rows may start at any element; kernels are fastest where
+/// all rows start at multiples of four elements, and have a multiple of four. The GPU touches whole
+/// u32s: a 16-bit matrix that ends in the middle of one needs the other half in its buffer, and
+/// leaves it as it is.
 #[derive(Debug, Clone, Copy)]
 pub struct MatrixBuffer<'a> {
     pub(crate) buffer: &'a wgpu::Buffer,
@@ -18,10 +24,20 @@ pub struct MatrixBuffer<'a> {
 impl<'a> MatrixBuffer<'a> {
     /// A matrix that starts with its buffer, row after row without gaps.
     pub fn new(buffer: &'a wgpu::Buffer, rows: u64, classes: u64) -> Self {
-        Self { buffer, region: Region { offset: 0, row_stride: classes }, rows, classes }
+        let region = Region { offset: 0, row_stride: classes, dtype: Dtype::F32 };
+        Self { buffer, region, rows, classes }
     }
 
-    /// Starts this many bytes into the buffer; a multiple of 4.
+    /// How its elements are stored: [`Dtype::F32`] unless set, [`Dtype::F16`] or [`Dtype::Bf16`].
+    /// All matrices of a call have one type, but for losses of elements and their upstream gradient,
+    /// which are f32.
+    #[must_use]
+    pub fn with_dtype(mut self, dtype: Dtype) -> Self {
+        self.region.dtype = dtype;
+        self
+    }
+
+    /// Starts this many bytes into the buffer; a multiple of an element's size.
     #[must_use]
     pub fn with_offset(mut self, bytes: u64) -> Self {
         self.region.offset = bytes;
@@ -45,15 +61,25 @@ impl<'a> MatrixBuffer<'a> {
             let stride = self.region.row_stride;
             return invalid(format!("row stride {stride} is less than {} classes", self.classes));
         }
-        if self.region.row_stride.checked_mul(4).is_none() {
+        let width = self.region.dtype.size() as u64;
+        if self.region.dtype == Dtype::F64 {
+            return invalid("is f64; shaders compute in f32".to_owned());
+        }
+        if self.region.row_stride.checked_mul(width).is_none() {
             return invalid(format!("row stride {} is larger than any", self.region.row_stride));
         }
         let end = (self.rows.max(1) - 1)
             .checked_mul(self.region.row_stride)
             .and_then(|elements| elements.checked_add(self.classes))
-            .and_then(|elements| elements.checked_mul(4));
+            .and_then(|elements| elements.checked_mul(width));
         let bytes = if self.rows == 0 { Some(0) } else { end };
-        validate_range(self.buffer, name, self.region.offset, bytes, 4)
+        validate_range(self.buffer, name, self.region.offset, bytes, width)
+    }
+
+    /// The bytes from its first element to its last, once it is validated.
+    pub(crate) fn range(&self) -> Range<u64> {
+        let start = self.region.offset;
+        start..start + self.region.extent(self.rows, self.classes)
     }
 }
 
@@ -80,6 +106,11 @@ impl<'a> VectorBuffer<'a> {
     pub(crate) fn validate(&self, name: &'static str, rows: u64, width: u64) -> Result<()> {
         validate_range(self.buffer, name, self.offset, rows.checked_mul(width), width)
     }
+
+    /// The bytes that it takes, once it is validated.
+    pub(crate) fn range(&self, rows: u64, width: u64) -> Range<u64> {
+        self.offset..self.offset + rows * width
+    }
 }
 
 fn validate_range(
@@ -96,7 +127,8 @@ fn validate_range(
     if !offset.is_multiple_of(alignment) {
         return invalid(format!("offset {offset} is not a multiple of {alignment}"));
     }
-    match bytes.and_then(|bytes| bytes.checked_add(offset)) {
+    let end = bytes.and_then(|bytes| bytes.checked_add(offset)?.checked_next_multiple_of(4));
+    match end {
         Some(end) if end <= buffer.size() => Ok(()),
         Some(end) => invalid(format!("has {} bytes; bytes up to {end} are needed", buffer.size())),
         None => invalid("is described as larger than any buffer".to_owned()),
@@ -119,9 +151,11 @@ pub enum TargetsBuffer<'a> {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum OutputBuffer<'a> {
-    /// Over the matrix that was read. The only way to write to the buffer that is read from.
+    /// Over the matrix that was read.
     InPlace,
-    /// To a matrix in another buffer.
+    /// To a matrix of its own, in another buffer or in another part of one that is read. (In a
+    /// browser, parts of one buffer have to be as far apart as the device's
+    /// `min_storage_buffer_offset_alignment`.)
     Separate(MatrixBuffer<'a>),
 }
 

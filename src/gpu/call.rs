@@ -58,6 +58,7 @@ impl Call {
                 Slot::Scratch => owned.scratch.as_ref(),
                 Slot::Weights => owned.weights.as_ref(),
                 Slot::Pairs => owned.pairs.as_ref(),
+                Slot::Edges => owned.edges.as_ref(),
                 _ => roles.get(&bound.role).copied(),
             };
             let params = Uniforms::new(gpu, &plan.steps)?;
@@ -219,6 +220,7 @@ struct Owned {
     scratch: Option<wgpu::Buffer>,
     weights: Option<wgpu::Buffer>,
     pairs: Option<wgpu::Buffer>,
+    edges: Option<wgpu::Buffer>,
 }
 
 impl Owned {
@@ -237,6 +239,7 @@ impl Owned {
             summary: some("summary", summary_bytes, results | Usage::UNIFORM),
             scratch: some("scratch", plan.scratch_bytes, Usage::STORAGE),
             pairs: some("pairs of row statistics", plan.pairs_bytes, Usage::STORAGE),
+            edges: some("edges of rows", plan.edges_bytes, Usage::STORAGE),
             weights,
         })
     }

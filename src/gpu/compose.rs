@@ -54,7 +54,12 @@ impl Composed {
     }
 }
 
-/// Joins the fragments of a kernel.
+/// How a binding is declared that is only read, and one that is written as well.
+const READ: &str = "var<storage, read>";
+const READ_WRITE: &str = "var<storage, read_write>";
+
+/// Joins the fragments of a kernel. The one change ever made to a text: where matrices share a
+/// buffer, what is declared for reading is declared for both.
 pub fn compose(kernel: &Kernel, sources: &Sources) -> Composed {
     let mut composed = Composed { source: String::new(), starts: Vec::new() };
     let mut lines = 0;
@@ -63,7 +68,11 @@ pub fn compose(kernel: &Kernel, sources: &Sources) -> Composed {
         composed.source.push_str("// ---- shaders/");
         composed.source.push_str(fragment.file);
         composed.source.push_str(" ----\n");
-        composed.source.push_str(text);
+        if kernel.is_shared() {
+            composed.source.push_str(&text.replace(READ, READ_WRITE));
+        } else {
+            composed.source.push_str(text);
+        }
         composed.starts.push((lines + 2, fragment.file));
         lines += 1 + text.lines().count() as u32;
     }

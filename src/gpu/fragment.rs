@@ -17,6 +17,7 @@ pub enum Slot {
     Weights = 9,
     Factors = 10,
     Pairs = 11,
+    Edges = 12,
 }
 
 /// How a kernel uses what it binds.
@@ -59,12 +60,22 @@ fragments! {
     FLOATS = "fragments/floats.wgsl";
     WORD_F32 = "fragments/word_f32.wgsl";
     WORD_F32X4 = "fragments/word_f32x4.wgsl";
-    WORD_F16X4 = "fragments/word_f16x4.wgsl";
-    WORD_BF16X4 = "fragments/word_bf16x4.wgsl";
+    WORD_HALVES = "fragments/word_halves.wgsl";
+    WORD_HALVES_X4 = "fragments/word_halves_x4.wgsl";
+    HALVES_F16 = "fragments/halves_f16.wgsl";
+    HALVES_BF16 = "fragments/halves_bf16.wgsl";
     IO_READ = "fragments/io_read.wgsl" binds Input Read;
     IO_SEPARATE = "fragments/io_separate.wgsl" binds Input Read, Output ReadWrite;
     IO_IN_PLACE = "fragments/io_in_place.wgsl" binds Input ReadWrite;
+    IO_READ_RAGGED = "fragments/io_read_ragged.wgsl" binds Input Read;
+    IO_SEPARATE_RAGGED = "fragments/io_separate_ragged.wgsl" binds Input Read, Output ReadWrite;
+    IO_IN_PLACE_RAGGED = "fragments/io_in_place_ragged.wgsl" binds Input ReadWrite;
+    IO_LOSSES = "fragments/io_losses.wgsl" binds Input Read, Output ReadWrite;
+    IO_LOSSES_RAGGED = "fragments/io_losses_ragged.wgsl" binds Input Read, Output ReadWrite;
+    EDGES = "fragments/edges.wgsl" binds Edges ReadWrite;
+    STORE_RAGGED = "fragments/store_ragged.wgsl";
     SECOND_INPUT = "fragments/second_input.wgsl" binds Second Read;
+    SECOND_INPUT_RAGGED = "fragments/second_input_ragged.wgsl" binds Second Read;
     REST = "fragments/rest.wgsl";
     COLLAPSE = "fragments/collapse.wgsl";
     ACC_ROW_STAT = "fragments/acc_row_stat.wgsl";
@@ -83,6 +94,8 @@ fragments! {
     SMOOTHING = "fragments/smoothing.wgsl";
     REDUCE_TREE = "fragments/reduce_tree.wgsl";
     REDUCE_SUBGROUP = "fragments/reduce_subgroup.wgsl";
+    SWEEP_WHOLE = "fragments/sweep_whole.wgsl";
+    SWEEP_RAGGED = "fragments/sweep_ragged.wgsl";
     SWEEP_WORDS = "fragments/sweep_words.wgsl";
     SWEEP_ROW_STAT = "fragments/sweep_row_stat.wgsl";
     SWEEP_SMOOTHED = "fragments/sweep_smoothed.wgsl";
@@ -110,8 +123,10 @@ fragments! {
     STUDENT = "fragments/student.wgsl";
     WEIGHTS_NONE = "fragments/weights_none.wgsl";
     WEIGHTS_BUFFER = "fragments/weights_buffer.wgsl" binds Weights Read;
+    WEIGHTS_RAGGED = "fragments/weights_ragged.wgsl" binds Weights Read;
     FACTORS_NONE = "fragments/factors_none.wgsl";
     FACTORS_BUFFER = "fragments/factors_buffer.wgsl" binds Factors Read;
+    FACTORS_RAGGED = "fragments/factors_ragged.wgsl" binds Factors Read;
     SHIFT_NONE = "fragments/shift_none.wgsl";
     SHIFT_WEIGHTS = "fragments/shift_weights.wgsl";
     SHIFT_LABELS = "fragments/shift_labels.wgsl";
@@ -155,6 +170,7 @@ fragments! {
     UPSTREAM_MEAN = "fragments/upstream_mean.wgsl" binds Summary Uniform;
     UPSTREAM_ROWS = "fragments/upstream_rows.wgsl" binds Dloss Read;
     UPSTREAM_ELEMENTS = "fragments/upstream_elements.wgsl" binds Dloss Read;
+    UPSTREAM_ELEMENTS_RAGGED = "fragments/upstream_elements_ragged.wgsl" binds Dloss Read;
     FINISH_CROSS_ENTROPY = "fragments/finish_cross_entropy.wgsl";
     FINISH_NLL = "fragments/finish_nll.wgsl";
     FINISH_LABELS = "fragments/finish_labels.wgsl";
@@ -180,6 +196,9 @@ fragments! {
     COEF_SUM = "fragments/coef_sum.wgsl";
     COLUMN_SOFTMAX_BACKWARD = "fragments/column_softmax_backward.wgsl";
     COLUMN_LOG_SOFTMAX_BACKWARD = "fragments/column_log_softmax_backward.wgsl";
+    COLUMN_ELEMENT = "fragments/column_element.wgsl";
+    COLUMNS_WHOLE = "fragments/columns_whole.wgsl";
+    COLUMNS_RAGGED = "fragments/columns_ragged.wgsl";
     COLUMNS_NONE = "fragments/columns_none.wgsl";
     COLUMNS_NOW = "fragments/columns_now.wgsl";
     COLUMNS_LATER = "fragments/columns_later.wgsl";
@@ -192,6 +211,7 @@ fragments! {
     SPLIT_SWEEP = "split_sweep.wgsl";
     SPLIT_FINISH = "split_finish.wgsl";
     SPLIT_COLUMNS = "split_columns.wgsl";
+    JOIN_EDGES = "join_edges.wgsl" binds Output ReadWrite;
     SCAN_TARGETS = "scan_targets.wgsl";
     FINISH_TARGETS = "finish_targets.wgsl";
     SUM_LOSS = "sum_loss.wgsl";

@@ -3,47 +3,9 @@
 use crate::gpu::caps::Reduce;
 #[allow(clippy::wildcard_imports, reason = "the table below is made of their names")]
 use crate::gpu::fragment::*;
-use crate::gpu::ops::{OpFiles, RowOp};
+use crate::gpu::ops::RowOp;
+use crate::gpu::word::Word;
 use crate::op::InputForm;
-
-/// How a matrix is stored, and how many elements are read at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Word {
-    /// f32, one at a time: any row length, any row start.
-    F32,
-    /// f32, four at a time.
-    F32x4,
-    /// f16, four at a time.
-    F16x4,
-    /// bf16, four at a time.
-    Bf16x4,
-}
-
-impl Word {
-    /// Elements a word.
-    pub const fn width(self) -> u32 {
-        if matches!(self, Self::F32) { 1 } else { 4 }
-    }
-
-    /// Bytes a word.
-    pub const fn bytes(self) -> u64 {
-        match self {
-            Self::F32 => 4,
-            Self::F32x4 => 16,
-            Self::F16x4 | Self::Bf16x4 => 8,
-        }
-    }
-
-    fn fragment(self) -> &'static Fragment {
-        match self {
-            Self::F32 => &WORD_F32,
-            Self::F32x4 => &WORD_F32X4,
-            Self::F16x4 => &WORD_F16X4,
-            Self::Bf16x4 => &WORD_BF16X4,
-        }
-    }
-}
 
 /// Where a kernel writes its columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -141,6 +103,18 @@ impl Family {
         [Self::Row, Self::Lane, Self::SplitSweep, Self::SplitFinish, Self::SplitColumns];
 }
 
+/// Whether what is written lies in a buffer that is read as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Sharing {
+    /// No: what is only read is bound for reading.
+    #[default]
+    Apart,
+    /// Yes: a buffer cannot be bound for reading and for writing at once, so that everything is
+    /// bound for both.
+    Shared,
+}
+
 /// Everything that distinguishes one row kernel from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RowKernel {
@@ -168,6 +142,8 @@ pub struct RowKernel {
     pub metrics: bool,
     /// Whether elements have weights, for elementwise losses.
     pub factors: bool,
+    /// Whether its matrices share a buffer.
+    pub sharing: Sharing,
 }
 
 /// One kernel of the crate, in one of its variants.
@@ -176,6 +152,8 @@ pub struct RowKernel {
 pub enum Kernel {
     /// Rows of a matrix.
     Rows(RowKernel),
+    /// Puts the halves together that rows of 16-bit elements share a u32 with.
+    JoinEdges,
     /// Counts and weighs kept rows and finds the first bad target, by blocks.
     ScanTargets(TargetType, Weighting),
     /// Folds the blocks of [`Kernel::ScanTargets`].
@@ -200,11 +178,12 @@ impl Kernel {
     pub fn fragments(&self) -> Vec<&'static Fragment> {
         match self {
             Self::Rows(kernel) => kernel.fragments(),
+            Self::JoinEdges => vec![&PARAMS, &EDGES, &JOIN_EDGES],
             Self::ScanTargets(targets, weighting) => vec![
                 &PARAMS,
                 &SUMMARY,
                 &WORD_F32,
-                weighting.fragment(),
+                weighting.fragment(Word::F32),
                 targets.fragment(),
                 &TARGET_KIND,
                 &ACC_TARGETS,
@@ -261,7 +240,19 @@ impl Kernel {
         let mut bindings: Vec<_> =
             self.fragments().iter().flat_map(|fragment| fragment.bindings).copied().collect();
         bindings.sort_by_key(|(slot, _)| *slot);
+        if self.is_shared() {
+            for (_, access) in &mut bindings {
+                if *access == Access::Read {
+                    *access = Access::ReadWrite;
+                }
+            }
+        }
         bindings
+    }
+
+    /// Whether it binds everything for reading and writing.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Self::Rows(kernel) if kernel.sharing == Sharing::Shared)
     }
 
     /// How many of its bindings are storage buffers.
@@ -291,6 +282,7 @@ impl Kernel {
                     (k.form != InputForm::Logits, k.form.to_string()),
                     (k.metrics, "metrics".to_owned()),
                     (k.factors, "factors".to_owned()),
+                    (k.sharing == Sharing::Shared, "shared".to_owned()),
                 ];
                 for (_, option) in options.into_iter().filter(|(is_there, _)| *is_there) {
                     name += " ";
@@ -309,80 +301,7 @@ impl Kernel {
 }
 
 impl Weighting {
-    pub(super) fn fragment(self) -> &'static Fragment {
-        if self == Self::None { &WEIGHTS_NONE } else { &WEIGHTS_BUFFER }
-    }
-}
-
-impl RowKernel {
-    /// Whether the kernel begins and finishes rows.
-    pub(super) fn has_row(self) -> bool {
-        matches!(self.family, Family::Row | Family::Lane | Family::SplitFinish)
-    }
-
-    /// Whether the kernel goes through the words of rows and accumulates.
-    pub(super) fn sweeps(self) -> bool {
-        matches!(self.family, Family::Row | Family::Lane | Family::SplitSweep)
-    }
-
-    fn fragments(self) -> Vec<&'static Fragment> {
-        let files = self.files();
-        let mut list = vec![&PARAMS, &FLOATS, self.word.fragment()];
-        list.push(match (self.family, self.columns) {
-            (Family::SplitFinish, _) | (_, Columns::None) => &IO_READ,
-            (_, Columns::InPlace) => &IO_IN_PLACE,
-            (_, Columns::Separate) => &IO_SEPARATE,
-        });
-        list.extend(&files.reads);
-        if self.family != Family::SplitColumns {
-            list.extend(files.acc.files);
-        }
-        if self.sweeps() {
-            list.extend([files.sweep, &SWEEP_WORDS]);
-            if self.op.writes_in_sweep() && self.columns != Columns::None {
-                list.extend(self.upstream_files());
-            }
-        }
-        if matches!(self.family, Family::Row | Family::SplitSweep | Family::SplitFinish) {
-            match (self.reduce, files.acc.subgroup) {
-                (Reduce::Subgroup, Some(subgroup)) => list.extend([subgroup, &REDUCE_SUBGROUP]),
-                _ => list.push(&REDUCE_TREE),
-            }
-        }
-        if self.has_row() {
-            list.extend(&files.row);
-            self.push_columns(&files, &mut list);
-        }
-        if self.family == Family::SplitColumns {
-            list.extend(&files.column);
-        }
-        list.extend(match self.family {
-            Family::Row => vec![&ROW],
-            Family::Lane => vec![&LANE],
-            Family::SplitSweep => vec![&SCRATCH, &SCRATCH_PIECES, &SPLIT_SWEEP],
-            Family::SplitFinish => vec![&SCRATCH, &SCRATCH_PIECES, &SPLIT_FINISH],
-            Family::SplitColumns => vec![&SCRATCH, &SPLIT_COLUMNS],
-        });
-        list
-    }
-
-    fn upstream_files(self) -> Vec<&'static Fragment> {
-        match self.upstream {
-            UpstreamFrom::Scalar => vec![&UPSTREAM_SCALAR],
-            UpstreamFrom::Mean => vec![&SUMMARY, &UPSTREAM_MEAN],
-            UpstreamFrom::Rows => vec![&UPSTREAM_ROWS],
-            UpstreamFrom::Elements => vec![&UPSTREAM_ELEMENTS],
-        }
-    }
-
-    fn push_columns(self, files: &OpFiles, list: &mut Vec<&'static Fragment>) {
-        if self.columns == Columns::None || self.op.writes_in_sweep() {
-            list.push(&COLUMNS_NONE);
-            return;
-        }
-        list.extend(self.upstream_files());
-        list.extend(&files.column);
-        list.push(files.finish);
-        list.push(if self.family == Family::SplitFinish { &COLUMNS_LATER } else { &COLUMNS_NOW });
+    pub(super) fn fragment(self, word: Word) -> &'static Fragment {
+        if self == Self::None { &WEIGHTS_NONE } else { word.pick(&WEIGHTS_BUFFER, &WEIGHTS_RAGGED) }
     }
 }

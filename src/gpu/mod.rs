@@ -12,8 +12,10 @@ mod ops;
 mod params;
 pub mod plan;
 mod record;
+mod row_kernel;
 mod transfer;
 mod variants;
+mod word;
 
 pub use buffers::{MatrixBuffer, OutputBuffer, TargetsBuffer, UpstreamBuffer, VectorBuffer};
 pub use call::Call;
@@ -22,7 +24,7 @@ pub use compose::{Composed, Sources, compose};
 pub use context::{Fault, Gpu};
 pub use fragment::{Access, FRAGMENTS, Fragment, Slot};
 pub use kernel::{
-    Chain, Columns, Family, Kernel, RowKernel, TargetType, UpstreamFrom, Weighting, Word,
+    Chain, Columns, Family, Kernel, RowKernel, Sharing, TargetType, UpstreamFrom, Weighting,
 };
 pub use ops::{ElementOp, RowOp};
 pub use params::{Params, Summary};
@@ -30,3 +32,4 @@ pub use record::{
     BackwardBuffers, CrossEntropyBuffers, Description, DivergenceBuffers, ElementwiseBuffers,
     Record, RowBackwardBuffers, RowResultBuffers, TransformBuffers,
 };
+pub use word::Word;

@@ -158,8 +158,8 @@ impl RowKernel {
                 &FINISH_EXP,
                 vec![&COLUMN_EXP, &SHIFT_NONE],
             ),
-            RowOp::SoftmaxBackward => backward(&SWEEP_DOT, &COLUMN_SOFTMAX_BACKWARD),
-            RowOp::LogSoftmaxBackward => backward(&SWEEP_SECOND, &COLUMN_LOG_SOFTMAX_BACKWARD),
+            RowOp::SoftmaxBackward => self.backward(&SWEEP_DOT, &COLUMN_SOFTMAX_BACKWARD),
+            RowOp::LogSoftmaxBackward => self.backward(&SWEEP_SECOND, &COLUMN_LOG_SOFTMAX_BACKWARD),
             RowOp::Entropy => OpFiles {
                 acc: &PAIR,
                 sweep: &SWEEP_ENTROPY,
@@ -237,7 +237,7 @@ impl RowKernel {
         OpFiles {
             acc,
             sweep,
-            reads: vec![self.input_chain(), self.class_weights(), &SECOND_INPUT, &LABEL_PART],
+            reads: vec![self.input_chain(), self.class_weights(), self.second_input(), &LABEL_PART],
             row: [
                 vec![self.row_results(), &STATS_LSE, self.input_form()],
                 if self.metrics {
@@ -268,7 +268,7 @@ impl RowKernel {
         OpFiles {
             acc: &PAIR,
             sweep,
-            reads: vec![self.chain.fragment(), &SECOND_INPUT, teacher],
+            reads: vec![self.chain.fragment(), self.second_input(), teacher],
             row: vec![&STATS, &STUDENT, row],
             finish,
             column: vec![column],
@@ -277,8 +277,12 @@ impl RowKernel {
 
     fn elements(self, element: ElementOp) -> OpFiles {
         let mut reads = vec![
-            &SECOND_INPUT,
-            if self.factors { &FACTORS_BUFFER } else { &FACTORS_NONE },
+            self.second_input(),
+            if self.factors {
+                self.word.pick(&FACTORS_BUFFER, &FACTORS_RAGGED)
+            } else {
+                &FACTORS_NONE
+            },
             &SOFTPLUS,
             &ELEMENT,
         ];
@@ -291,9 +295,9 @@ impl RowKernel {
             ElementOp::Huber => vec![&ELEMENT_HUBER],
             ElementOp::Hinge => vec![&ELEMENT_HINGE],
         });
-        let sweep = match (self.columns, self.op) {
-            (Columns::None, _) => &SWEEP_ELEMENTS,
-            (_, RowOp::ElementLosses(_)) => &SWEEP_ELEMENT_LOSSES,
+        let sweep = match self.op {
+            _ if self.columns == Columns::None || !self.writes_in_sweep() => &SWEEP_ELEMENTS,
+            RowOp::ElementLosses(_) => &SWEEP_ELEMENT_LOSSES,
             _ => &SWEEP_ELEMENTS_GRADIENT,
         };
         OpFiles {
@@ -301,14 +305,29 @@ impl RowKernel {
             sweep,
             reads,
             row: vec![&STATS, &ROW_ELEMENTS],
-            // The sweep writes what there is to write.
             finish: &FINISH_SUM,
-            column: vec![&COEF_SUM],
+            // Where the sweep does not write them.
+            column: vec![&COEF_SUM, &COLUMN_ELEMENT],
         }
     }
 
+    fn backward(self, sweep: &'static Fragment, column: &'static Fragment) -> OpFiles {
+        OpFiles {
+            acc: &SUM,
+            sweep,
+            reads: vec![self.second_input()],
+            row: vec![&ROW_PLAIN],
+            finish: &FINISH_SUM,
+            column: vec![&COEF_SUM, column],
+        }
+    }
+
+    fn second_input(self) -> &'static Fragment {
+        self.word.pick(&SECOND_INPUT, &SECOND_INPUT_RAGGED)
+    }
+
     fn class_weights(self) -> &'static Fragment {
-        self.weighting.fragment()
+        self.weighting.fragment(self.word)
     }
 
     fn row_results(self) -> &'static Fragment {
@@ -336,17 +355,6 @@ impl Chain {
     }
 }
 
-fn backward(sweep: &'static Fragment, column: &'static Fragment) -> OpFiles {
-    OpFiles {
-        acc: &SUM,
-        sweep,
-        reads: vec![&SECOND_INPUT],
-        row: vec![&ROW_PLAIN],
-        finish: &FINISH_SUM,
-        column: vec![&COEF_SUM, column],
-    }
-}
-
 impl RowOp {
     /// Whether it has results of its own for each row, so that columns need not be written.
     pub(super) fn has_stats(self) -> bool {
@@ -365,8 +373,8 @@ impl RowOp {
         matches!(self, Self::CrossEntropy | Self::Focal)
     }
 
-    /// Whether its columns are written while it sweeps.
-    pub(super) fn writes_in_sweep(self) -> bool {
+    /// Whether it has a loss for each element.
+    pub(super) fn is_elementwise(self) -> bool {
         matches!(self, Self::Elements(_) | Self::ElementLosses(_))
     }
 }

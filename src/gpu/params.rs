@@ -51,6 +51,7 @@ pub struct Params {
     pub factors_stride: u32,
     pub dloss_stride: u32,
     pub pairs_offset: u32,
+    pub edges_offset: u32,
 }
 
 /// `Summary` of `shaders/fragments/summary.wgsl`: what a batch comes to.

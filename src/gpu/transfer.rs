@@ -29,8 +29,16 @@ impl Gpu {
     ) -> Result<()> {
         for (i, chunk) in values.chunks(CHUNK as usize / width).enumerate() {
             let bytes = bytes_of(chunk);
+            // Four bytes at a time; a last u32 may be less than full.
+            let (whole, rest) = bytes.split_at(bytes.len() & !3);
             self.scoped("a staging buffer", |gpu| {
-                gpu.queue().write_buffer(buffer, i as u64 * CHUNK, &bytes);
+                let start = i as u64 * CHUNK;
+                gpu.queue().write_buffer(buffer, start, whole);
+                if !rest.is_empty() {
+                    let mut last = [0; 4];
+                    last[..rest.len()].copy_from_slice(rest);
+                    gpu.queue().write_buffer(buffer, start + whole.len() as u64, &last);
+                }
                 gpu.queue().submit([])
             })
             .await?;
@@ -62,26 +70,22 @@ impl Gpu {
             .await?;
         for start in (0..bytes).step_by(CHUNK as usize) {
             let size = CHUNK.min(bytes - start);
+            // Copies and mappings are of whole u32s.
+            let whole = size.next_multiple_of(4);
             let encoder = self
                 .scoped("a copy", |gpu| {
                     let mut encoder = gpu.encoder();
-                    encoder.copy_buffer_to_buffer(
-                        buffer,
-                        offset + start,
-                        &staging,
-                        0,
-                        size.next_multiple_of(4),
-                    );
+                    encoder.copy_buffer_to_buffer(buffer, offset + start, &staging, 0, whole);
                     encoder
                 })
                 .await?;
             self.submit(encoder).await?;
-            self.map(&staging, size).await?;
+            self.map(&staging, whole).await?;
             {
                 let view = staging
-                    .get_mapped_range(..size)
+                    .get_mapped_range(..whole)
                     .map_err(|error| self.refused(&error.to_string()))?;
-                sink(&view);
+                sink(&view[..size as usize]);
             }
             staging.unmap();
         }

@@ -3,16 +3,19 @@
 use std::collections::HashSet;
 
 use crate::gpu::caps::Reduce;
+use crate::gpu::fragment::Access;
 use crate::gpu::kernel::{
-    Chain, Columns, Family, Kernel, RowKernel, TargetType, UpstreamFrom, Weighting, Word,
+    Chain, Columns, Family, Kernel, RowKernel, Sharing, TargetType, UpstreamFrom, Weighting,
 };
 use crate::gpu::ops::{ElementOp, RowOp};
+use crate::gpu::word::Word;
 use crate::op::InputForm;
 
 impl Kernel {
-    /// Every kernel that a plan can ask for, and those of dtypes that no plan asks for yet.
+    /// Every kernel that a plan can ask for.
     pub fn all() -> Vec<Self> {
         let mut all = vec![
+            Self::JoinEdges,
             Self::ScanTargets(TargetType::I32, Weighting::None),
             Self::ScanTargets(TargetType::I64, Weighting::None),
             Self::ScanTargets(TargetType::I32, Weighting::Weights),
@@ -27,12 +30,32 @@ impl Kernel {
         ];
         let mut seen = HashSet::new();
         for op in RowOp::all() {
-            for word in [Word::F32, Word::F32x4, Word::F16x4, Word::Bf16x4] {
-                let kernels = RowKernel::variants(op, word);
-                all.extend(kernels.into_iter().filter(|k| seen.insert(*k)).map(Self::Rows));
+            for word in Word::ALL {
+                for sharing in [Sharing::Apart, Sharing::Shared] {
+                    let kernels = RowKernel::variants(op, word, sharing);
+                    all.extend(kernels.into_iter().filter(|k| seen.insert(*k)).map(Self::Rows));
+                }
             }
         }
         all
+    }
+
+    /// Of [`Self::all`], every kernel on f32 matrices with buffers of their own; and of the others,
+    /// whose words and bindings change what stands around them and nothing else, enough that any
+    /// two files that are joined in one of them are joined in one that is here.
+    pub fn spanning() -> Vec<Self> {
+        let mut seen = HashSet::new();
+        let mut spanning = Self::all();
+        spanning.retain(|kernel| {
+            let Self::Rows(row) = kernel else { return true };
+            if !row.word.is_narrow() && row.sharing == Sharing::Apart {
+                return true;
+            }
+            let files: Vec<_> = row.fragments().iter().map(|fragment| fragment.file).collect();
+            let pairs = files.iter().flat_map(|a| files.iter().map(move |b| (*a, *b)));
+            pairs.filter(|(a, b)| seen.insert((row.sharing, *a, *b))).count() > 0
+        });
+        spanning
     }
 }
 
@@ -106,18 +129,15 @@ impl RowOp {
 }
 
 impl RowKernel {
-    /// Every form of an operation on matrices of one kind, some of them more than once. Of the
-    /// 16-bit kinds those without options.
-    fn variants(op: RowOp, word: Word) -> Vec<Self> {
-        let is_planned = matches!(word, Word::F32 | Word::F32x4);
-        let some = |all: usize| if is_planned { all } else { 1 };
+    /// Every form of an operation on matrices of one kind, some of them more than once.
+    fn variants(op: RowOp, word: Word, sharing: Sharing) -> Vec<Self> {
         let forms = [InputForm::Logits, InputForm::LogProbs, InputForm::Probs];
         let mut variants = Vec::new();
-        for &weighting in &op.weightings()[..some(op.weightings().len())] {
-            for form in &forms[..some(if op.has_forms() { 3 } else { 1 })] {
-                for chain in &[Chain::None, Chain::Softcap][..some(2)] {
-                    for &metrics in &[false, true][..some(2)] {
-                        for &factors in &[false, true][..some(2)] {
+        for &weighting in op.weightings() {
+            for &form in &forms[..if op.has_forms() { 3 } else { 1 }] {
+                for chain in [Chain::None, Chain::Softcap] {
+                    for metrics in [false, true] {
+                        for factors in [false, true] {
                             variants.push(Self {
                                 family: Family::Row,
                                 op,
@@ -127,10 +147,11 @@ impl RowKernel {
                                 targets: TargetType::I32,
                                 upstream: UpstreamFrom::Scalar,
                                 weighting,
-                                chain: *chain,
-                                form: *form,
+                                chain,
+                                form,
                                 metrics,
                                 factors,
+                                sharing,
                             });
                         }
                     }
@@ -145,7 +166,7 @@ impl RowKernel {
         let all_columns = [Columns::InPlace, Columns::Separate, Columns::None];
         let mut placements = Vec::new();
         for family in Family::ALL {
-            let writes_columns = !self.op.writes_in_sweep() && self.op != RowOp::PairStats;
+            let writes_columns = !self.writes_in_sweep() && self.op != RowOp::PairStats;
             if family == Family::SplitColumns && !writes_columns {
                 continue;
             }
@@ -175,13 +196,20 @@ impl RowKernel {
         if !op.has_forms() {
             self.form = InputForm::Logits;
         }
+        // Losses are f32: they cannot take the place of what is not.
+        if self.word.is_narrow()
+            && matches!(op, RowOp::ElementLosses(_))
+            && self.columns == Columns::InPlace
+        {
+            self.columns = Columns::Separate;
+        }
         let has_chain = op.is_divergence() || op.is_cross_entropy();
         // What is normalised already has no chain.
         if !has_chain || op.is_cross_entropy() && self.form != InputForm::Logits {
             self.chain = Chain::None;
         }
         self.metrics &= op.can_measure();
-        self.factors &= op.writes_in_sweep();
+        self.factors &= op.is_elementwise();
         if !op.weightings().contains(&self.weighting)
             || self.form != InputForm::Logits && self.weighting == Weighting::Smoothed
         {
@@ -195,20 +223,35 @@ impl RowKernel {
             self.targets = TargetType::I32;
         }
         let writes = self.columns != Columns::None
-            && if op.writes_in_sweep() { self.sweeps() } else { self.has_row() };
+            && match (self.writes_in_sweep(), op.is_elementwise()) {
+                (true, _) => self.sweeps(),
+                (false, true) => {
+                    self.family != Family::SplitSweep && self.family != Family::SplitFinish
+                }
+                (false, false) => self.has_row(),
+            };
         if !writes || !op.upstreams().contains(&self.upstream) {
             self.upstream = op.upstreams()[0];
         }
         let reduces = matches!(self.family, Family::Row | Family::SplitSweep | Family::SplitFinish);
         self.reduce = if reduces { self.reduction() } else { Reduce::Tree };
         match self.family {
-            Family::SplitSweep if !op.writes_in_sweep() => self.columns = Columns::None,
-            Family::SplitFinish if op.writes_in_sweep() => self.columns = Columns::None,
+            Family::SplitSweep if !self.writes_in_sweep() => self.columns = Columns::None,
+            // No coefficients have to be left for elementwise columns.
+            Family::SplitFinish if op.is_elementwise() => self.columns = Columns::None,
             // Whether columns follow matters here, not where they go.
             Family::SplitFinish if self.columns == Columns::InPlace => {
                 self.columns = Columns::Separate;
             }
             _ => {}
+        }
+        let reads_only = |kernel: Self| {
+            let files = kernel.fragments();
+            let mut bindings = files.iter().flat_map(|fragment| fragment.bindings);
+            bindings.any(|(_, access)| *access == Access::Read)
+        };
+        if !reads_only(self) {
+            self.sharing = Sharing::Apart;
         }
         self
     }

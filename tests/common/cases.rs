@@ -1,13 +1,83 @@
 //! Inputs by family; each family says what it catches.
 
-/// A batch of f32 logits with targets; -100 is the ignored value.
+use std::sync::OnceLock;
+
+use half::{bf16, f16};
+use surprisal::{Array, Dtype, Matrix};
+
+/// A batch of logits with targets; -100 is the ignored value.
 #[derive(Debug, Clone)]
 pub struct Case {
     pub name: String,
     pub rows: usize,
     pub classes: usize,
+    /// Values that the dtype has.
     pub logits: Vec<f32>,
     pub targets: Vec<i64>,
+    pub storage: Storage,
+}
+
+/// How the matrices of a case are stored, and its logits stored so: made when asked for, and anew
+/// for every copy of a case, whose logits may be others.
+#[derive(Debug)]
+pub struct Storage {
+    dtype: Dtype,
+    logits: OnceLock<Array>,
+}
+
+impl Storage {
+    fn new(dtype: Dtype) -> Self {
+        Self { dtype, logits: OnceLock::new() }
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self::new(Dtype::F32)
+    }
+}
+
+impl Clone for Storage {
+    fn clone(&self) -> Self {
+        Self::new(self.dtype)
+    }
+}
+
+/// Values stored in a dtype, each rounded to nearest.
+pub fn stored(values: &[f32], dtype: Dtype) -> Array {
+    match dtype {
+        Dtype::F16 => Array::F16(values.iter().map(|&x| f16::from_f32(x)).collect()),
+        Dtype::Bf16 => Array::Bf16(values.iter().map(|&x| bf16::from_f32(x)).collect()),
+        _ => Array::F32(values.to_vec()),
+    }
+}
+
+impl Case {
+    pub fn matrix(&self) -> Matrix<'_> {
+        let logits = if self.storage.dtype == Dtype::F32 {
+            (&self.logits).into()
+        } else {
+            self.storage.logits.get_or_init(|| self.stored(&self.logits)).values()
+        };
+        Matrix::new(logits, self.rows, self.classes).expect("cases have their shape")
+    }
+
+    /// Other values, stored as the logits are.
+    pub fn stored(&self, values: &[f32]) -> Array {
+        stored(values, self.storage.dtype)
+    }
+
+    /// Other values, as the logits' dtype has them.
+    pub fn rounded(&self, values: &[f32]) -> Vec<f32> {
+        self.stored(values).to_f64().into_iter().map(|x| x as f32).collect()
+    }
+
+    /// The same case, rounded to another dtype and stored in it.
+    pub fn in_dtype(&self, dtype: Dtype) -> Self {
+        let case = Self { storage: Storage::new(dtype), ..self.clone() };
+        let name = format!("{} in {dtype}", case.name);
+        Self { logits: case.rounded(&case.logits), name, ..case }
+    }
 }
 
 /// `SplitMix64`: the same numbers on every machine.
@@ -105,7 +175,8 @@ impl Family {
                 logits[row * classes..(row + 1) * classes].fill(f32::NAN);
             }
         }
-        Case { name: format!("{self:?} {rows}x{classes}"), rows, classes, logits, targets }
+        let name = format!("{self:?} {rows}x{classes}");
+        Case { name, rows, classes, logits, targets, storage: Storage::default() }
     }
 
     fn shape(self, x: &mut [f32], y: usize, row: usize, rng: &mut Rng) {
@@ -204,6 +275,36 @@ pub fn all_cases() -> Vec<Case> {
             ];
             if !long || telling.contains(&family) {
                 cases.push(family.case(rows, classes, 1));
+            }
+        }
+    }
+    cases
+}
+
+/// Cases stored in 16 bits: every remainder of a row's length by a word's, rows that start in the
+/// middle of a u32 and rows that do not.
+pub fn narrow_cases(dtype: Dtype) -> Vec<Case> {
+    let shapes = [
+        (7, 1),
+        (64, 2),
+        (13, 3),
+        (130, 4),
+        (21, 10),
+        (9, 31),
+        (9, 33),
+        (6, 66),
+        (5, 127),
+        (5, 256),
+        (3, 1031),
+        (2, 4099),
+        (3, 50257),
+    ];
+    let mut cases = Vec::new();
+    for (rows, classes) in shapes {
+        for family in Family::ALL {
+            let telling = [Family::Normal, Family::Confident, Family::Masked, Family::Special];
+            if classes < 1000 || telling.contains(&family) {
+                cases.push(family.case(rows, classes, 3).in_dtype(dtype));
             }
         }
     }

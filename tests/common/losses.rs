@@ -104,7 +104,7 @@ pub fn without_ignored(mut case: Case) -> Case {
     case
 }
 
-/// Probabilities for a case: soft, with zeros, or one-hot; by row.
+/// Probabilities for a case: soft, with zeros, or one-hot; by row. Values that its dtype has.
 pub fn labels(case: &Case, seed: u64) -> Vec<f32> {
     let mut rng = Rng::new(seed);
     let mut q = Vec::with_capacity(case.rows * case.classes);
@@ -120,7 +120,7 @@ pub fn labels(case: &Case, seed: u64) -> Vec<f32> {
         let sum: f64 = q[start..].iter().sum();
         q[start..].iter_mut().for_each(|q| *q /= sum.max(1e-9));
     }
-    q.into_iter().map(|q| q as f32).collect()
+    case.rounded(&q.into_iter().map(|q| q as f32).collect::<Vec<_>>())
 }
 
 /// What the bounds of a row of cross-entropy are made of.
@@ -227,10 +227,12 @@ pub fn cross_entropy(
         op = op.with_target_gradient();
     }
     let what = |name: &str| format!("{} {} {}: {name}", subject.name, case.name, shown(&op));
+    let stored = q.map(|q| case.stored(q));
     let run = |device: &Device, op: &CrossEntropy, upstream: Upstream<'_>| {
-        let input = match q {
+        let input = match &stored {
             Some(q) => {
-                CrossEntropyInput::new(case.matrix(), Matrix::new(q, rows, classes).map_err(error)?)
+                let q = Matrix::new(q.values(), rows, classes).map_err(error)?;
+                CrossEntropyInput::new(case.matrix(), q)
             }
             None => CrossEntropyInput::new(case.matrix(), &case.targets),
         };
@@ -390,7 +392,8 @@ pub fn divergence(subject: &Subject, teacher: &[f32], case: &Case, op: Divergenc
     let op = op.with_gradient();
     let (reduction, temperature, form, unit) = op.options();
     let what = |name: &str| format!("{} {} {}: {name}", subject.name, case.name, shown(&op));
-    let teacher_matrix = Matrix::new(teacher, rows, classes).map_err(error)?;
+    let stored = case.stored(teacher);
+    let teacher_matrix = Matrix::new(stored.values(), rows, classes).map_err(error)?;
     let input = DivergenceInput::new(teacher_matrix, case.matrix());
     let reference = Device::reference();
     let plain = op.by_row().run(&reference, input)?;
@@ -578,9 +581,10 @@ pub fn elementwise<O: ElementLoss>(
     let (rows, columns) = (case.rows, case.classes);
     let elements = rows * columns;
     let what = |name: &str| format!("{} {} {}: {name}", subject.name, case.name, shown(&op));
-    let targets = Matrix::new(y, rows, columns).map_err(error)?;
-    let weight_matrix = match weights {
-        Some(weights) => Some(Matrix::new(weights, rows, columns).map_err(error)?),
+    let (stored, factors) = (case.stored(y), weights.map(|weights| case.stored(weights)));
+    let targets = Matrix::new(stored.values(), rows, columns).map_err(error)?;
+    let weight_matrix = match &factors {
+        Some(factors) => Some(Matrix::new(factors.values(), rows, columns).map_err(error)?),
         None => None,
     };
     let input = ElementwiseInput::new(case.matrix(), targets).with_weights(weight_matrix);

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "no test binary uses all of it")]
 
 pub mod bench;
+pub mod bits;
 pub mod cases;
 pub mod golden;
 pub mod losses;

@@ -1,7 +1,7 @@
 //! One suite: every operation on every case, any device against the reference.
 
 use surprisal::{
-    Array, CrossEntropy, CrossEntropyInput, LogSoftmax, LogSoftmaxBackward,
+    Array, CrossEntropy, CrossEntropyInput, Dtype, LogSoftmax, LogSoftmaxBackward,
     LogSoftmaxBackwardInput, LogSumExp, LogSumExpBackward, LogSumExpBackwardInput, Matrix,
     Reduction, Softmax, SoftmaxBackward, SoftmaxBackwardInput, Upstream, reference,
 };
@@ -14,14 +14,22 @@ use super::tolerance::{self, RowBounds};
 pub type Outcome = Result<(), String>;
 
 pub fn compare(what: &str, i: usize, got: f64, want: f64, bound: f64) -> Outcome {
-    // A device's results are f32: what overflows there is infinite.
-    let rounded = f64::from(want as f32);
+    compare_in(Dtype::F32, what, i, got, want, bound)
+}
+
+fn compare_in(dtype: Dtype, what: &str, i: usize, got: f64, want: f64, bound: f64) -> Outcome {
+    // What overflows in the dtype of a result is infinite; f64 results are compared as f32.
+    let rounded = match dtype {
+        Dtype::F16 => half::f16::from_f64(want).into(),
+        Dtype::Bf16 => half::bf16::from_f64(want).into(),
+        _ => f64::from(want as f32),
+    };
     let agree = if want.is_nan() {
         got.is_nan()
     } else if rounded.is_infinite() || want.is_infinite() {
         got == want || got == rounded
     } else {
-        (got - want).abs() <= bound + 1e-45
+        (got - want).abs() <= bound + tolerance::stored(dtype, want, bound) + 1e-45
     };
     if agree {
         return Ok(());
@@ -34,17 +42,14 @@ pub fn compare_all(what: &str, got: &Array, want: &[f64], bound: impl Fn(usize) 
     if got.len() != want.len() {
         return Err(format!("{what}: {} values, want {}", got.len(), want.len()));
     }
+    let dtype = got.dtype();
     for (i, (got, want)) in got.to_f64().into_iter().zip(want).enumerate() {
-        compare(what, i, got, *want, bound(i))?;
+        compare_in(dtype, what, i, got, *want, bound(i))?;
     }
     Ok(())
 }
 
 impl Case {
-    pub fn matrix(&self) -> Matrix<'_> {
-        Matrix::new(&self.logits, self.rows, self.classes).expect("cases have their shape")
-    }
-
     fn bounds(&self, subject: &Subject) -> Vec<RowBounds> {
         let rows = self.logits.chunks(self.classes);
         rows.map(|x| RowBounds::new(x, subject.arithmetic)).collect()
@@ -169,13 +174,17 @@ pub fn backwards(subject: &Subject, case: &Case) -> Outcome {
     let (rows, classes) = (case.rows, case.classes);
     let mut rng = Rng::new(classes as u64);
     let dy: Vec<f32> = (0..rows * classes).map(|_| rng.normal() as f32).collect();
-    let dmatrix = Matrix::new(&dy, rows, classes).map_err(error)?;
+    let dy = case.rounded(&dy);
+    let dstored = case.stored(&dy);
+    let dmatrix = Matrix::new(dstored.values(), rows, classes).map_err(error)?;
     let sums = |f: &dyn Fn(usize) -> f64| -> Vec<f64> {
         (0..rows).map(|row| (row * classes..(row + 1) * classes).map(f).sum()).collect()
     };
 
     let p: Vec<f32> = reference::softmax(case.matrix()).into_iter().map(|p| p as f32).collect();
-    let probs = Matrix::new(&p, rows, classes).map_err(error)?;
+    let p = case.rounded(&p);
+    let stored = case.stored(&p);
+    let probs = Matrix::new(stored.values(), rows, classes).map_err(error)?;
     let want = reference::softmax_backward(probs, dmatrix).expect("same shapes");
     let got = subject
         .device
@@ -191,7 +200,9 @@ pub fn backwards(subject: &Subject, case: &Case) -> Outcome {
 
     let lp: Vec<f32> =
         reference::log_softmax(case.matrix()).into_iter().map(|lp| lp as f32).collect();
-    let log_probs = Matrix::new(&lp, rows, classes).map_err(error)?;
+    let lp = case.rounded(&lp);
+    let stored = case.stored(&lp);
+    let log_probs = Matrix::new(stored.values(), rows, classes).map_err(error)?;
     let want = reference::log_softmax_backward(log_probs, dmatrix).expect("same shapes");
     let input = LogSoftmaxBackwardInput { log_probs, dlog_probs: dmatrix };
     let got = subject.device.run(&LogSoftmaxBackward, input).map_err(error)?;

@@ -172,6 +172,11 @@ pub fn storage(dtype: Dtype, value: f64) -> f64 {
     }
 }
 
+/// The same of a value that is off by a bound already.
+pub fn stored(dtype: Dtype, value: f64, bound: f64) -> f64 {
+    storage(dtype, value.abs() + bound)
+}
+
 /// Of cross-entropy with options, for one row: the bounds of plain cross-entropy on z, and what the
 /// options add.
 #[derive(Debug)]
@@ -383,13 +388,16 @@ impl Scores {
         let modulating = miss.powf(gamma);
         let relative =
             a.scale * power(*a, miss, gamma) + 1.5 * gamma * miss_relative + 8.0 * self.u();
-        let loss = modulating * (self.nll(y) + nll * relative);
+        // The power may be flushed to 0, and so may its product.
+        let flushed = a.scale * FLUSH;
+        let loss = modulating * (self.nll(y) + nll * relative) + flushed * (1.0 + nll);
         let more = gamma * p * nll / miss;
         let nll_relative = if nll > 0.0 { self.nll(y) / nll } else { 0.0 };
         let p_relative = self.p(y) / p.max(1e-300);
         let factor = modulating * (1.0 + more);
         let slope = factor * relative
-            + modulating * more * (nll_relative + miss_relative + p_relative + 8.0 * self.u());
+            + modulating * more * (nll_relative + miss_relative + p_relative + 8.0 * self.u())
+            + flushed * (1.0 + more);
         (loss, slope, factor)
     }
 

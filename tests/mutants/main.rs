@@ -3,12 +3,14 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod family;
+mod narrow;
 
 use common::cases::{Case, Family};
 use common::{Subject, one_family_each, suite};
 use family::{FAMILY, family_failure};
-use surprisal::CrossEntropy;
+use narrow::{NARROW, narrow_failure};
 use surprisal::gpu::{FRAGMENTS, Gpu, Reduce, Sources};
+use surprisal::{CrossEntropy, Dtype};
 
 /// A mistake: the file, what stands there, what is put in its place, and the family of kernels and
 /// the reduction that it shows in.
@@ -20,6 +22,16 @@ struct Mutant {
     to: &'static str,
     kernels: &'static str,
     reduce: Reduce,
+}
+
+impl Mutant {
+    /// The shaders with the mistake.
+    fn sources(&self) -> Sources {
+        let fragment = FRAGMENTS.iter().find(|fragment| fragment.file == self.file);
+        let source = fragment.expect("the file exists").source;
+        assert!(source.contains(self.from), "{}: the text has changed", self.what);
+        Sources::default().replace(self.file, source.replace(self.from, self.to))
+    }
 }
 
 const fn mutant(
@@ -53,9 +65,9 @@ const MUTANTS: &[Mutant] = &[
     mutant("one column too few swept", "row.wgsl", "row.words, WG", "max(row.words, 1u) - 1u, WG"),
     mutant(
         "one column too few written",
-        "fragments/columns_now.wgsl",
-        "word < params.words",
-        "word + 1u < params.words",
+        "fragments/columns_whole.wgsl",
+        "word < end",
+        "word + 1u < end",
     ),
     mutant("the target's neighbour", ROW_TARGET, "target_index.x % WIDTH", "0u"),
     mutant(
@@ -314,6 +326,30 @@ fn first_failure(subject: &Subject, cases: &[Case]) -> Option<String> {
     cases.iter().find_map(|case| suite::check(subject, case).err())
 }
 
+/// The name of a mutant that was not rejected for what it does.
+fn survivor(mutant: &Mutant, failure: Option<String>) -> Option<String> {
+    match failure {
+        // A mutant that does not compile proves nothing.
+        Some(failure) if failure.contains("shader") => Some(format!("{}: {failure}", mutant.what)),
+        Some(_) => None,
+        None => Some(mutant.what.to_owned()),
+    }
+}
+
+#[test]
+fn the_suite_rejects_every_mutant_of_16_bits() {
+    let gpu = common::gpu();
+    let mut survivors = Vec::new();
+    for (dtype, mutant) in NARROW {
+        let mutated = subject(&gpu.with_sources(mutant.sources()), mutant.kernels, mutant.reduce);
+        survivors.extend(survivor(mutant, narrow_failure(&mutated, *dtype)));
+    }
+    assert!(survivors.is_empty(), "survived: {survivors:#?}");
+    for dtype in [Dtype::F16, Dtype::Bf16] {
+        assert_eq!(narrow_failure(&subject(&gpu, "row", Reduce::Tree), dtype), None);
+    }
+}
+
 #[test]
 fn the_suite_rejects_every_mutant() {
     let gpu = common::gpu();
@@ -323,25 +359,14 @@ fn the_suite_rejects_every_mutant() {
         if mutant.reduce == Reduce::Subgroup && gpu.caps().subgroups.is_none() {
             continue;
         }
-        let fragment = FRAGMENTS.iter().find(|fragment| fragment.file == mutant.file);
-        let source = fragment.expect("the file exists").source;
-        assert!(source.contains(mutant.from), "{}: the text has changed", mutant.what);
-        let sources =
-            Sources::default().replace(mutant.file, source.replace(mutant.from, mutant.to));
+        let sources = mutant.sources();
         let mutated = subject(&gpu.with_sources(sources), mutant.kernels, mutant.reduce);
         let failure = if FAMILY.iter().any(|member| member.kernels == mutant.kernels) {
             family_failure(&mutated, mutant.kernels)
         } else {
             first_failure(&mutated, &cases)
         };
-        match failure {
-            // A mutant that does not compile proves nothing.
-            Some(failure) if failure.contains("shader") => {
-                survivors.push(format!("{}: {failure}", mutant.what));
-            }
-            Some(_) => {}
-            None => survivors.push(mutant.what.to_owned()),
-        }
+        survivors.extend(survivor(mutant, failure));
     }
     assert!(survivors.is_empty(), "survived: {survivors:#?}");
 }

@@ -12,7 +12,9 @@ pub(crate) use losses::{
     BinaryCrossEntropyArgs, CrossEntropyArgs, DivergenceArgs, ElementwiseArgs, FocalArgs,
     KlDivergenceArgs, LossArgs,
 };
-pub(crate) use values::{ClassWeights, DeviceArg, ElementwiseKind, NumberOrFile, UnitArg};
+pub(crate) use values::{
+    ClassWeights, DeviceArg, DtypeArg, ElementwiseKind, NumberOrFile, UnitArg,
+};
 
 /// Softmax, cross-entropy and the losses around it, of files of logits, on GPU or CPU.
 ///
@@ -85,6 +87,10 @@ pub(crate) struct CommonArgs {
     /// Which GPU, as `surprisal devices` prints them
     #[arg(long, value_name = "INDEX|[BACKEND:]NAME")]
     pub(crate) adapter: Option<AdapterChoice>,
+    /// How matrices are stored on the device, as in their files unless set; what is written has its
+    /// file's dtype all the same
+    #[arg(long)]
+    pub(crate) dtype: Option<DtypeArg>,
     /// Threads on the CPU; all cores unless set
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) threads: Option<u32>,

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use clap::ValueEnum;
-use surprisal::{BinaryLabels, InputForm, Reduction, Unit};
+use surprisal::{BinaryLabels, Dtype, InputForm, Reduction, Unit};
 
 use crate::files::InputSpec;
 
@@ -28,6 +28,7 @@ words!(ReductionArg => Reduction: Mean, Sum, None);
 words!(UnitArg => Unit: Nats, Bits, Hartleys);
 words!(FormArg => InputForm: Logits, LogProbs, Probs);
 words!(BinaryFormArg => InputForm: Logits, Probs);
+words!(DtypeArg => Dtype: F32, F16, Bf16);
 words!(LabelsArg => BinaryLabels: ZeroOne, PlusMinus);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

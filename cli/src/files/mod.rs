@@ -45,6 +45,17 @@ impl FileDtype {
         matches!(self, Self::F16 | Self::Bf16 | Self::F32 | Self::F64)
     }
 
+    /// What the library calls it, if it does.
+    pub(crate) fn dtype(self) -> Option<surprisal::Dtype> {
+        Some(match self {
+            Self::F16 => surprisal::Dtype::F16,
+            Self::Bf16 => surprisal::Dtype::Bf16,
+            Self::F32 => surprisal::Dtype::F32,
+            Self::F64 => surprisal::Dtype::F64,
+            _ => return None,
+        })
+    }
+
     pub(crate) fn of(dtype: surprisal::Dtype) -> Option<Self> {
         Some(match dtype {
             surprisal::Dtype::F16 => Self::F16,

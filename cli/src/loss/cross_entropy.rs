@@ -32,7 +32,7 @@ pub(crate) fn run(args: &CrossEntropyArgs) -> Result<()> {
 
     let weights = job.read_optional(weights)?;
     let target_data = job.read(&mut targets)?;
-    let logit_data = job.read_floats(&mut logits)?;
+    let logit_data = job.read_matrix(&mut logits)?;
     let logits = matrix(&logits, &logit_data)?;
     let target_values = target_values(&target_data, &targets)?;
     let mut op = op(args);
@@ -54,7 +54,7 @@ fn compute(
 ) -> Result<()> {
     let input = CrossEntropyInput::new(logits, targets).with_upstream(job.upstream());
     let (output, timings) = job.compute(op, input)?;
-    job.finish(&outcome(output, logits.rows(), logits.classes()), &timings)
+    job.finish(outcome(output, logits.rows(), logits.classes()), &timings)
 }
 
 /// What cross-entropy returned, or focal loss.

@@ -57,8 +57,8 @@ where
     }
     let mut job = start.open(&student, &[&teacher], student.leading())?;
 
-    let teacher_data = job.read_floats(&mut teacher)?;
-    let student_data = job.read_floats(&mut student)?;
+    let teacher_data = job.read_matrix(&mut teacher)?;
+    let student_data = job.read_matrix(&mut student)?;
     let input =
         DivergenceInput::new(matrix(&teacher, &teacher_data)?, matrix(&student, &student_data)?)
             .with_upstream(job.upstream());
@@ -72,5 +72,5 @@ where
         total_weight: rows as f64,
         over: format!("{rows} rows, {classes} classes"),
     };
-    job.finish(&outcome, &timings)
+    job.finish(outcome, &timings)
 }

@@ -119,9 +119,9 @@ where
     let mut job = start.open(&input, &others, &each)?;
 
     let op = op(&mut job)?;
-    let weight_data = weights.as_mut().map(|file| job.read_floats(file)).transpose()?;
+    let weight_data = weights.as_mut().map(|file| job.read_matrix(file)).transpose()?;
     let target_data = job.read_numbers(&mut targets)?;
-    let input_data = job.read_floats(&mut input)?;
+    let input_data = job.read_matrix(&mut input)?;
     let weights = match (&weights, &weight_data) {
         (Some(file), Some(data)) => Some(matrix(file, data)?),
         _ => None,
@@ -140,5 +140,5 @@ where
         total_weight: input.len() as f64,
         over: format!("{} elements {}", input.len(), input.shown_shape()),
     };
-    job.finish(&outcome, &timings)
+    job.finish(outcome, &timings)
 }

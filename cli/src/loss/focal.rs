@@ -30,7 +30,7 @@ fn classes(args: &FocalArgs) -> Result<()> {
 
     let alpha = job.read_optional(alpha)?;
     let target_data = job.read(&mut targets)?;
-    let logit_data = job.read_floats(&mut logits)?;
+    let logit_data = job.read_matrix(&mut logits)?;
     let mut op = Focal::new()
         .with_reduction(args.loss.reduction.into())
         .with_unit(Unit::from(args.loss.unit))
@@ -48,7 +48,7 @@ fn classes(args: &FocalArgs) -> Result<()> {
     let input = CrossEntropyInput::new(matrix(&logits, &logit_data)?, target_values)
         .with_upstream(job.upstream());
     let (output, timings) = job.compute(&op, input)?;
-    job.finish(&outcome(output, rows, classes), &timings)
+    job.finish(outcome(output, rows, classes), &timings)
 }
 
 fn binary(args: &FocalArgs) -> Result<()> {

@@ -18,6 +18,7 @@ use crate::error::{Failure, Result};
 use crate::files::{Data, InputArray, InputSpec, OutputSpec, Outputs, check_distinct, shown};
 use crate::progress::Progress;
 use crate::report::{Clock, MetricsReport, Report, Work, exact, number, shortest};
+use crate::storage::{returned, stored};
 
 pub(crate) use cross_entropy::run as cross_entropy;
 pub(crate) use divergence::{js_divergence, kl_divergence};
@@ -88,7 +89,7 @@ impl<'a> Start<'a> {
         if args.grad.is_some() {
             moved.push(input.dtype);
         }
-        let work = Work { rows, classes, dtype: input.dtype, moved };
+        let work = Work { rows, classes, moved, asked: args.common.dtype };
         let (shape, each) = (input.shape.clone(), each.to_vec());
         Ok(Job { start: self, work, shape, each, upstream, device, files, progress })
     }
@@ -147,9 +148,22 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// The elements of a file, whatever they are.
+    /// The elements of a file, whatever they are; floats as the device stores them.
     fn read(&mut self, file: &mut InputArray) -> Result<Data> {
-        self.timed(|progress| file.read(progress))
+        Ok(match self.timed(|progress| file.read(progress))? {
+            Data::Floats(array) => Data::Floats(self.stored(array)),
+            indices => indices,
+        })
+    }
+
+    /// The matrix of a file, as the device stores it.
+    fn read_matrix(&mut self, file: &mut InputArray) -> Result<Array> {
+        let array = self.read_floats(file)?;
+        Ok(self.stored(array))
+    }
+
+    fn stored(&self, array: Array) -> Array {
+        stored(array, self.work.asked)
     }
 
     /// The elements of a file that has to hold floats.
@@ -157,9 +171,10 @@ impl Job<'_> {
         self.timed(|progress| file.read_floats(progress))
     }
 
-    /// The elements of a file as floats, be they integers.
+    /// The matrix of a file, be its elements integers.
     fn read_numbers(&mut self, file: &mut InputArray) -> Result<Array> {
-        self.timed(|progress| file.read_numbers(progress))
+        let array = self.timed(|progress| file.read_numbers(progress))?;
+        Ok(self.stored(array))
     }
 
     /// The floats of a file that may not be there.
@@ -221,8 +236,11 @@ impl Job<'_> {
     }
 
     /// Writes what was asked for, and reports.
-    fn finish(mut self, outcome: &Outcome, timings: &Timings) -> Result<()> {
+    fn finish(mut self, mut outcome: Outcome, timings: &Timings) -> Result<()> {
         let started = Instant::now();
+        let (like, asked) = (self.work.moved[0], self.work.asked);
+        let gradient = outcome.gradient.1.take();
+        outcome.gradient.1 = gradient.map(|array| returned(array, like, asked, &self.device));
         let scalar;
         let (loss, loss_shape): (&Array, &[u64]) = match &outcome.loss {
             Loss::Each(losses) => (losses, &self.each),
@@ -241,7 +259,7 @@ impl Job<'_> {
         self.files.complete()?;
         self.progress.finish();
         self.start.clock.write = started.elapsed();
-        self.report(outcome).print(&self.start.args.common, &self.start.clock, timings)?;
+        self.report(&outcome).print(&self.start.args.common, &self.start.clock, timings)?;
         self.files.finish()
     }
 

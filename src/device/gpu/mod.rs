@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 mod run;
 
 use bytemuck::cast_slice;
+use half::{bf16, f16};
 
 use crate::device::timings::{Clock, Timings};
 use crate::device::{DeviceInfo, DeviceKind};
@@ -15,6 +16,8 @@ use crate::gpu::{Call, Gpu, MatrixBuffer, Record};
 use crate::matrix::{Array, Matrix, Values};
 use crate::op::Targets;
 
+/// Storage buffers that a kernel binds at most: no more than WebGPU promises everywhere.
+const MOST_BINDINGS: u32 = 8;
 /// Buffers kept for the next call, at most.
 const POOLED: usize = 6;
 
@@ -63,21 +66,40 @@ impl OwnedGpu {
         Ok(call)
     }
 
-    async fn upload(&self, values: Values<'_>) -> Result<Pooled<'_>> {
-        let pooled = self.take(values.len() as u64 * 4).await?;
-        let buffer = &pooled.buffer;
-        match values {
-            Values::F16(v) => self.gpu.upload(buffer, v, 4, f32_bytes).await?,
-            Values::Bf16(v) => self.gpu.upload(buffer, v, 4, f32_bytes).await?,
-            Values::F32(v) => self.gpu.upload(buffer, v, 4, |v| cast_slice(v).into()).await?,
-            Values::F64(v) => self.gpu.upload(buffer, v, 4, f32_bytes).await?,
+    /// How the matrices of a call are stored on the device: as they are where all have one type that
+    /// it can store, else as f32.
+    pub(crate) fn storage(&self, dtypes: impl IntoIterator<Item = Dtype>) -> Dtype {
+        let mut dtypes = dtypes.into_iter();
+        let first = dtypes.next().unwrap_or(Dtype::F32);
+        // Rows of 16-bit elements may need a binding more than others.
+        let has_room = self.gpu.caps().max_storage_bindings >= MOST_BINDINGS;
+        let is_kept = first != Dtype::F64 && has_room && dtypes.all(|dtype| dtype == first);
+        if is_kept { first } else { Dtype::F32 }
+    }
+
+    /// Uploads what is stored as `storage` on the device: as it is if it has that type.
+    async fn upload(&self, values: Values<'_>, storage: Dtype) -> Result<Pooled<'_>> {
+        let width = storage.size();
+        let pooled = self.take((values.len() * width) as u64).await?;
+        let (gpu, buffer) = (&self.gpu, &pooled.buffer);
+        match (values, storage) {
+            (Values::F16(v), Dtype::F16) => {
+                gpu.upload(buffer, v, width, |v| cast_slice(v).into()).await?;
+            }
+            (Values::Bf16(v), Dtype::Bf16) => {
+                gpu.upload(buffer, v, width, |v| cast_slice(v).into()).await?;
+            }
+            (Values::F32(v), _) => gpu.upload(buffer, v, 4, |v| cast_slice(v).into()).await?,
+            (Values::F16(v), _) => gpu.upload(buffer, v, 4, f32_bytes).await?,
+            (Values::Bf16(v), _) => gpu.upload(buffer, v, 4, f32_bytes).await?,
+            (Values::F64(v), _) => gpu.upload(buffer, v, 4, f32_bytes).await?,
         }
         Ok(pooled)
     }
 
-    async fn upload_targets(&self, targets: Targets<'_>) -> Result<Pooled<'_>> {
+    async fn upload_targets(&self, targets: Targets<'_>, storage: Dtype) -> Result<Pooled<'_>> {
         if let Targets::Probs(probs) = targets {
-            return self.upload(probs.values()).await;
+            return self.upload(probs.values(), storage).await;
         }
         let width = if matches!(targets, Targets::I32(_)) { 4 } else { 8 };
         let pooled = self.take((targets.len() * width) as u64).await?;
@@ -90,21 +112,16 @@ impl OwnedGpu {
         Ok(pooled)
     }
 
-    async fn download(&self, buffer: &Pooled<'_>, dtype: Dtype) -> Result<Array> {
-        async fn typed<T: Element>(gpu: &Gpu, buffer: &Pooled<'_>) -> Result<Vec<T>> {
-            let mut out = Vec::with_capacity(buffer.bytes as usize / 4);
-            gpu.read_with(&buffer.buffer, 0, buffer.bytes, |part| {
-                let floats = part.chunks_exact(4).map(bytemuck::pod_read_unaligned::<f32>);
-                out.extend(floats.map(T::from_f32));
-            })
-            .await?;
-            Ok(out)
-        }
-        Ok(match dtype {
-            Dtype::F16 => Array::F16(typed(&self.gpu, buffer).await?),
-            Dtype::Bf16 => Array::Bf16(typed(&self.gpu, buffer).await?),
-            Dtype::F32 => Array::F32(typed(&self.gpu, buffer).await?),
-            Dtype::F64 => Array::F64(typed(&self.gpu, buffer).await?),
+    /// Downloads what is stored as `storage` on the device, as it is if `dtype` is the same.
+    async fn download(&self, buffer: &Pooled<'_>, storage: Dtype, dtype: Dtype) -> Result<Array> {
+        let gpu = &self.gpu;
+        Ok(match (storage, dtype) {
+            (Dtype::F16, _) => Array::F16(same::<f16>(gpu, buffer).await?),
+            (Dtype::Bf16, _) => Array::Bf16(same::<bf16>(gpu, buffer).await?),
+            (_, Dtype::F16) => Array::F16(from_f32::<f16>(gpu, buffer).await?),
+            (_, Dtype::Bf16) => Array::Bf16(from_f32::<bf16>(gpu, buffer).await?),
+            (_, Dtype::F32) => Array::F32(same::<f32>(gpu, buffer).await?),
+            (_, Dtype::F64) => Array::F64(from_f32::<f64>(gpu, buffer).await?),
         })
     }
 
@@ -149,8 +166,28 @@ fn f32_bytes<'a, T: Element>(values: &[T]) -> Cow<'a, [u8]> {
     values.iter().flat_map(|x| x.to_f32().to_ne_bytes()).collect::<Vec<u8>>().into()
 }
 
-fn matrix<'a>(shape: &Matrix<'_>, buffer: &'a Pooled<'_>) -> MatrixBuffer<'a> {
+async fn same<T: Element>(gpu: &Gpu, buffer: &Pooled<'_>) -> Result<Vec<T>> {
+    let mut out = Vec::with_capacity(buffer.bytes as usize / size_of::<T>());
+    gpu.read_with(&buffer.buffer, 0, buffer.bytes, |part| {
+        out.extend(part.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned::<T>));
+    })
+    .await?;
+    Ok(out)
+}
+
+async fn from_f32<T: Element>(gpu: &Gpu, buffer: &Pooled<'_>) -> Result<Vec<T>> {
+    let mut out = Vec::with_capacity(buffer.bytes as usize / 4);
+    gpu.read_with(&buffer.buffer, 0, buffer.bytes, |part| {
+        let floats = part.chunks_exact(4).map(bytemuck::pod_read_unaligned::<f32>);
+        out.extend(floats.map(T::from_f32));
+    })
+    .await?;
+    Ok(out)
+}
+
+fn matrix<'a>(shape: &Matrix<'_>, buffer: &'a Pooled<'_>, storage: Dtype) -> MatrixBuffer<'a> {
     MatrixBuffer::new(&buffer.buffer, shape.rows() as u64, shape.classes() as u64)
+        .with_dtype(storage)
 }
 
 /// A buffer that goes back to its pool.

@@ -3,6 +3,7 @@
 use super::{OwnedGpu, Pooled, matrix};
 use crate::cpu::InstructionSet;
 use crate::device::timings::{Clock, Timings};
+use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::gpu::{
     BackwardBuffers, Call, CrossEntropyBuffers, DivergenceBuffers, ElementwiseBuffers,
@@ -39,8 +40,12 @@ fn folded(elements: u64) -> (u64, u64) {
     (elements / columns, columns)
 }
 
-fn view<'a>(buffer: &'a Pooled<'_>, rows: u64, columns: u64) -> MatrixBuffer<'a> {
-    MatrixBuffer::new(&buffer.buffer, rows, columns)
+fn view<'a>(
+    buffer: &'a Pooled<'_>,
+    (rows, columns): (u64, u64),
+    stored: Dtype,
+) -> MatrixBuffer<'a> {
+    MatrixBuffer::new(&buffer.buffer, rows, columns).with_dtype(stored)
 }
 
 impl OwnedGpu {
@@ -99,11 +104,13 @@ impl OwnedGpu {
     {
         let mut timings = Timings::default();
         let clock = Clock::start();
-        let logits = self.upload(input.logits.values()).await?;
-        let targets = self.upload_targets(input.targets).await?;
+        let probs = input.targets.probs().map(|probs| probs.dtype());
+        let stored = self.storage([input.logits.dtype()].into_iter().chain(probs));
+        let logits = self.upload(input.logits.values(), stored).await?;
+        let targets = self.upload_targets(input.targets, stored).await?;
         let dloss = match input.upstream {
             Upstream::Scalar(_) => None,
-            Upstream::Each(dloss) => Some(self.upload(dloss).await?),
+            Upstream::Each(dloss) => Some(self.upload(dloss, Dtype::F32).await?),
         };
         let dtargets =
             if asked.target_gradient { Some(self.take(logits.bytes).await?) } else { None };
@@ -113,16 +120,17 @@ impl OwnedGpu {
         let target_buffer = match input.targets {
             Targets::I32(_) => TargetsBuffer::I32(vector),
             Targets::I64(_) => TargetsBuffer::I64(vector),
-            Targets::Probs(probs) => TargetsBuffer::Probs(matrix(&probs, &targets)),
+            Targets::Probs(probs) => TargetsBuffer::Probs(matrix(&probs, &targets, stored)),
         };
-        let mut buffers = CrossEntropyBuffers::new(matrix(&input.logits, &logits), target_buffer)
+        let on_device = matrix(&input.logits, &logits, stored);
+        let mut buffers = CrossEntropyBuffers::new(on_device, target_buffer)
             .with_upstream(upstream_buffer(input.upstream, dloss.as_ref()));
         if asked.gradient {
             // The uploaded logits are ours: the gradient takes their place.
             buffers = buffers.with_dlogits(OutputBuffer::InPlace);
         }
         if let Some(dtargets) = &dtargets {
-            buffers = buffers.with_dtargets(matrix(&input.logits, dtargets));
+            buffers = buffers.with_dtargets(matrix(&input.logits, dtargets, stored));
         }
         let call = self.compute(op, buffers, &mut timings).await?;
 
@@ -133,13 +141,13 @@ impl OwnedGpu {
         };
         let (loss, lse) = read_rows(&call).await?;
         let dlogits = if asked.gradient {
-            Some(self.download(&logits, input.logits.dtype()).await?)
+            Some(self.download(&logits, stored, input.logits.dtype()).await?)
         } else {
             None
         };
         let dtargets = match (&dtargets, input.targets) {
             (Some(dtargets), Targets::Probs(probs)) => {
-                Some(self.download(dtargets, probs.dtype()).await?)
+                Some(self.download(dtargets, stored, probs.dtype()).await?)
             }
             _ => None,
         };
@@ -171,16 +179,17 @@ impl OwnedGpu {
             return Ok((crate::cpu::divergence(InstructionSet::best(), &spec, input)?, timings));
         }
         let clock = Clock::start();
-        let teacher = self.upload(input.teacher.values()).await?;
-        let student = self.upload(input.student.values()).await?;
+        let stored = self.storage([input.student.dtype(), input.teacher.dtype()]);
+        let teacher = self.upload(input.teacher.values(), stored).await?;
+        let student = self.upload(input.student.values(), stored).await?;
         let dloss = match input.upstream {
             Upstream::Scalar(_) => None,
-            Upstream::Each(dloss) => Some(self.upload(dloss).await?),
+            Upstream::Each(dloss) => Some(self.upload(dloss, Dtype::F32).await?),
         };
         timings.upload += clock.elapsed();
 
         let (teacher, on_device) =
-            (matrix(&input.teacher, &teacher), matrix(&input.student, &student));
+            (matrix(&input.teacher, &teacher, stored), matrix(&input.student, &student, stored));
         let mut buffers = DivergenceBuffers::new(teacher, on_device)
             .with_upstream(upstream_buffer(input.upstream, dloss.as_ref()));
         if spec.common.gradient {
@@ -192,7 +201,7 @@ impl OwnedGpu {
         let (losses, lse) = read_rows(&call).await?;
         let loss = reported(&call, spec.common.reduction, losses).await?;
         let dstudent = if spec.common.gradient {
-            Some(self.download(&student, input.student.dtype()).await?)
+            Some(self.download(&student, stored, input.student.dtype()).await?)
         } else {
             None
         };
@@ -215,35 +224,38 @@ impl OwnedGpu {
             return Ok((crate::cpu::elementwise(InstructionSet::best(), &spec, input)?, timings));
         }
         let clock = Clock::start();
-        let values = self.upload(input.input.values()).await?;
-        let targets = self.upload(input.targets.values()).await?;
+        let weights = input.weights.map(|weights| weights.dtype());
+        let others = [input.targets.dtype()].into_iter().chain(weights);
+        let stored = self.storage([input.input.dtype()].into_iter().chain(others));
+        let values = self.upload(input.input.values(), stored).await?;
+        let targets = self.upload(input.targets.values(), stored).await?;
         let weights = match input.weights {
-            Some(weights) => Some(self.upload(weights.values()).await?),
+            Some(weights) => Some(self.upload(weights.values(), stored).await?),
             None => None,
         };
         let dloss = match input.upstream {
             Upstream::Scalar(_) => None,
-            Upstream::Each(dloss) => Some(self.upload(dloss).await?),
+            Upstream::Each(dloss) => Some(self.upload(dloss, Dtype::F32).await?),
         };
         let each = spec.common.reduction == Reduction::None;
-        let losses = if each { Some(self.take(values.bytes).await?) } else { None };
+        let losses = if each { Some(self.take(elements * 4).await?) } else { None };
         timings.upload += clock.elapsed();
 
-        let (rows, columns) = match spec.pos_weight {
+        let shape = match spec.pos_weight {
             Some(_) => (input.input.rows() as u64, input.input.classes() as u64),
             None => folded(elements),
         };
         let mut buffers =
-            ElementwiseBuffers::new(view(&values, rows, columns), view(&targets, rows, columns));
+            ElementwiseBuffers::new(view(&values, shape, stored), view(&targets, shape, stored));
         if let Some(weights) = &weights {
-            buffers = buffers.with_weights(view(weights, rows, columns));
+            buffers = buffers.with_weights(view(weights, shape, stored));
         }
         buffers = buffers.with_upstream(match (&dloss, input.upstream) {
-            (Some(dloss), _) => UpstreamBuffer::Elements(view(dloss, rows, columns)),
+            (Some(dloss), _) => UpstreamBuffer::Elements(view(dloss, shape, Dtype::F32)),
             (None, upstream) => upstream_buffer(upstream, None),
         });
         if let Some(losses) = &losses {
-            let losses = OutputBuffer::Separate(view(losses, rows, columns));
+            let losses = OutputBuffer::Separate(view(losses, shape, Dtype::F32));
             buffers = buffers.with_losses(losses);
         }
         if spec.common.gradient {
@@ -253,11 +265,11 @@ impl OwnedGpu {
 
         let clock = Clock::start();
         let loss = match &losses {
-            Some(losses) => Loss::Each(self.download(losses, crate::Dtype::F32).await?),
+            Some(losses) => Loss::Each(self.download(losses, Dtype::F32, Dtype::F32).await?),
             None => Loss::Reduced(call.read_summary().await?.loss.into()),
         };
         let dinput = if spec.common.gradient {
-            Some(self.download(&values, input.input.dtype()).await?)
+            Some(self.download(&values, stored, input.input.dtype()).await?)
         } else {
             None
         };
@@ -276,21 +288,23 @@ impl OwnedGpu {
             return Ok((crate::cpu::transform(InstructionSet::best(), op, input)?, timings));
         }
         let clock = Clock::start();
-        let uploaded = self.upload(input.input.values()).await?;
+        let second = input.second.map(|second| second.dtype());
+        let stored = self.storage([input.input.dtype()].into_iter().chain(second));
+        let uploaded = self.upload(input.input.values(), stored).await?;
         let second = match input.second {
-            Some(second) => Some((second, self.upload(second.values()).await?)),
+            Some(second) => Some((second, self.upload(second.values(), stored).await?)),
             None => None,
         };
         let drows = match input.drows {
-            Some((_, drows)) => Some(self.upload(drows).await?),
+            Some((_, drows)) => Some(self.upload(drows, Dtype::F32).await?),
             None => None,
         };
         timings.upload += clock.elapsed();
 
-        let logits = matrix(&input.input, &uploaded);
+        let logits = matrix(&input.input, &uploaded, stored);
         let call = match (&second, &drows) {
             (Some((shape, buffer)), _) => {
-                let upstream = matrix(shape, buffer);
+                let upstream = matrix(shape, buffer, stored);
                 self.matrix_backward(op, logits, upstream, &mut timings).await?
             }
             (None, Some(drows)) => {
@@ -312,7 +326,7 @@ impl OwnedGpu {
             let (first, lse) = read_rows(&call).await?;
             Array::F32(if op == Transform::Entropy { first } else { lse })
         } else {
-            self.download(&uploaded, input.input.dtype()).await?
+            self.download(&uploaded, stored, input.input.dtype()).await?
         };
         timings.download += clock.elapsed();
         Ok((result, timings))

@@ -4,6 +4,7 @@
 //! For tests, tools and the curious: unlike the rest of the crate, what stands here may change in any
 //! release.
 
+mod bind;
 mod blocks;
 mod problem;
 mod step;
@@ -17,10 +18,11 @@ pub use step::{Bound, Plan, Step};
 use crate::error::{Error, Result};
 use crate::gpu::caps::{Caps, Tuning};
 use crate::gpu::fragment::Slot;
-use crate::gpu::kernel::{Columns, Family, Kernel, RowKernel, TargetType, UpstreamFrom, Word};
+use crate::gpu::kernel::{Columns, Family, Kernel, RowKernel, TargetType, UpstreamFrom};
 use crate::gpu::ops::RowOp;
-use crate::gpu::params::{Params, Summary};
-use crate::op::{InputForm, Reduction};
+use crate::gpu::params::Params;
+use crate::gpu::word::Word;
+use crate::op::Reduction;
 
 /// Rows a block in the sums over rows; `ROW_BLOCK` of `params.wgsl`.
 pub const ROW_BLOCK: u64 = 4096;
@@ -33,6 +35,8 @@ pub const MAX_WORDS_A_LANE: u64 = 28_000;
 const SCRATCH_WORD: u64 = 16;
 /// Bytes of a pair of row statistics.
 const PAIRS_ROW: u64 = 16;
+/// Bytes of a row's edges.
+const EDGES_ROW: u64 = 8;
 
 impl Plan {
     /// The dispatches that solve a problem on a device.
@@ -69,15 +73,15 @@ impl<'a> Planner<'a> {
             problem,
             caps,
             tuning: tuning.fit(caps),
-            word: Word::F32,
+            word: Word::anywhere(problem.input.dtype),
             splits: 0,
             window_rows: 0,
             steps: Vec::new(),
         };
         let by_four = problem.classes.is_multiple_of(4)
-            && problem.matrices().all(|m| m.row_stride % 4 == 0 && m.offset % 16 == 0);
+            && problem.matrices().all(|m| m.row_stride % 4 == 0 && m.offset % m.bytes(4) == 0);
         if by_four && caps.storage_alignment.is_multiple_of(16) {
-            planner.word = Word::F32x4;
+            planner.word = Word::by_four(problem.input.dtype);
         }
         planner.splits = planner.pieces_a_row(planner.needed_pieces());
         if planner.splits > planner.needed_pieces() && !planner.can_split() {
@@ -94,15 +98,16 @@ impl<'a> Planner<'a> {
 
     fn rows_a_window(&self) -> Result<u64> {
         let room = self.binding_room();
-        let row_bytes = self.problem.classes.saturating_mul(4);
+        let classes = self.problem.classes;
+        let row_bytes = self.problem.matrices().map(|m| m.bytes(classes)).max().unwrap_or(0);
         if row_bytes > room {
             return Err(too_large("a row", row_bytes, room));
         }
-        // Sixteen bytes a row: stats, pairs, and targets at most.
+        // Sixteen bytes a row: stats, pairs, edges, and targets at most.
         let by_matrix = self
             .problem
             .matrices()
-            .map(|m| 1 + (room - row_bytes) / m.row_stride.saturating_mul(4).max(1));
+            .map(|m| 1 + (room - m.bytes(classes)) / m.bytes(m.row_stride).max(1));
         // A workgroup a row, or one a piece of it, in a grid of two dimensions.
         let by_grid = u64::from(self.caps.max_workgroups).pow(2) / self.splits.max(1);
         Ok(by_matrix.chain([room / 16, by_grid]).min().unwrap_or(1).max(1))
@@ -111,7 +116,7 @@ impl<'a> Planner<'a> {
     /// How many pieces a row has to be cut into so that no lane handles too many words; 0 if it
     /// need not be cut.
     fn needed_pieces(&self) -> u64 {
-        let words = self.problem.classes / u64::from(self.word.width());
+        let words = self.problem.classes.div_ceil(self.word.width().into());
         let needed = words.div_ceil(MAX_WORDS_A_LANE * u64::from(self.caps.lanes()));
         if needed > 1 { needed } else { 0 }
     }
@@ -162,11 +167,16 @@ impl<'a> Planner<'a> {
         self.check_bindings()?;
         let needs_scratch = problem.has_summary() || self.splits > 0;
         let bytes = |needed: bool, row: u64| if needed { problem.rows.max(1) * row } else { 0 };
+        // They are bound wherever rows may start anywhere, and used where some start in a u32.
+        let binds_edges =
+            |step: &Step| step.kernel.bindings().iter().any(|(slot, _)| *slot == Slot::Edges);
+        let has_edges = self.steps.iter().any(binds_edges);
         let has_pairs = problem.passes.iter().any(|pass| pass.op == RowOp::PairStats);
         let plan = Plan {
             has_summary: problem.has_summary(),
             stats_bytes: bytes(problem.has_stats(), problem.stats_row()),
             pairs_bytes: bytes(has_pairs, PAIRS_ROW),
+            edges_bytes: bytes(has_edges, EDGES_ROW),
             scratch_bytes: if needs_scratch {
                 self.split_words().max(2 * blocks.max(1)) * SCRATCH_WORD
             } else {
@@ -174,7 +184,8 @@ impl<'a> Planner<'a> {
             },
             steps: self.steps,
         };
-        let largest = plan.stats_bytes.max(plan.pairs_bytes).max(plan.scratch_bytes);
+        let largest = [plan.stats_bytes, plan.pairs_bytes, plan.edges_bytes, plan.scratch_bytes];
+        let largest = largest.into_iter().max().unwrap_or(0);
         if largest > self.caps.max_buffer_bytes {
             let limit = self.caps.max_buffer_bytes;
             return Err(too_large("the buffer of row results", largest, limit));
@@ -232,7 +243,7 @@ impl<'a> Planner<'a> {
         Params {
             rows: rows as u32,
             classes: problem.classes as u32,
-            words: (problem.classes / u64::from(self.word.width())) as u32,
+            words: problem.classes.div_ceil(self.word.width().into()) as u32,
             ignore_used: used,
             ignore_low: value as u32,
             ignore_high: (value >> 32) as u32,
@@ -260,27 +271,6 @@ impl<'a> Planner<'a> {
             focal_zero: problem.loss.focal.1,
             ..bytemuck::Zeroable::zeroed()
         }
-    }
-
-    /// A binding of rows `first..first + rows`, and how many bytes into it the first row starts.
-    fn window(
-        &self,
-        slot: Slot,
-        offset: u64,
-        stride: u64,
-        last: u64,
-        rows: [u64; 2],
-    ) -> (Bound, u64) {
-        let start = offset + rows[0] * stride;
-        let aligned = start - start % self.caps.storage_alignment;
-        let size = start - aligned + (rows[1] - 1).saturating_mul(stride) + last;
-        (Bound::new(slot, aligned, size), start - aligned)
-    }
-
-    fn matrix_window(&self, slot: Slot, region: Region, rows: [u64; 2]) -> (Bound, u32, u32) {
-        let (row_bytes, stride) = (self.problem.classes * 4, region.row_stride.saturating_mul(4));
-        let (bound, residual) = self.window(slot, region.offset, stride, row_bytes, rows);
-        (bound, (residual / self.word.bytes()) as u32, (stride / self.word.bytes()) as u32)
     }
 
     fn row_kernel(&self, pass: &Pass, family: Family) -> Kernel {
@@ -314,6 +304,7 @@ impl<'a> Planner<'a> {
             form: problem.loss.form,
             metrics: problem.loss.metrics,
             factors: problem.factors.is_some(),
+            sharing: problem.sharing,
         };
         Kernel::Rows(kernel.canonical())
     }
@@ -323,66 +314,6 @@ impl<'a> Planner<'a> {
         let wanted = (words / 4).next_power_of_two().min(1 << 16) as u32;
         let needed = words.div_ceil(MAX_WORDS_A_LANE).next_power_of_two().min(1 << 16) as u32;
         wanted.clamp(self.tuning.min_row_workgroup, self.tuning.max_row_workgroup).max(needed)
-    }
-
-    /// What the kernels of a pass can bind, and where their parts of it start.
-    fn bind(&self, pass: &Pass, first_row: u64, rows: u64) -> (Params, Vec<Bound>) {
-        let mut params = self.base_params(rows);
-        let mut available = Vec::new();
-        let range = [first_row, rows];
-        let problem = self.problem;
-        let (bound, offset, stride) = self.matrix_window(Slot::Input, problem.input, range);
-        available.push(bound);
-        (params.input_offset, params.input_stride) = (offset, stride);
-        if let Some(region) = problem.second {
-            let (bound, offset, stride) = self.matrix_window(Slot::Second, region, range);
-            available.push(bound);
-            (params.second_offset, params.second_stride) = (offset, stride);
-        }
-        if let Some(region) = problem.factors {
-            let (bound, offset, stride) = self.matrix_window(Slot::Factors, region, range);
-            available.push(bound);
-            (params.factors_offset, params.factors_stride) = (offset, stride);
-        }
-        if let Destination::Separate(region) = pass.output {
-            let (bound, offset, stride) = self.matrix_window(Slot::Output, region, range);
-            available.push(Bound { role: pass.role, ..bound });
-            (params.output_offset, params.output_stride) = (offset, stride);
-        }
-        if let Some(targets) = problem.targets {
-            let width = targets.width.bytes();
-            let (bound, residual) = self.window(Slot::Targets, targets.offset, width, width, range);
-            available.push(bound);
-            available.push(Bound::new(Slot::Summary, 0, Summary::SIZE));
-            params.targets_offset = (residual / width) as u32;
-        }
-        match problem.upstream {
-            UpstreamRegion::Scalar(_) => {}
-            UpstreamRegion::Rows(offset) => {
-                let (bound, residual) = self.window(Slot::Dloss, offset, 4, 4, range);
-                available.push(bound);
-                params.dloss_offset = (residual / 4) as u32;
-            }
-            UpstreamRegion::Elements(region) => {
-                let (bound, offset, stride) = self.matrix_window(Slot::Dloss, region, range);
-                available.push(bound);
-                (params.dloss_offset, params.dloss_stride) = (offset, stride);
-            }
-        }
-        let stats_row = problem.stats_row();
-        let (bound, residual) = self.window(Slot::Stats, 0, stats_row, stats_row, range);
-        available.push(bound);
-        params.stats_offset = (residual / stats_row) as u32;
-        let (bound, residual) = self.window(Slot::Pairs, 0, PAIRS_ROW, PAIRS_ROW, range);
-        available.push(bound);
-        params.pairs_offset = (residual / PAIRS_ROW) as u32;
-        available.extend(self.weights());
-        // An index target of normalised input is all that its row is read for.
-        let reads_all = problem.targets.is_none()
-            || problem.loss.metrics
-            || problem.loss.form == InputForm::Logits;
-        params.swept_words = if reads_all { params.words } else { 0 };
-        (params, available)
     }
 
     fn row_steps(&mut self, pass: &Pass, first_row: u64, rows: u64) {
@@ -401,6 +332,9 @@ impl<'a> Planner<'a> {
             let size = self.row_workgroup(params.words.into());
             self.push(self.row_kernel(pass, Family::Row), size, rows, params, &available);
         }
+        if self.problem.has_edges(pass) {
+            self.join_edges(pass, first_row, params, &available);
+        }
     }
 
     fn split_steps(&mut self, pass: &Pass, mut params: Params, available: &[Bound]) {
@@ -411,10 +345,28 @@ impl<'a> Planner<'a> {
         let pieces = rows * self.splits;
         self.push(self.row_kernel(pass, Family::SplitSweep), sweep, pieces, params, available);
         self.push(self.row_kernel(pass, Family::SplitFinish), fold, rows, params, available);
-        if pass.output != Destination::None && !pass.op.writes_in_sweep() {
-            let kernel = self.row_kernel(pass, Family::SplitColumns);
-            self.push(kernel, sweep, pieces, params, available);
+        let columns = self.row_kernel(pass, Family::SplitColumns);
+        let in_sweep = matches!(columns, Kernel::Rows(kernel) if kernel.writes_in_sweep());
+        if pass.output != Destination::None && !in_sweep {
+            self.push(columns, sweep, pieces, params, available);
         }
+    }
+
+    /// After rows of 16-bit elements: what they share u32s with others for.
+    fn join_edges(&mut self, pass: &Pass, first_row: u64, mut params: Params, from: &[Bound]) {
+        let (region, role) = match pass.output {
+            Destination::Separate(region) => (region, pass.role),
+            Destination::InPlace => (self.problem.input, Role::Slot(Slot::Input)),
+            Destination::None => return,
+        };
+        let rows = u64::from(params.rows);
+        let (output, offset, stride) = self.matrix_window(Slot::Output, region, [first_row, rows]);
+        (params.output_offset, params.output_stride) = (offset, stride);
+        let edges = from.iter().copied().filter(|bound| bound.slot == Slot::Edges);
+        let bound: Vec<_> = edges.chain([Bound { role, ..output }]).collect();
+        let size = 64.min(self.caps.lanes());
+        // A place more than there are rows: behind the last.
+        self.push(Kernel::JoinEdges, size, (rows + 1).div_ceil(size.into()), params, &bound);
     }
 
     fn push(&mut self, kernel: Kernel, size: u32, groups: u64, params: Params, from: &[Bound]) {

@@ -1,17 +1,39 @@
 //! What is to be computed, as plain data.
 
+use crate::dtype::Dtype;
 use crate::gpu::fragment::Slot;
-use crate::gpu::kernel::{Chain, TargetType, Weighting};
+use crate::gpu::kernel::{Chain, Sharing, TargetType, Weighting};
 use crate::gpu::ops::RowOp;
 use crate::op::{InputForm, Reduction};
 
-/// Where a matrix of f32 lies in its buffer.
+/// Where a matrix lies in its buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Region {
     /// Bytes from the buffer's start.
     pub offset: u64,
     /// Elements from one row to the next.
     pub row_stride: u64,
+    /// How elements are stored: f32, f16 or bf16. One for all matrices of a problem, but for losses
+    /// of elements and their upstream gradient, which are f32.
+    pub dtype: Dtype,
+}
+
+impl Region {
+    /// Bytes of so many elements.
+    pub(crate) fn bytes(self, elements: u64) -> u64 {
+        elements.saturating_mul(self.dtype.size() as u64)
+    }
+
+    /// Bytes from the start of the first of some rows to the end of the last.
+    pub(crate) fn extent(self, rows: u64, classes: u64) -> u64 {
+        match rows {
+            0 => 0,
+            rows => {
+                let before = (rows - 1).saturating_mul(self.row_stride);
+                self.bytes(before.saturating_add(classes))
+            }
+        }
+    }
 }
 
 /// Index targets in a buffer.
@@ -150,6 +172,8 @@ pub struct Problem {
     pub targets: Option<TargetRegion>,
     /// The upstream gradient.
     pub upstream: UpstreamRegion,
+    /// Whether what is written lies in a buffer that is read as well.
+    pub sharing: Sharing,
     /// How losses are reduced; `None` where there are none.
     pub reduction: Reduction,
     /// The other options.
@@ -168,6 +192,17 @@ impl Problem {
             _ => None,
         };
         [Some(self.input), self.second, self.factors, upstream].into_iter().flatten().chain(outputs)
+    }
+
+    /// Whether some row that a pass writes shares a u32 with another, or with what is beside it.
+    pub(super) fn has_edges(&self, pass: &Pass) -> bool {
+        let region = match pass.output {
+            Destination::Separate(region) => region,
+            Destination::InPlace => self.input,
+            Destination::None => return false,
+        };
+        let parts = [region.offset, region.bytes(region.row_stride), region.bytes(self.classes)];
+        region.dtype.size() == 2 && parts.iter().any(|bytes| !bytes.is_multiple_of(4))
     }
 
     /// Whether rows have results of their own.

@@ -49,6 +49,8 @@ pub struct Plan {
     pub stats_bytes: u64,
     /// Bytes of the buffer with the statistics that a second pass reads, 0 if there is none.
     pub pairs_bytes: u64,
+    /// Bytes of the buffer for the elements that share a u32 with another row's, 0 if none do.
+    pub edges_bytes: u64,
     /// Bytes of the buffer of intermediate results.
     pub scratch_bytes: u64,
     /// Whether there is a [`Summary`](crate::gpu::Summary).

@@ -36,7 +36,7 @@ impl<'a> CrossEntropyBuffers<'a> {
         self
     }
 
-    /// Where the gradient of probability targets goes: a buffer of its own, never in place, because it
+    /// Where the gradient of probability targets goes: a matrix of its own, never in place, because it
     /// is written before the targets are read for the last time. Needed if the operation has one, and
     /// only then.
     #[must_use]

@@ -1,5 +1,8 @@
 //! From an operation and its buffers to a [`Call`].
 
+use std::ops::Range;
+
+use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 mod loss;
 mod transform;
@@ -11,7 +14,7 @@ use crate::gpu::buffers::{MatrixBuffer, OutputBuffer, UpstreamBuffer, VectorBuff
 use crate::gpu::call::{Call, Roles};
 use crate::gpu::context::Gpu;
 use crate::gpu::fragment::Slot;
-use crate::gpu::kernel::TargetType;
+use crate::gpu::kernel::{Sharing, TargetType};
 use crate::gpu::ops::RowOp;
 use crate::gpu::plan::{
     Destination, LossNumbers, Pass, Problem, Role, TargetRegion, UpstreamRegion,
@@ -45,9 +48,10 @@ impl Gpu {
     /// allocates what the operation needs besides the caller's buffers.
     ///
     /// # Errors
-    /// [`Error::InvalidBuffer`] if a buffer lacks bytes or the usage `STORAGE`, or is both read and
-    /// written; [`Error::ShapeMismatch`]; [`Error::TooLarge`] if a row does not fit a binding;
-    /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    /// [`Error::InvalidBuffer`] if a buffer lacks bytes or the usage `STORAGE`, if a range is both
+    /// read and written, or if matrices differ in their type; [`Error::ShapeMismatch`];
+    /// [`Error::TooLarge`] if a row does not fit a binding; [`Error::DeviceTooSmall`] if the device
+    /// lacks bindings; [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub async fn prepare<O: Record>(&self, op: &O, buffers: O::Buffers<'_>) -> Result<Call> {
         Call::new(self, op.describe(buffers)?).await
     }
@@ -66,9 +70,16 @@ impl Gpu {
 struct Builder<'a> {
     name: &'static str,
     problem: Problem,
-    roles: Roles<'a>,
+    parts: Vec<Part<'a>>,
     weights: Option<Vec<f32>>,
     input: MatrixBuffer<'a>,
+}
+
+/// What a caller's buffer is in a call, and which bytes of it.
+struct Part<'a> {
+    role: Role,
+    buffer: &'a wgpu::Buffer,
+    range: Range<u64>,
 }
 
 impl<'a> Builder<'a> {
@@ -89,15 +100,31 @@ impl<'a> Builder<'a> {
             factors: None,
             targets: None,
             upstream: UpstreamRegion::Scalar(1.0),
+            sharing: Sharing::Apart,
             reduction: Reduction::None,
             loss: LossNumbers::default(),
         };
-        let roles = Roles::from([(Role::Slot(Slot::Input), input.buffer)]);
-        Ok(Self { name, problem, roles, weights: None, input })
+        let mut builder = Self { name, problem, parts: Vec::new(), weights: None, input };
+        builder.insert(Role::Slot(Slot::Input), input.buffer, input.range());
+        Ok(builder)
     }
 
+    /// A matrix like the input.
     fn matrix(&self, name: &'static str, matrix: MatrixBuffer<'a>) -> Result<MatrixBuffer<'a>> {
+        self.matrix_of(name, matrix, self.input.region.dtype)
+    }
+
+    fn matrix_of(
+        &self,
+        name: &'static str,
+        matrix: MatrixBuffer<'a>,
+        dtype: Dtype,
+    ) -> Result<MatrixBuffer<'a>> {
         matrix.validate(name)?;
+        if matrix.region.dtype != dtype {
+            let reason = format!("is {}; here it has to be {dtype}", matrix.region.dtype);
+            return Err(Error::InvalidBuffer { name, reason });
+        }
         if (matrix.rows, matrix.classes) == (self.input.rows, self.input.classes) {
             return Ok(matrix);
         }
@@ -108,29 +135,39 @@ impl<'a> Builder<'a> {
         })
     }
 
-    fn insert(&mut self, slot: Slot, buffer: &'a wgpu::Buffer) {
-        self.roles.insert(Role::Slot(slot), buffer);
+    fn insert(&mut self, role: Role, buffer: &'a wgpu::Buffer, range: Range<u64>) {
+        self.parts.push(Part { role, buffer, range });
+    }
+
+    fn insert_matrix(&mut self, slot: Slot, matrix: MatrixBuffer<'a>) {
+        self.insert(Role::Slot(slot), matrix.buffer, matrix.range());
     }
 
     fn second(mut self, name: &'static str, matrix: MatrixBuffer<'a>) -> Result<Self> {
         self.problem.second = Some(self.matrix(name, matrix)?.region);
-        self.insert(Slot::Second, matrix.buffer);
+        self.insert_matrix(Slot::Second, matrix);
         Ok(self)
     }
 
     fn factors(mut self, name: &'static str, matrix: MatrixBuffer<'a>) -> Result<Self> {
         self.problem.factors = Some(self.matrix(name, matrix)?.region);
-        self.insert(Slot::Factors, matrix.buffer);
+        self.insert_matrix(Slot::Factors, matrix);
         Ok(self)
     }
 
     /// Where the columns of the last pass go.
     fn output(mut self, name: &'static str, output: OutputBuffer<'a>) -> Result<Self> {
+        let last = self.problem.passes.last();
+        let dtype = last.map_or(self.input.region.dtype, |pass| self.columns_dtype(pass.op));
         let destination = match output {
-            OutputBuffer::InPlace => Destination::InPlace,
+            OutputBuffer::InPlace if dtype == self.input.region.dtype => Destination::InPlace,
+            OutputBuffer::InPlace => {
+                let reason = format!("are {dtype}: they cannot take the place of the input");
+                return Err(Error::InvalidBuffer { name, reason });
+            }
             OutputBuffer::Separate(matrix) => {
-                let matrix = self.matrix(name, matrix)?;
-                self.insert(Slot::Output, matrix.buffer);
+                let matrix = self.matrix_of(name, matrix, dtype)?;
+                self.insert_matrix(Slot::Output, matrix);
                 Destination::Separate(matrix.region)
             }
         };
@@ -138,6 +175,11 @@ impl<'a> Builder<'a> {
             pass.output = destination;
         }
         Ok(self)
+    }
+
+    /// A loss is f32, whatever it is the loss of.
+    fn columns_dtype(&self, op: RowOp) -> Dtype {
+        if matches!(op, RowOp::ElementLosses(_)) { Dtype::F32 } else { self.input.region.dtype }
     }
 
     /// A pass before the others, with a matrix of its own for its columns if it has any.
@@ -149,8 +191,8 @@ impl<'a> Builder<'a> {
         let output = match aside {
             None => Destination::None,
             Some((name, matrix)) => {
-                let matrix = self.matrix(name, matrix)?;
-                self.roles.insert(Role::Aside, matrix.buffer);
+                let matrix = self.matrix_of(name, matrix, self.columns_dtype(op))?;
+                self.insert(Role::Aside, matrix.buffer, matrix.range());
                 Destination::Separate(matrix.region)
             }
         };
@@ -166,7 +208,8 @@ impl<'a> Builder<'a> {
     ) -> Result<Self> {
         vector.validate("targets", self.problem.rows, width.bytes())?;
         self.problem.targets = Some(TargetRegion { offset: vector.offset, width, ignore_index });
-        self.insert(Slot::Targets, vector.buffer);
+        let range = vector.range(self.problem.rows, width.bytes());
+        self.insert(Role::Slot(Slot::Targets), vector.buffer, range);
         Ok(self)
     }
 
@@ -189,7 +232,7 @@ impl<'a> Builder<'a> {
                 reason: format!("reduction {reduction} takes one number, not one for each loss"),
             });
         }
-        let by_element = self.problem.passes.iter().any(|pass| pass.op.writes_in_sweep());
+        let by_element = self.problem.passes.iter().any(|pass| pass.op.is_elementwise());
         let fits = match upstream {
             UpstreamBuffer::Scalar(_) => true,
             UpstreamBuffer::Rows(_) => !by_element,
@@ -212,9 +255,9 @@ impl<'a> Builder<'a> {
             }
             UpstreamBuffer::Rows(vector) => self.row_upstream("upstream", vector),
             UpstreamBuffer::Elements(matrix) => {
-                self.problem.upstream =
-                    UpstreamRegion::Elements(self.matrix("upstream", matrix)?.region);
-                self.insert(Slot::Dloss, matrix.buffer);
+                let matrix = self.matrix_of("upstream", matrix, Dtype::F32)?;
+                self.problem.upstream = UpstreamRegion::Elements(matrix.region);
+                self.insert_matrix(Slot::Dloss, matrix);
                 Ok(self)
             }
         }
@@ -236,7 +279,8 @@ impl<'a> Builder<'a> {
 
     fn row_upstream(mut self, name: &'static str, vector: VectorBuffer<'a>) -> Result<Self> {
         vector.validate(name, self.problem.rows, 4)?;
-        self.insert(Slot::Dloss, vector.buffer);
+        let range = vector.range(self.problem.rows, 4);
+        self.insert(Role::Slot(Slot::Dloss), vector.buffer, range);
         self.problem.upstream = UpstreamRegion::Rows(vector.offset);
         Ok(self)
     }
@@ -255,29 +299,35 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// wgpu cannot bind one buffer for reading and for writing in one dispatch, and two outputs in
-    /// one buffer might overlap.
-    fn finish(self) -> Result<Description<'a>> {
-        for pass in &self.problem.passes {
-            let written = match pass.output {
-                Destination::Separate(_) => pass.role,
-                Destination::InPlace => Role::Slot(Slot::Input),
-                Destination::None => continue,
-            };
-            let target = self.roles.get(&written).copied();
-            let shared =
-                self.roles.iter().any(|(role, buffer)| *role != written && Some(*buffer) == target);
-            if shared {
-                return Err(Error::InvalidBuffer {
-                    name: "output",
-                    reason:
-                        "is also bound to something else; write in place, or to a buffer of its \
-                             own"
-                        .to_owned(),
-                });
+    /// What is written must not be read as anything else. It may lie in a buffer that is: then
+    /// everything is bound for reading and writing, because wgpu cannot bind one buffer for reading
+    /// and for writing in one dispatch.
+    fn finish(mut self) -> Result<Description<'a>> {
+        let written = |part: &Part<'_>| {
+            self.problem.passes.iter().any(|pass| match pass.output {
+                Destination::Separate(_) => part.role == pass.role,
+                Destination::InPlace => part.role == Role::Slot(Slot::Input),
+                Destination::None => false,
+            })
+        };
+        for part in self.parts.iter().filter(|part| written(part)) {
+            let others = self.parts.iter().filter(|other| other.role != part.role);
+            for other in others.filter(|other| other.buffer == part.buffer) {
+                if part.range.start < other.range.end && other.range.start < part.range.end {
+                    return Err(Error::InvalidBuffer {
+                        name: "output",
+                        reason: format!(
+                            "bytes {:?} overlap bytes {:?} that are also bound; write in place, or \
+                             where nothing else is",
+                            part.range, other.range
+                        ),
+                    });
+                }
+                self.problem.sharing = Sharing::Shared;
             }
         }
-        let Self { name, problem, roles, weights, .. } = self;
+        let roles = self.parts.iter().map(|part| (part.role, part.buffer)).collect();
+        let Self { name, problem, weights, .. } = self;
         Ok(Description { name, problem, roles, weights })
     }
 }

@@ -1,16 +1,18 @@
-// Four f16 a word, in two u32: no f16 feature needed, f32 inside.
+// Four 16-bit elements a word, in two u32: rows start at multiples of four elements and have a
+// multiple of four columns.
 
 alias Word = vec2<u32>;
 alias Values = vec4<f32>;     // the word's elements, as f32
 alias Columns = vec4<u32>;    // their columns
+alias Mask = vec4<bool>;      // some of them
 const WIDTH: u32 = 4u;
 
 fn unpack(word: Word) -> Values {
-    return vec4<f32>(unpack2x16float(word.x), unpack2x16float(word.y));
+    return vec4<f32>(unpack_halves(word.x), unpack_halves(word.y));
 }
 
 fn pack(values: Values) -> Word {
-    return vec2<u32>(pack2x16float(values.xy), pack2x16float(values.zw));
+    return pack_halves(values);
 }
 
 fn component(values: Values, i: u32) -> f32 {

@@ -1,213 +1,17 @@
 //! Planning against made-up limits: pure data, no GPU.
 
+mod problems;
+
 use std::collections::HashSet;
 
+use problems::{caps, main_pass, problem};
 use proptest::prelude::*;
 use surprisal::gpu::plan::{
-    Bound, Destination, LossNumbers, MAX_WORDS_A_LANE, Pass, Plan, Problem, ROW_BLOCK, Region,
-    Role, Step, TargetRegion, UpstreamRegion,
+    Bound, Destination, LossNumbers, MAX_WORDS_A_LANE, Plan, Problem, ROW_BLOCK, Region, Role,
+    Step, TargetRegion, UpstreamRegion,
 };
-use surprisal::gpu::{
-    Caps, Chain, ElementOp, Family, Kernel, Params, RowKernel, RowOp, Slot, TargetType, Tuning,
-    Weighting, Word,
-};
-use surprisal::{Error, InputForm, Reduction};
-
-fn caps() -> impl Strategy<Value = Caps> {
-    let alignment = prop::sample::select(vec![16u64, 32, 64, 256]);
-    let subgroups = prop::sample::select(vec![None, Some((4, 4)), Some((8, 32)), Some((64, 64))]);
-    (12u32..32, 20u32..70_000, alignment, 1u32..=1024, subgroups, any::<bool>(), 3u32..9).prop_map(
-        |(binding, max_workgroups, alignment, lanes, subgroups, software, bindings)| Caps {
-            max_binding_bytes: (1u64 << binding) - 4,
-            max_buffer_bytes: 1 << 40,
-            max_workgroups,
-            max_storage_bindings: bindings,
-            storage_alignment: alignment,
-            uniform_alignment: 256,
-            max_workgroup_size: lanes,
-            workgroup_memory: 16_384,
-            subgroups,
-            software,
-        },
-    )
-}
-
-fn region(classes: u64) -> impl Strategy<Value = Region> {
-    (0u64..1000, 0u64..9)
-        .prop_map(move |(offset, gap)| Region { offset: offset * 4, row_stride: classes + gap })
-}
-
-fn main_pass(op: RowOp, output: Destination) -> Pass {
-    Pass { op, output, role: Role::Slot(Slot::Output) }
-}
-
-const OPS: [RowOp; 17] = [
-    RowOp::CrossEntropy,
-    RowOp::CrossEntropy,
-    RowOp::LabelCrossEntropy,
-    RowOp::Focal,
-    RowOp::Softmax,
-    RowOp::LogSoftmax,
-    RowOp::LogSumExp,
-    RowOp::SoftmaxBackward,
-    RowOp::LogSoftmaxBackward,
-    RowOp::Entropy,
-    RowOp::Kl,
-    RowOp::ReverseKl,
-    RowOp::Js,
-    RowOp::Elements(ElementOp::BinaryLogits),
-    RowOp::Elements(ElementOp::Huber),
-    RowOp::ElementLosses(ElementOp::BinaryLogits),
-    RowOp::ElementLosses(ElementOp::Hinge),
-];
-
-/// What a loss may have besides its operation.
-#[derive(Debug, Clone, Copy)]
-struct Choice {
-    op: RowOp,
-    matrices: [Region; 4],
-    output: Option<bool>,
-    reduction: Reduction,
-    per_loss: Option<u16>,
-    width: TargetType,
-    weighting: Weighting,
-    chain: Chain,
-    form: InputForm,
-    metrics: bool,
-    extra: bool,
-}
-
-fn choice(classes: u64) -> impl Strategy<Value = Choice> {
-    let any_of = |regions: [Region; 4]| Just(regions);
-    let matrices = [region(classes), region(classes), region(classes), region(classes)];
-    let sizes = (prop::sample::select(OPS.to_vec()), matrices.prop_flat_map(any_of));
-    let reductions = [Reduction::None, Reduction::Mean, Reduction::Sum];
-    let weightings = [Weighting::None, Weighting::Weights, Weighting::Smoothed];
-    let forms = [InputForm::Logits, InputForm::LogProbs, InputForm::Probs];
-    let options = (
-        prop::sample::select(weightings.to_vec()),
-        prop::sample::select(vec![Chain::None, Chain::Softcap]),
-        prop::sample::select(forms.to_vec()),
-        any::<bool>(),
-        any::<bool>(),
-    );
-    let rest = (
-        any::<Option<bool>>(),
-        prop::sample::select(reductions.to_vec()),
-        any::<Option<u16>>(),
-        prop::sample::select(vec![TargetType::I32, TargetType::I64]),
-    );
-    (sizes, rest, options).prop_map(
-        |(
-            (op, matrices),
-            (output, reduction, per_loss, width),
-            (weighting, chain, form, metrics, extra),
-        )| {
-            Choice {
-                op,
-                matrices,
-                output,
-                reduction,
-                per_loss,
-                width,
-                weighting,
-                chain,
-                form,
-                metrics,
-                extra,
-            }
-        },
-    )
-}
-
-/// The problem that a recording would make of a choice.
-fn problem_of(rows: u64, classes: u64, choice: Choice) -> Problem {
-    let Choice { op, matrices: [input, second, third, fourth], .. } = choice;
-    let is_element = matches!(op, RowOp::Elements(_) | RowOp::ElementLosses(_));
-    let has_targets = matches!(op, RowOp::CrossEntropy | RowOp::Focal);
-    let is_cross_entropy = matches!(op, RowOp::CrossEntropy | RowOp::LabelCrossEntropy);
-    let is_divergence = matches!(op, RowOp::Kl | RowOp::ReverseKl | RowOp::Js);
-    let is_plain = matches!(
-        op,
-        RowOp::Softmax | RowOp::LogSoftmax | RowOp::SoftmaxBackward | RowOp::LogSoftmaxBackward
-    );
-    let by_row = matches!(op, RowOp::LogSumExp | RowOp::Entropy);
-    let must_write = is_plain || matches!(op, RowOp::ElementLosses(_));
-    let output = match choice.output {
-        None if !must_write => Destination::None,
-        Some(true) => Destination::Separate(third),
-        _ => Destination::InPlace,
-    };
-    let mut passes = vec![main_pass(op, output)];
-    let aside = Destination::Separate(fourth);
-    match op {
-        RowOp::Js => passes.insert(0, main_pass(RowOp::PairStats, Destination::None)),
-        RowOp::LabelCrossEntropy if choice.extra => {
-            passes.insert(0, Pass { op: RowOp::TargetGradient, output: aside, role: Role::Aside });
-        }
-        RowOp::Elements(element) if choice.extra => {
-            let op = RowOp::ElementLosses(element);
-            passes.insert(0, Pass { op, output: aside, role: Role::Aside });
-        }
-        _ => {}
-    }
-    let is_loss = !is_plain && !by_row;
-    let reduction = if is_loss { choice.reduction } else { Reduction::None };
-    let upstream = match choice.per_loss {
-        Some(_) if is_element && reduction == Reduction::None => UpstreamRegion::Elements(second),
-        Some(at) if !is_element && reduction == Reduction::None && !is_plain => {
-            UpstreamRegion::Rows(u64::from(at) * 4)
-        }
-        _ if by_row => UpstreamRegion::Rows(0),
-        _ => UpstreamRegion::Scalar(1.0),
-    };
-    let has_forms = is_cross_entropy || is_divergence;
-    let normalized = choice.form != InputForm::Logits && is_cross_entropy;
-    let weighting = match choice.weighting {
-        _ if op == RowOp::CrossEntropy && !normalized => choice.weighting,
-        Weighting::Weights if is_cross_entropy || op == RowOp::Focal => Weighting::Weights,
-        _ => Weighting::None,
-    };
-    let backward = matches!(op, RowOp::SoftmaxBackward | RowOp::LogSoftmaxBackward);
-    let has_second = backward || is_element || is_divergence || op == RowOp::LabelCrossEntropy;
-    let width = choice.width;
-    Problem {
-        passes,
-        rows,
-        classes,
-        input,
-        second: has_second.then_some(second),
-        factors: (is_element && choice.metrics).then_some(third),
-        targets: has_targets.then_some(TargetRegion { offset: 40, width, ignore_index: Some(-1) }),
-        upstream,
-        reduction,
-        loss: LossNumbers {
-            weighting,
-            chain: if has_forms && !normalized { choice.chain } else { Chain::None },
-            form: if has_forms { choice.form } else { InputForm::Logits },
-            metrics: is_cross_entropy && choice.metrics,
-            ..LossNumbers::default()
-        },
-    }
-}
-
-fn problem() -> impl Strategy<Value = Problem> {
-    let sizes = (0u64..200_000, 1u64..3000).prop_union_with_long();
-    sizes.prop_flat_map(|(rows, classes)| {
-        choice(classes).prop_map(move |choice| problem_of(rows, classes, choice))
-    })
-}
-
-trait LongRows {
-    fn prop_union_with_long(self) -> BoxedStrategy<(u64, u64)>;
-}
-
-impl<S: Strategy<Value = (u64, u64)> + 'static> LongRows for S {
-    /// Also few and very long rows, up to a million classes.
-    fn prop_union_with_long(self) -> BoxedStrategy<(u64, u64)> {
-        prop_oneof![self, (1u64..80, 30_000u64..1_000_000)].boxed()
-    }
-}
+use surprisal::gpu::{Caps, Family, Kernel, RowKernel, RowOp, Sharing, Slot, TargetType, Tuning};
+use surprisal::{Dtype, Error, Reduction};
 
 fn row_kernel(step: &Step) -> Option<RowKernel> {
     if let Kernel::Rows(kernel) = step.kernel { Some(kernel) } else { None }
@@ -215,18 +19,6 @@ fn row_kernel(step: &Step) -> Option<RowKernel> {
 
 fn bound(step: &Step, slot: Slot) -> Option<Bound> {
     step.bindings.iter().copied().find(|bound| bound.slot == slot)
-}
-
-/// Bytes from the buffer's start to the first row of a step.
-fn first_byte(step: &Step, slot: Slot, word: Word, p: &Params) -> Option<u64> {
-    let (residual, unit) = match slot {
-        Slot::Input => (p.input_offset, word.bytes()),
-        Slot::Second => (p.second_offset, word.bytes()),
-        Slot::Output => (p.output_offset, word.bytes()),
-        Slot::Factors => (p.factors_offset, word.bytes()),
-        _ => return None,
-    };
-    bound(step, slot).map(|bound| bound.offset + u64::from(residual) * unit)
 }
 
 /// Steps that handle rows, one a window: split rows have up to three.
@@ -242,9 +34,19 @@ fn check_start(
     region: Option<Region>,
     first_row: u64,
 ) -> Result<(), TestCaseError> {
-    let word = row_kernel(step).expect("it is a row kernel").word;
-    if let (Some(start), Some(region)) = (first_byte(step, slot, word, &step.params), region) {
-        prop_assert_eq!(start, region.offset + first_row * region.row_stride * 4, "{:?}", slot);
+    let (word, p) = (row_kernel(step).expect("it is a row kernel").word, &step.params);
+    let residual = match slot {
+        Slot::Input => p.input_offset,
+        Slot::Second => p.second_offset,
+        Slot::Output => p.output_offset,
+        Slot::Factors => p.factors_offset,
+        _ => p.dloss_offset,
+    };
+    if let (Some(bound), Some(region)) = (bound(step, slot), region) {
+        let width = region.dtype.size() as u64;
+        let start = bound.offset + u64::from(residual) * word.grain() * width;
+        let row = first_row * region.row_stride * width;
+        prop_assert_eq!(start, region.offset + row, "{:?}", slot);
     }
     Ok(())
 }
@@ -290,6 +92,7 @@ fn check(problem: &Problem, caps: &Caps, tuning: &Tuning) -> Result<(), TestCase
         let stats_row = if problem.loss.metrics { 16 } else { 8 };
         check_vector(step, Slot::Stats, (0, stats_row), p.stats_offset, next_row)?;
         check_vector(step, Slot::Pairs, (0, 16), p.pairs_offset, next_row)?;
+        check_vector(step, Slot::Edges, (0, 8), p.edges_offset, next_row)?;
         if let Some(targets) = problem.targets {
             let entry = (targets.offset, targets.width.bytes());
             check_vector(step, Slot::Targets, entry, p.targets_offset, next_row)?;
@@ -299,10 +102,7 @@ fn check(problem: &Problem, caps: &Caps, tuning: &Tuning) -> Result<(), TestCase
                 check_vector(step, Slot::Dloss, (offset, 4), p.dloss_offset, next_row)?;
             }
             UpstreamRegion::Elements(region) => {
-                if let (Some(bound), Some(kernel)) = (bound(step, Slot::Dloss), row_kernel(step)) {
-                    let start = bound.offset + u64::from(p.dloss_offset) * kernel.word.bytes();
-                    prop_assert_eq!(start, region.offset + next_row * region.row_stride * 4);
-                }
+                check_start(step, Slot::Dloss, Some(region), next_row)?;
             }
             _ => {}
         }
@@ -320,9 +120,10 @@ fn check(problem: &Problem, caps: &Caps, tuning: &Tuning) -> Result<(), TestCase
     Ok(())
 }
 
-/// The byte after a matrix.
+/// The byte after the last u32 of a matrix.
 fn end_of(problem: &Problem, region: Region) -> u64 {
-    region.offset + ((problem.rows - 1) * region.row_stride + problem.classes) * 4
+    let elements = (problem.rows - 1) * region.row_stride + problem.classes;
+    (region.offset + elements * region.dtype.size() as u64).next_multiple_of(4)
 }
 
 fn check_step(
@@ -341,6 +142,9 @@ fn check_step(
         Some(Family::Lane) => u64::from(p.rows).div_ceil(step.workgroup_size.into()),
         Some(Family::SplitSweep | Family::SplitColumns) => u64::from(p.rows) * u64::from(p.splits),
         Some(_) => p.rows.into(),
+        None if step.kernel == Kernel::JoinEdges => {
+            (u64::from(p.rows) + 1).div_ceil(step.workgroup_size.into())
+        }
         None if matches!(
             step.kernel,
             Kernel::ScanTargets(..) | Kernel::SumLoss { metrics: false }
@@ -361,7 +165,9 @@ fn check_step(
         };
         let lanes = if kernel.family == Family::Lane { 1 } else { step.workgroup_size };
         prop_assert!(u64::from(words.div_ceil(lanes)) <= MAX_WORDS_A_LANE);
-        prop_assert_eq!(u64::from(p.words * kernel.word.width()), problem.classes);
+        let width = kernel.word.width();
+        prop_assert_eq!(u64::from(p.words), problem.classes.div_ceil(width.into()));
+        prop_assert!(kernel.word.is_ragged() || p.words * width == p.classes);
         prop_assert!(p.splits == 0 || p.splits * p.split_words >= p.words, "the whole row");
     }
     let slots = step.kernel.bindings().len();
@@ -375,6 +181,7 @@ fn check_step(
             Slot::Scratch => prop_assert!(end <= plan.scratch_bytes),
             Slot::Stats => prop_assert!(end <= plan.stats_bytes),
             Slot::Pairs => prop_assert!(end <= plan.pairs_bytes),
+            Slot::Edges => prop_assert!(end <= plan.edges_bytes),
             Slot::Factors => {
                 prop_assert!(problem.factors.is_some_and(|m| end <= end_of(problem, m)));
             }
@@ -384,6 +191,9 @@ fn check_step(
                 let ends = problem.passes.iter().filter_map(|pass| match pass.output {
                     Destination::Separate(region) if pass.role == bound.role => {
                         Some(end_of(problem, region))
+                    }
+                    Destination::InPlace if bound.role == Role::Slot(Slot::Input) => {
+                        Some(end_of(problem, problem.input))
                     }
                     _ => None,
                 });
@@ -445,16 +255,21 @@ fn h200() -> Caps {
     }
 }
 
+fn tight(classes: u64) -> Region {
+    Region { offset: 0, row_stride: classes, dtype: Dtype::F32 }
+}
+
 fn loss_and_gradient(rows: u64, classes: u64) -> Problem {
     Problem {
         passes: vec![main_pass(RowOp::CrossEntropy, Destination::InPlace)],
         rows,
         classes,
-        input: Region { offset: 0, row_stride: classes },
+        input: tight(classes),
         second: None,
         factors: None,
         targets: Some(TargetRegion { offset: 0, width: TargetType::I32, ignore_index: None }),
         upstream: UpstreamRegion::Scalar(1.0),
+        sharing: Sharing::Apart,
         reduction: Reduction::Mean,
         loss: LossNumbers::default(),
     }
@@ -486,11 +301,7 @@ fn a_row_longer_than_a_binding_is_an_error() {
 #[test]
 fn four_bindings_are_enough_for_the_core() {
     let caps = Caps { max_storage_bindings: 4, subgroups: None, ..h200() };
-    for output in [
-        Destination::None,
-        Destination::InPlace,
-        Destination::Separate(Region { offset: 0, row_stride: 1000 }),
-    ] {
+    for output in [Destination::None, Destination::InPlace, Destination::Separate(tight(1000))] {
         let passes = vec![main_pass(RowOp::CrossEntropy, output)];
         let problem = Problem { passes, ..loss_and_gradient(100, 1000) };
         Plan::new(&problem, &caps, &Tuning::new(&caps)).expect("GL's floor is enough");

@@ -1,0 +1,100 @@
+//! Which bytes of which buffer a window of rows binds.
+
+use super::{Bound, Destination, EDGES_ROW, PAIRS_ROW, Pass, Planner, Region, UpstreamRegion};
+use crate::gpu::fragment::Slot;
+use crate::gpu::params::{Params, Summary};
+use crate::op::InputForm;
+
+impl Planner<'_> {
+    /// A binding of rows `first..first + rows`, and how many bytes into it the first row starts.
+    pub(super) fn window(
+        &self,
+        slot: Slot,
+        offset: u64,
+        stride: u64,
+        last: u64,
+        rows: [u64; 2],
+    ) -> (Bound, u64) {
+        let start = offset + rows[0] * stride;
+        let aligned = start - start % self.caps.storage_alignment;
+        // A last u32 may be half another's.
+        let size =
+            (start - aligned + (rows[1] - 1).saturating_mul(stride) + last).next_multiple_of(4);
+        (Bound::new(slot, aligned, size), start - aligned)
+    }
+
+    pub(super) fn matrix_window(
+        &self,
+        slot: Slot,
+        region: Region,
+        rows: [u64; 2],
+    ) -> (Bound, u32, u32) {
+        let row_bytes = region.bytes(self.problem.classes);
+        let (stride, grain) = (region.bytes(region.row_stride), region.bytes(self.word.grain()));
+        let (bound, residual) = self.window(slot, region.offset, stride, row_bytes, rows);
+        (bound, (residual / grain) as u32, (stride / grain) as u32)
+    }
+
+    /// What the kernels of a pass can bind, and where their parts of it start.
+    pub(super) fn bind(&self, pass: &Pass, first_row: u64, rows: u64) -> (Params, Vec<Bound>) {
+        let mut params = self.base_params(rows);
+        let mut available = Vec::new();
+        let range = [first_row, rows];
+        let problem = self.problem;
+        let (bound, offset, stride) = self.matrix_window(Slot::Input, problem.input, range);
+        available.push(bound);
+        (params.input_offset, params.input_stride) = (offset, stride);
+        if let Some(region) = problem.second {
+            let (bound, offset, stride) = self.matrix_window(Slot::Second, region, range);
+            available.push(bound);
+            (params.second_offset, params.second_stride) = (offset, stride);
+        }
+        if let Some(region) = problem.factors {
+            let (bound, offset, stride) = self.matrix_window(Slot::Factors, region, range);
+            available.push(bound);
+            (params.factors_offset, params.factors_stride) = (offset, stride);
+        }
+        if let Destination::Separate(region) = pass.output {
+            let (bound, offset, stride) = self.matrix_window(Slot::Output, region, range);
+            available.push(Bound { role: pass.role, ..bound });
+            (params.output_offset, params.output_stride) = (offset, stride);
+        }
+        if let Some(targets) = problem.targets {
+            let width = targets.width.bytes();
+            let (bound, residual) = self.window(Slot::Targets, targets.offset, width, width, range);
+            available.push(bound);
+            available.push(Bound::new(Slot::Summary, 0, Summary::SIZE));
+            params.targets_offset = (residual / width) as u32;
+        }
+        match problem.upstream {
+            UpstreamRegion::Scalar(_) => {}
+            UpstreamRegion::Rows(offset) => {
+                let (bound, residual) = self.window(Slot::Dloss, offset, 4, 4, range);
+                available.push(bound);
+                params.dloss_offset = (residual / 4) as u32;
+            }
+            UpstreamRegion::Elements(region) => {
+                let (bound, offset, stride) = self.matrix_window(Slot::Dloss, region, range);
+                available.push(bound);
+                (params.dloss_offset, params.dloss_stride) = (offset, stride);
+            }
+        }
+        let stats_row = problem.stats_row();
+        let (bound, residual) = self.window(Slot::Stats, 0, stats_row, stats_row, range);
+        available.push(bound);
+        params.stats_offset = (residual / stats_row) as u32;
+        let (bound, residual) = self.window(Slot::Pairs, 0, PAIRS_ROW, PAIRS_ROW, range);
+        available.push(bound);
+        params.pairs_offset = (residual / PAIRS_ROW) as u32;
+        let (bound, residual) = self.window(Slot::Edges, 0, EDGES_ROW, EDGES_ROW, range);
+        available.push(bound);
+        params.edges_offset = (residual / EDGES_ROW) as u32;
+        available.extend(self.weights());
+        // An index target of normalised input is all that its row is read for.
+        let reads_all = problem.targets.is_none()
+            || problem.loss.metrics
+            || problem.loss.form == InputForm::Logits;
+        params.swept_words = if reads_all { params.words } else { 0 };
+        (params, available)
+    }
+}

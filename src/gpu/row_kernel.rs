@@ -1,0 +1,122 @@
+//! Which shader files make up a kernel over rows.
+
+use crate::gpu::caps::Reduce;
+#[allow(clippy::wildcard_imports, reason = "the lists below are made of their names")]
+use crate::gpu::fragment::*;
+use crate::gpu::kernel::{Columns, Family, RowKernel, UpstreamFrom};
+use crate::gpu::ops::{OpFiles, RowOp};
+
+impl RowKernel {
+    /// Whether the kernel begins and finishes rows.
+    pub(super) fn has_row(self) -> bool {
+        matches!(self.family, Family::Row | Family::Lane | Family::SplitFinish)
+    }
+
+    /// Whether the kernel goes through the words of rows and accumulates.
+    pub(super) fn sweeps(self) -> bool {
+        matches!(self.family, Family::Row | Family::Lane | Family::SplitSweep)
+    }
+
+    /// Whether its columns are written while it sweeps: in one visit, where every word has its own
+    /// place in the output.
+    pub(super) fn writes_in_sweep(self) -> bool {
+        match self.op {
+            RowOp::Elements(_) => !self.word.is_ragged(),
+            RowOp::ElementLosses(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether it writes rows that may share a u32 with others.
+    pub(super) fn has_edges(self) -> bool {
+        self.word.is_ragged()
+            && matches!(self.family, Family::Row | Family::Lane | Family::SplitColumns)
+            && self.columns != Columns::None
+            && !self.writes_in_sweep()
+    }
+
+    pub(super) fn fragments(self) -> Vec<&'static Fragment> {
+        let files = self.files();
+        let mut list = vec![&PARAMS, &FLOATS];
+        list.extend(self.word.fragments());
+        list.push(self.io());
+        if self.has_edges() {
+            list.extend([&EDGES, &STORE_RAGGED]);
+        }
+        list.extend(&files.reads);
+        if self.family != Family::SplitColumns {
+            list.extend(files.acc.files);
+        }
+        if self.sweeps() {
+            let swept = self.word.pick(&SWEEP_WHOLE, &SWEEP_RAGGED);
+            list.extend([files.sweep, swept, &SWEEP_WORDS]);
+            if self.writes_in_sweep() && self.columns != Columns::None {
+                list.extend(self.upstream_files());
+            }
+        }
+        if matches!(self.family, Family::Row | Family::SplitSweep | Family::SplitFinish) {
+            match (self.reduce, files.acc.subgroup) {
+                (Reduce::Subgroup, Some(subgroup)) => list.extend([subgroup, &REDUCE_SUBGROUP]),
+                _ => list.push(&REDUCE_TREE),
+            }
+        }
+        if self.has_row() {
+            list.extend(&files.row);
+            self.push_columns(&files, &mut list);
+        }
+        if self.family == Family::SplitColumns {
+            list.extend(&files.column);
+            list.push(self.word.pick(&COLUMNS_WHOLE, &COLUMNS_RAGGED));
+            if self.op.is_elementwise() {
+                list.extend(self.upstream_files());
+            }
+        }
+        list.extend(match self.family {
+            Family::Row => vec![&ROW],
+            Family::Lane => vec![&LANE],
+            Family::SplitSweep => vec![&SCRATCH, &SCRATCH_PIECES, &SPLIT_SWEEP],
+            Family::SplitFinish => vec![&SCRATCH, &SCRATCH_PIECES, &SPLIT_FINISH],
+            Family::SplitColumns => vec![&SCRATCH, &SPLIT_COLUMNS],
+        });
+        list
+    }
+
+    /// Where its matrices lie.
+    fn io(self) -> &'static Fragment {
+        let word = self.word;
+        match (self.family, self.columns) {
+            (Family::SplitFinish, _) | (_, Columns::None) => word.pick(&IO_READ, &IO_READ_RAGGED),
+            _ if word.is_narrow() && matches!(self.op, RowOp::ElementLosses(_)) => {
+                word.pick(&IO_LOSSES, &IO_LOSSES_RAGGED)
+            }
+            (_, Columns::InPlace) => word.pick(&IO_IN_PLACE, &IO_IN_PLACE_RAGGED),
+            (_, Columns::Separate) => word.pick(&IO_SEPARATE, &IO_SEPARATE_RAGGED),
+        }
+    }
+
+    fn upstream_files(self) -> Vec<&'static Fragment> {
+        match self.upstream {
+            UpstreamFrom::Scalar => vec![&UPSTREAM_SCALAR],
+            UpstreamFrom::Mean => vec![&SUMMARY, &UPSTREAM_MEAN],
+            UpstreamFrom::Rows => vec![&UPSTREAM_ROWS],
+            UpstreamFrom::Elements => {
+                vec![self.word.pick(&UPSTREAM_ELEMENTS, &UPSTREAM_ELEMENTS_RAGGED)]
+            }
+        }
+    }
+
+    fn push_columns(self, files: &OpFiles, list: &mut Vec<&'static Fragment>) {
+        if self.columns == Columns::None || self.writes_in_sweep() {
+            list.push(&COLUMNS_NONE);
+            return;
+        }
+        list.extend(self.upstream_files());
+        list.extend(&files.column);
+        list.push(files.finish);
+        if self.family == Family::SplitFinish {
+            list.push(&COLUMNS_LATER);
+        } else {
+            list.extend([self.word.pick(&COLUMNS_WHOLE, &COLUMNS_RAGGED), &COLUMNS_NOW]);
+        }
+    }
+}
