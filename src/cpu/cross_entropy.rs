@@ -274,11 +274,13 @@ struct Row<'a, S> {
 impl PlainRows for Options<'_> {
     const COLUMNS: Columns = Columns::Exps;
 
+    #[inline(always)]
     fn pick(&self, row: usize) -> Pick {
         self.op.kept_class(&self.targets, row).map_or(Pick::Ignored, Pick::Column)
     }
 
     /// Formulas (7) and (8).
+    #[inline(always)]
     fn finish(&self, swept: &Swept) -> Finished {
         let own = if let Pick::Column(y) = swept.pick { self.weight_of(y) } else { 0.0 };
         let (z_loss, lse) = (self.op.z_loss() as f32, swept.lse());

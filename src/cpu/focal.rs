@@ -100,10 +100,12 @@ struct FocalRows<'a> {
 impl PlainRows for FocalRows<'_> {
     const COLUMNS: Columns = Columns::Exps;
 
+    #[inline(always)]
     fn pick(&self, row: usize) -> Pick {
         self.op.kept_class(&self.targets, row).map_or(Pick::Ignored, Pick::Column)
     }
 
+    #[inline(always)]
     fn finish(&self, swept: &Swept) -> Finished {
         let alpha = if let Pick::Column(y) = swept.pick { self.op.factor(y) as f32 } else { 0.0 };
         let (miss, nll, gamma) = (swept.miss(), swept.nll(), self.op.gamma() as f32);

@@ -15,13 +15,14 @@ pub(super) const SHORT: usize = 2048;
 const NARROW: usize = 32;
 /// Rows of a group.
 const ROWS: usize = 64;
-/// Elements of a group.
-const ELEMENTS: usize = 2048;
+/// Elements of a group, unless a row alone has more: with what follows it, read and written, it fits the
+/// L1 cache.
+const ELEMENTS: usize = 1024;
 
 /// A number for each row of a group.
 type OfRows = [f32; ROWS];
 
-/// What follows a group in memory; it is asked for meanwhile.
+/// What follows a group in memory; where nothing is written it is asked for meanwhile.
 #[derive(Clone, Copy)]
 pub(super) struct Next<'a> {
     bytes: &'a [u8],
@@ -31,7 +32,7 @@ pub(super) struct Next<'a> {
 impl<'a> Next<'a> {
     pub(super) const NOTHING: Self = Self { bytes: &[], element: 0 };
 
-    fn of<T: Lanes>(x: &'a [T]) -> Self {
+    pub(super) fn of<T: Lanes>(x: &'a [T]) -> Self {
         Self { bytes: bytemuck::cast_slice(x), element: size_of::<T>() }
     }
 
@@ -47,15 +48,15 @@ impl<'a> Next<'a> {
 
 /// Where elements wait as f32.
 pub(super) struct Tiles {
-    x: [f32; ELEMENTS],
-    columns: [f32; ELEMENTS],
+    x: [f32; SHORT],
+    columns: [f32; SHORT],
     /// By columns, a row a lane.
-    lanes: [f32; ELEMENTS],
+    lanes: [f32; SHORT],
 }
 
 impl Tiles {
     pub(super) fn new() -> Box<Self> {
-        let zeros = [0.0; ELEMENTS];
+        let zeros = [0.0; SHORT];
         Box::new(Self { x: zeros, columns: zeros, lanes: zeros })
     }
 }
@@ -101,7 +102,10 @@ impl<'a, J: PlainRows, S: Simd> Group<'a, J, S> {
 
     /// How many rows are a group.
     pub(super) fn rows(&self) -> usize {
-        (ELEMENTS / self.classes.max(1)).clamp(1, ROWS)
+        if self.classes <= NARROW {
+            return ROWS;
+        }
+        (ELEMENTS / self.classes).clamp(1, ROWS)
     }
 
     /// Sets the results of some rows and writes their columns.
@@ -110,7 +114,7 @@ impl<'a, J: PlainRows, S: Simd> Group<'a, J, S> {
         tiles: &mut Tiles,
         first_row: usize,
         io: Io<'_, T>,
-        next: &[T],
+        next: Next<'_>,
         results: &mut RowResults<'_>,
     ) {
         let sweep = self.sweep;
@@ -124,13 +128,13 @@ impl<'a, J: PlainRows, S: Simd> Group<'a, J, S> {
             }
         };
         if is_read {
-            self.sweep(first_row, x, Next::of(next), (&mut [], &mut tiles.lanes), results);
+            self.sweep(first_row, x, next, (&mut [], &mut tiles.lanes), results);
         } else if T::DTYPE == Dtype::F32 {
             let columns = bytemuck::cast_slice_mut(out);
-            self.sweep(first_row, x, Next::of(next), (columns, &mut tiles.lanes), results);
+            self.sweep(first_row, x, next, (columns, &mut tiles.lanes), results);
         } else {
             let columns = &mut tiles.columns[..x.len()];
-            self.sweep(first_row, x, Next::of(next), (columns, &mut tiles.lanes), results);
+            self.sweep(first_row, x, next, (columns, &mut tiles.lanes), results);
             sweep.write_scaled(columns, out, 1.0);
         }
     }
@@ -200,13 +204,16 @@ impl<'a, J: PlainRows, S: Simd> Group<'a, J, S> {
             #[inline(always)]
             || stats.complete(s, rows),
         );
-        for row in (0..rows).filter(|&row| self.picks[row] != Pick::Ignored) {
+        for (row, pick) in self.picks.iter().take(rows).copied().enumerate() {
+            if pick == Pick::Ignored {
+                continue;
+            }
             let finished = self.job.finish(&Swept {
                 row: first_row + row,
                 stat: RowStat::new(stats.max[row], stats.rest[row]),
                 log_sum: stats.log_sum[row],
                 over_sum: stats.over_sum[row],
-                pick: self.picks[row],
+                pick,
                 x: stats.x[row],
                 e: stats.e[row],
             });
@@ -221,7 +228,7 @@ impl<'a, J: PlainRows, S: Simd> Group<'a, J, S> {
 fn as_f32<'t, T: Lanes, S: Simd>(
     sweep: Sweep<S>,
     x: &'t [T],
-    tile: &'t mut [f32; ELEMENTS],
+    tile: &'t mut [f32; SHORT],
 ) -> &'t [f32] {
     if T::DTYPE == Dtype::F32 {
         return bytemuck::cast_slice(x);
@@ -390,7 +397,7 @@ pub(super) fn rest_of_short<S: Simd>(
     exps: &mut [f32],
 ) -> f32 {
     let top = s.splat(max);
-    let mut sums = [Rest { rest: s.splat(0.0), ties: s.splat(0.0) }; CHAINS];
+    let mut sums = [Rest { rest: s.splat(0.0), ties: 0 }; CHAINS];
     let mut blocks = x.chunks_exact(CHAINS * S::LANES);
     let mut j = 0;
     if exps.is_empty() {
@@ -424,14 +431,14 @@ pub(super) fn rest_of_short<S: Simd>(
     }
     let [a, b, c, d] = sums;
     let rest = s.sum(s.add(s.add(a.rest, b.rest), s.add(c.rest, d.rest)));
-    rest + (s.sum(s.add(s.add(a.ties, b.ties), s.add(c.ties, d.ties))) - 1.0)
+    rest + ((a.ties + b.ties + c.ties + d.ties) as f32 - 1.0)
 }
 
 /// The sum of the exponentials of what is below the maximum, and how often the maximum itself was met.
 #[derive(Clone, Copy)]
 struct Rest<F> {
     rest: F,
-    ties: F,
+    ties: u32,
 }
 
 impl<F: Copy> Rest<F> {
@@ -442,7 +449,7 @@ impl<F: Copy> Rest<F> {
         // Where the maximum is infinite this is no number for the maximum itself.
         let e = exp_of_negative(s, s.sub(x, top));
         self.rest = s.select(is_top, self.rest, s.add(self.rest, e));
-        self.ties = s.select(is_top, s.add(self.ties, s.splat(1.0)), self.ties);
+        self.ties += s.count(is_top);
         e
     }
 }

@@ -2,6 +2,7 @@
 
 use half::{bf16, f16};
 
+use crate::cpu::groups::Next;
 use crate::cpu::simd::{MAX_LANES, Simd};
 use crate::dtype::Element;
 use crate::matrix::Values;
@@ -165,6 +166,17 @@ impl<T> Io<'_, T> {
         match self {
             Self::Read(_) => &mut [],
             Self::Separate(_, out) | Self::InPlace(out) => out,
+        }
+    }
+
+    /// What comes next, if nothing is written; where something is, asking ahead takes longer.
+    pub(super) fn next(&self) -> Next<'_>
+    where
+        T: Lanes,
+    {
+        match self {
+            Self::Read(x) => Next::of(x),
+            _ => Next::NOTHING,
         }
     }
 

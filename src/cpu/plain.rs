@@ -142,7 +142,7 @@ impl<J: PlainRows, T: Lanes> Job for Task<'_, J, T> {
             for row in (first_row..first_row + rows).step_by(group.rows()) {
                 let rows = group.rows().min(first_row + rows - row);
                 let (now, mut results) = (io.split_off(rows * classes), results.split_off(rows));
-                group.run(&mut tiles, row, now, io.input(), &mut results);
+                group.run(&mut tiles, row, now, io.next(), &mut results);
             }
         }
         if stores == Stores::Streamed {

@@ -112,6 +112,7 @@ struct LogSumExps;
 impl PlainRows for LogSumExps {
     const COLUMNS: Columns = Columns::Exps;
 
+    #[inline(always)]
     fn finish(&self, swept: &Swept) -> Finished {
         Finished { lse: swept.lse(), ..Finished::default() }
     }
@@ -125,6 +126,7 @@ struct Exps {
 impl PlainRows for Exps {
     const COLUMNS: Columns = Columns::Exps;
 
+    #[inline(always)]
     fn finish(&self, swept: &Swept) -> Finished {
         let upstream = self.drows.as_ref().map_or(1.0, |drows| drows[swept.row]);
         Finished { scale: upstream * swept.over_sum, ..Finished::default() }
@@ -139,6 +141,7 @@ struct Logs {
 impl PlainRows for Logs {
     const COLUMNS: Columns = Columns::Logs;
 
+    #[inline(always)]
     fn finish(&self, swept: &Swept) -> Finished {
         let scale = if swept.over_sum.is_nan() { f32::NAN } else { self.scale };
         Finished { scale, ..Finished::default() }
