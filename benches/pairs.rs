@@ -11,22 +11,23 @@
 //! the same round, and so are the shares of what the memory allows. On a noisy machine these are the
 //! figures to trust, and the milliseconds beside them tell the order of magnitude.
 //!
-//! Options, all of which may be given: `--op` and `--shape` and `--peer` (names, with commas
-//! between them; a peer's name may be a part of it), `--rounds N`, `--dtype f32|bf16|f16`,
-//! `--set portable|neon|avx2|avx-512` for this crate's vector instructions, `--threads N`.
+//! Options, all of which may be given: `--op` and `--peer` (names, with commas between them; of a
+//! peer's name a part will do), `--shape` (any rows x classes), `--rounds N`, `--threads N`,
+//! `--dtype f32|bf16|f16`, `--set portable|neon|avx2|avx-512` for this crate's vector instructions.
 //!
 //! This crate chooses its instructions when it runs and is as fast in a plain build as in a native
 //! one. rten-vecmath is not, so its best figures are those of the third command.
 
-#![allow(clippy::print_stdout, reason = "a table is what it is for")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a table is what it is for")]
 
 mod common;
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use half::{bf16, f16};
+use surprisal::Dtype;
 use surprisal::cpu::InstructionSet;
-use surprisal::{Device, Dtype};
 
 use common::contest::{self, Contest, Contestant, Contested, Op, Role, contestants};
 use common::data::Shape;
@@ -60,11 +61,13 @@ impl Options {
             let number = || value.parse::<usize>().map_err(|error| format!("{value}: {error}"));
             match name.as_str() {
                 "--op" => options.ops = named(&value, &Op::ALL, |op| op.name().to_owned())?,
-                "--shape" => options.shapes = named(&value, &Shape::ALL, Shape::to_string)?,
+                "--shape" => {
+                    options.shapes = value.split(',').map(str::parse).collect::<Result<_, _>>()?
+                }
                 "--peer" => options.peers = value.split(',').map(str::to_owned).collect(),
                 "--rounds" => options.rounds = number()?.max(1),
                 "--dtype" => options.dtype = contest::dtype(&value).ok_or(value)?,
-                "--set" => options.set = one_named(&value, &InstructionSet::ALL)?,
+                "--set" => options.set = available(&value)?,
                 "--threads" => {
                     let pool = rayon::ThreadPoolBuilder::new().num_threads(number()?);
                     pool.build_global().map_err(|error| error.to_string())?;
@@ -90,8 +93,10 @@ fn named<T: Copy>(names: &str, all: &[T], name: impl Fn(&T) -> String) -> Result
     names.split(',').map(find).collect()
 }
 
-fn one_named(wanted: &str, all: &[InstructionSet]) -> Result<InstructionSet, String> {
-    Ok(named(wanted, all, |set| set.to_string().to_lowercase())?[0])
+fn available(name: &str) -> Result<InstructionSet, String> {
+    let sets = InstructionSet::ALL.into_iter().filter(|set| set.is_available());
+    let sets: Vec<_> = sets.collect();
+    Ok(named(name, &sets, |set| set.to_string().to_lowercase())?[0])
 }
 
 /// The times of everybody in a contest, by contestant and round, in ms.
@@ -162,12 +167,19 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     f64::midpoint(values[low], values[high])
 }
 
-fn main() {
-    let options = match Options::parse(std::env::args().skip(1)) {
-        Ok(options) => options,
-        Err(message) => panic!("{message}"),
-    };
-    let device = Device::cpu_with(options.set).expect("this processor has it");
+fn main() -> ExitCode {
+    match Options::parse(std::env::args().skip(1)) {
+        Ok(options) => tables(&options),
+        Err(message) => {
+            eprintln!("{message}");
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn tables(options: &Options) {
+    let device = contest::device(options.set);
     let build =
         if cfg!(target_feature = "avx2") { "with AVX2 or more for all code" } else { "plain" };
     println!(
@@ -181,9 +193,9 @@ fn main() {
         println!("\n## {}\n", op.name());
         for (index, &shape) in options.shapes.iter().enumerate() {
             let times = match options.dtype {
-                Dtype::Bf16 => Times::of::<bf16>(&options, op, shape),
-                Dtype::F16 => Times::of::<f16>(&options, op, shape),
-                _ => Times::of::<f32>(&options, op, shape),
+                Dtype::Bf16 => Times::of::<bf16>(options, op, shape),
+                Dtype::F16 => Times::of::<f16>(options, op, shape),
+                _ => Times::of::<f32>(options, op, shape),
             };
             if index == 0 {
                 println!("{}", times.head());

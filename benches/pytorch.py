@@ -7,7 +7,8 @@
 PyTorch allocates its results. Where the allocator gives large blocks back to the system each time, as
 glibc's does, that costs it the first touch of every page; a training that reuses its memory does not
 pay for this. So both are timed, each in a process of its own: `plain`, and `warm`, in which glibc
-keeps what it was given. `warm` is the one to compare with. Each answer is checked in f64 first.
+keeps what it was given, and was given much before. `warm` is the one to compare with; the pages that
+a round touched for the first time are counted beside the times. Each answer is checked in f64 first.
 
 Needs torch; for torch.compile on a CPU also a C++ compiler.
 """
@@ -15,6 +16,7 @@ Needs torch; for torch.compile on a CPU also a C++ compiler.
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -25,6 +27,9 @@ OPS = "loss,loss+gradient,softmax,log-softmax"
 # glibc then neither maps large blocks one by one nor gives the top of its heap back.
 WARM = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_TOP_PAD_": str(1 << 28)}
 ALLOCATORS = {"warm": WARM, "plain": {}}
+# Times a batch's size that is touched and given back before anything is timed.
+KEPT = 16
+UNCOUNTED = 2
 
 
 def parse():
@@ -91,6 +96,25 @@ def check(torch, who, got, want, dtype, rows):
             sys.exit(f"{who}: the answer is wrong")
 
 
+def first_touches():
+    """Pages that this process was given so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+def timed(runs, call, logits, targets, rounds):
+    """For each of the runs its times in ms and the pages first touched meanwhile, run after run and
+    round by round."""
+    times = {name: [] for name in runs}
+    for round_ in range(rounds + UNCOUNTED):
+        for name, run in runs.items():
+            pages, start = first_touches(), time.perf_counter()
+            call(run, logits, targets)
+            taken = 1e3 * (time.perf_counter() - start)
+            if round_ >= UNCOUNTED:
+                times[name].append((taken, first_touches() - pages))
+    return times
+
+
 def child(args):
     """Times everybody under the allocator that this process was given; prints a line of JSON each."""
     import torch
@@ -111,16 +135,10 @@ def child(args):
                 check(torch, f"{name}, {op} of {shape}", got, want, dtype, rows)
                 del got
             del want
-            times = {name: [] for name in runs}
-            for round_ in range(args.rounds + 2):
-                for name, run in runs.items():
-                    start = time.perf_counter()
-                    call(run, logits, targets)
-                    if round_ >= 2:
-                        times[name].append(1e3 * (time.perf_counter() - start))
-            for name, ms in times.items():
-                median = statistics.median(ms)
-                line = {"op": op, "shape": shape, "run": name, "ms": median, "torch": torch.__version__}
+            torch.ones(KEPT * rows * classes, dtype=dtype)
+            for name, taken in timed(runs, call, logits, targets, args.rounds).items():
+                ms, pages = (statistics.median(column) for column in zip(*taken))
+                line = {"op": op, "shape": shape, "run": name, "ms": ms, "new_pages": int(pages)}
                 print(json.dumps(line), flush=True)
             logits.grad = None
             torch.compiler.reset()
@@ -147,13 +165,13 @@ def main():
         return child(args)
     rows = []
     print(f"PyTorch {torch.__version__}, {args.threads} threads, {args.dtype}; medians in ms\n")
-    print("| operation | rows x classes | run | allocator | ms |\n|---|---|---|---|---|")
+    print("| operation | rows x classes | run | allocator | ms | new pages |\n|---|---|---|---|---|---|")
     for row in results(args):
         rows.append(row)
-        print("| {op} | {shape} | {run} | {allocator} | {ms:.2f} |".format(**row), flush=True)
+        print("| {op} | {shape} | {run} | {allocator} | {ms:.2f} | {new_pages} |".format(**row), flush=True)
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
-            json.dump(rows, file, indent=1)
+            json.dump({"torch": torch.__version__, "threads": args.threads, "dtype": args.dtype, "rows": rows}, file, indent=1)
 
 
 if __name__ == "__main__":

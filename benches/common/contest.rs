@@ -118,7 +118,11 @@ impl Contested for half::bf16 {
     }
 }
 
-fn device(set: InstructionSet) -> Device {
+/// The CPU path.
+///
+/// # Panics
+/// If this processor does not have these instructions.
+pub fn device(set: InstructionSet) -> Device {
     Device::cpu_with(set).expect("this processor has it")
 }
 

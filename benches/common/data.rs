@@ -48,6 +48,21 @@ impl std::fmt::Display for Shape {
     }
 }
 
+impl std::str::FromStr for Shape {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let sides = text
+            .split_once('x')
+            .and_then(|(rows, classes)| Some(Self::new(rows.parse().ok()?, classes.parse().ok()?)));
+        // The ceilings move words, of which two elements of 16 bits make one.
+        let is_sound = |shape: &Self| shape.len() > 0 && shape.len().is_multiple_of(2);
+        sides
+            .filter(is_sound)
+            .ok_or_else(|| format!("{text} is not rows x classes, an even number"))
+    }
+}
+
 /// Elements that begin at a cache line. Their pages are touched already.
 #[derive(Debug)]
 pub struct Aligned<T> {
