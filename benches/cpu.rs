@@ -4,8 +4,8 @@
 //!     cargo bench --bench cpu -- 'loss\+gradient 1024x32000 f32'
 //!
 //! Data and results are in memory, and the memory is reused. Throughput counts the ideal bytes:
-//! each logit read once, and its result written once. `read`, the copies and `write in place` move
-//! exactly those. Every answer is checked against the reference before it is timed.
+//! each logit read once, and its result written once. The copies and `write in place` move exactly
+//! those, `read` the former. Every answer is checked against the reference before it is timed.
 //!
 //! Whoever is timed later has a warmer or a busier machine: to compare, take `pairs`.
 

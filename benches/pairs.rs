@@ -62,7 +62,7 @@ impl Options {
             match name.as_str() {
                 "--op" => options.ops = named(&value, &Op::ALL, |op| op.name().to_owned())?,
                 "--shape" => {
-                    options.shapes = value.split(',').map(str::parse).collect::<Result<_, _>>()?
+                    options.shapes = value.split(',').map(str::parse).collect::<Result<_, _>>()?;
                 }
                 "--peer" => options.peers = value.split(',').map(str::to_owned).collect(),
                 "--rounds" => options.rounds = number()?.max(1),
