@@ -14,9 +14,13 @@ check:
 test-cpu:
     cargo test --test reference --test plan --test shaders --lib
 
-# CPU path against GPU
+# CPU path against its peers and the memory, round by round
 bench:
-    cargo bench
+    cargo bench --bench pairs
+
+# CPU path against GPU
+bench-gpu:
+    cargo bench --bench gpu
 
 # The WGSL of every kernel, in target/wgsl
 wgsl:
