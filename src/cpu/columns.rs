@@ -98,7 +98,7 @@ impl<S: Simd> Sweep<S> {
         self.map(
             io,
             #[inline(always)]
-            |x| s.mul(exp_of_negative(s, s.sub(x, s.splat(max))), s.splat(scale)),
+            |x| s.mul(T::exp_of_negative(s, s.sub(x, s.splat(max))), s.splat(scale)),
         );
     }
 

@@ -117,8 +117,7 @@ impl<'a, J: PlainRows, S: Simd> Group<'a, J, S> {
         next: Next<'_>,
         results: &mut RowResults<'_>,
     ) {
-        let sweep = self.sweep;
-        let is_read = matches!(io, Io::Read(_));
+        let Self { sweep, classes, .. } = *self;
         let (x, out): (&[f32], &mut [T]) = match io {
             Io::Read(x) => (as_f32(sweep, x, &mut tiles.x), &mut []),
             Io::Separate(x, out) => (as_f32(sweep, x, &mut tiles.x), out),
@@ -127,64 +126,69 @@ impl<'a, J: PlainRows, S: Simd> Group<'a, J, S> {
                 (&tiles.x[..out.len()], out)
             }
         };
-        if is_read {
-            self.sweep(first_row, x, next, (&mut [], &mut tiles.lanes), results);
-        } else if T::DTYPE == Dtype::F32 {
-            let columns = bytemuck::cast_slice_mut(out);
-            self.sweep(first_row, x, next, (columns, &mut tiles.lanes), results);
-        } else {
-            let columns = &mut tiles.columns[..x.len()];
-            self.sweep(first_row, x, next, (columns, &mut tiles.lanes), results);
-            sweep.write_scaled(columns, out, 1.0);
-        }
-    }
-
-    /// Sets the results and the columns, if these are wanted.
-    fn sweep(
-        &mut self,
-        first_row: usize,
-        x: &[f32],
-        next: Next<'_>,
-        (columns, lanes): (&mut [f32], &mut [f32]),
-        results: &mut RowResults<'_>,
-    ) {
-        let (s, classes, stats) = (self.sweep.s, self.classes, &mut self.stats);
+        let (s, stats, lanes) = (sweep.s, &mut self.stats, &mut tiles.lanes);
         if classes <= NARROW {
             s.enable(
                 #[inline(always)]
                 || stats.of_lanes(s, x, classes, J::COLUMNS, lanes),
             );
-            self.finish(first_row, x, results);
+        } else {
+            let exps = match J::COLUMNS {
+                Columns::Logs => &mut [],
+                // They stay where they are going to be scaled.
+                Columns::Exps if T::DTYPE == Dtype::F32 => bytemuck::cast_slice_mut(&mut *out),
+                Columns::Exps => &mut tiles.columns[..out.len()],
+            };
             s.enable(
                 #[inline(always)]
-                || self.stats.write_lanes(s, lanes, classes, J::COLUMNS, columns),
+                || stats.of_rows(s, x, next, classes, exps),
             );
-        } else if J::COLUMNS == Columns::Exps {
+        }
+        self.finish(first_row, x, results);
+        self.write(x, (&mut tiles.lanes, &mut tiles.columns), out);
+    }
+
+    /// Writes the columns, given what `run` has left of them.
+    fn write<T: Lanes>(
+        &self,
+        x: &[f32],
+        (lanes, columns): (&mut [f32], &mut [f32]),
+        out: &mut [T],
+    ) {
+        let Self { sweep, classes, stats, .. } = self;
+        let (s, classes, len) = (sweep.s, *classes, out.len());
+        let is_f32 = T::DTYPE == Dtype::F32;
+        if classes <= NARROW {
+            let rows = if is_f32 { bytemuck::cast_slice_mut(out) } else { &mut columns[..len] };
             s.enable(
                 #[inline(always)]
-                || stats.of_rows(s, x, next, classes, columns),
+                || stats.write_lanes(s, lanes, classes, J::COLUMNS, rows),
             );
-            self.finish(first_row, x, results);
+            if !is_f32 {
+                sweep.write_scaled(&columns[..len], out, 1.0);
+            }
+        } else if J::COLUMNS == Columns::Logs {
             s.enable(
                 #[inline(always)]
-                || self.stats.scale(s, classes, columns),
+                || stats.write_logs(s, x, classes, out),
+            );
+        } else if is_f32 {
+            let out = bytemuck::cast_slice_mut(out);
+            s.enable(
+                #[inline(always)]
+                || stats.scale(s, classes, out),
             );
         } else {
             s.enable(
                 #[inline(always)]
-                || stats.of_rows(s, x, next, classes, &mut []),
-            );
-            self.finish(first_row, x, results);
-            s.enable(
-                #[inline(always)]
-                || self.stats.write_logs(s, x, classes, columns),
+                || stats.write_exps(s, columns, classes, out),
             );
         }
-        for (row, columns) in columns.chunks_exact_mut(classes).enumerate() {
+        for (row, out) in out.chunks_exact_mut(classes).enumerate() {
             match self.picks[row] {
                 Pick::Nothing => {}
-                Pick::Column(column) => columns[column] = self.own[row],
-                Pick::Ignored => columns.fill(0.0),
+                Pick::Column(column) => out[column] = T::from_f32(self.own[row]),
+                Pick::Ignored => out.fill(T::zeroed()),
             }
         }
     }
@@ -327,7 +331,17 @@ impl Stats {
     }
 
     #[inline(always)]
-    fn write_logs<S: Simd>(&self, s: S, x: &[f32], classes: usize, out: &mut [f32]) {
+    fn write_exps<S: Simd, T: Lanes>(&self, s: S, exps: &[f32], classes: usize, out: &mut [T]) {
+        let rows = exps.chunks_exact(classes).zip(out.chunks_exact_mut(classes));
+        for (scale, (exps, out)) in self.scale.iter().zip(rows) {
+            for (out, e) in out.chunks_mut(S::LANES).zip(exps.chunks(S::LANES)) {
+                store(s, out, s.mul(load(s, e, 0.0), s.splat(*scale)));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn write_logs<S: Simd, T: Lanes>(&self, s: S, x: &[f32], classes: usize, out: &mut [T]) {
         for (row, (x, out)) in
             x.chunks_exact(classes).zip(out.chunks_exact_mut(classes)).enumerate()
         {

@@ -3,6 +3,7 @@
 use half::{bf16, f16};
 
 use crate::cpu::groups::Next;
+use crate::cpu::math::{exp_for_16_bits, exp_of_negative};
 use crate::cpu::simd::{MAX_LANES, Simd};
 use crate::dtype::Element;
 use crate::matrix::Values;
@@ -13,6 +14,11 @@ pub(super) trait Lanes: Element {
     fn values(x: &[Self]) -> Values<'_>;
     fn load<S: Simd>(s: S, x: &[Self]) -> S::F;
     fn store<S: Simd>(s: S, x: &mut [Self], v: S::F);
+    /// e^x of what is not above 0, as exact as it can be stored.
+    #[inline(always)]
+    fn exp_of_negative<S: Simd>(s: S, x: S::F) -> S::F {
+        exp_of_negative(s, x)
+    }
     /// `x` is aligned to its vector's size.
     fn stream<S: Simd>(s: S, x: &mut [Self], v: S::F) {
         Self::store(s, x, v);
@@ -62,6 +68,10 @@ impl Lanes for f16 {
         x.into()
     }
     #[inline(always)]
+    fn exp_of_negative<S: Simd>(s: S, x: S::F) -> S::F {
+        exp_for_16_bits(s, x)
+    }
+    #[inline(always)]
     fn load<S: Simd>(s: S, x: &[Self]) -> S::F {
         s.load_f16(x)
     }
@@ -78,6 +88,10 @@ impl Lanes for f16 {
 impl Lanes for bf16 {
     fn values(x: &[Self]) -> Values<'_> {
         x.into()
+    }
+    #[inline(always)]
+    fn exp_of_negative<S: Simd>(s: S, x: S::F) -> S::F {
+        exp_for_16_bits(s, x)
     }
     #[inline(always)]
     fn load<S: Simd>(s: S, x: &[Self]) -> S::F {

@@ -45,6 +45,17 @@ pub(crate) fn exp_of_negative<S: Simd>(s: S, x: S::F) -> S::F {
     s.scale(e, n)
 }
 
+/// The same, off by 2^-17 relatively, for what is stored in 16 bits: three instructions less.
+#[inline(always)]
+pub(crate) fn exp_for_16_bits<S: Simd>(s: S, x: S::F) -> S::F {
+    let x = s.max(s.splat(-120.0), x);
+    let n = s.sub(s.fma(x, s.splat(std::f32::consts::LOG2_E), s.splat(ROUND)), s.splat(ROUND));
+    let t = s.fma(n, s.splat(-std::f32::consts::LN_2), x);
+    let tail = polynomial(s, t, [0.500_051_4, 0.167_536_87, 0.041_276_99]);
+    let e = s.fma(s.fma(tail, t, s.splat(1.0)), t, s.splat(1.0));
+    s.scale(e, n)
+}
+
 /// The logarithm of `m * 2^k`, `m` in `[sqrt(1/2), sqrt(2))`, given `f = m - 1`, with something small
 /// added.
 #[inline(always)]

@@ -213,16 +213,16 @@ unsafe fn to_f16(v: __m512) -> __m256i {
     unsafe { _mm512_cvtps_ph::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(v) }
 }
 
-/// The instruction for it flushes subnormal numbers.
+/// By integers: the instruction for it flushes subnormal numbers.
 #[inline(always)]
 unsafe fn to_bf16(v: __m512) -> __m256i {
+    // What a number becomes, by its kind: a NaN the default one, all others themselves.
+    const KINDS: i32 = 0x1111_1133;
     unsafe {
+        let v = _mm512_fixupimm_ps::<0>(v, v, _mm512_set1_epi32(KINDS));
         let bits = _mm512_castps_si512(v);
         let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
         let rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-        let quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x0040_0000));
-        let is_nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(v, v);
-        let bits = _mm512_mask_blend_epi32(is_nan, rounded, quiet);
-        _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(bits))
+        _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded))
     }
 }

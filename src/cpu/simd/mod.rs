@@ -195,3 +195,6 @@ pub(crate) fn dispatch<J: Job>(set: InstructionSet, job: J) -> J::Output {
     let _ = set;
     job.run(portable::Portable)
 }
+
+#[cfg(test)]
+mod tests;
