@@ -83,15 +83,6 @@ impl<S: Simd> Sweep<S> {
         )
     }
 
-    /// `exp(x)` of one number that is not above 120.
-    pub(super) fn exp_of_negative(self, x: f32) -> f32 {
-        let s = self.s;
-        s.enable(
-            #[inline(always)]
-            || first(s, exp_of_negative(s, s.splat(x))),
-        )
-    }
-
     /// Writes `scale * exp(x - max)`.
     pub(super) fn write_exps<T: Lanes>(self, io: Io<'_, T>, max: f32, scale: f32) {
         let s = self.s;

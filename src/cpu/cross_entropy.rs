@@ -279,21 +279,31 @@ impl PlainRows for Options<'_> {
         self.op.kept_class(&self.targets, row).map_or(Pick::Ignored, Pick::Column)
     }
 
+    #[inline(always)]
+    fn weight(&self, column: usize) -> f32 {
+        self.weight_of(column)
+    }
+
+    #[inline(always)]
+    fn upstream(&self, row: usize) -> f32 {
+        self.dloss.at(row)
+    }
+
     /// Formulas (7) and (8).
     #[inline(always)]
-    fn finish(&self, swept: &Swept) -> Finished {
-        let own = if let Pick::Column(y) = swept.pick { self.weight_of(y) } else { 0.0 };
-        let (z_loss, lse) = (self.op.z_loss() as f32, swept.lse());
-        let loss = self.unit * (times(own, swept.nll()) + times(z_loss, lse * lse));
-        // A class of weight 0 does not hide that the row has no softmax.
-        let loss = if swept.over_sum.is_nan() { f32::NAN } else { loss };
-        let dloss = self.dloss.at(swept.row);
-        let more = times(2.0 * z_loss, lse);
+    fn finish<S: Simd>(&self, s: S, swept: &Swept<S::F>) -> Finished<S::F> {
+        let (z_loss, lse) = (self.op.z_loss() as f32, swept.lse(s));
+        let (own, dloss) = (swept.weight, swept.upstream);
+        let cross = select_times(s, own, swept.nll(s));
+        let loss = s.add(cross, select_times(s, s.splat(z_loss), s.mul(lse, lse)));
+        let more = select_times(s, s.splat(2.0 * z_loss), lse);
+        let pull = s.sub(select_times(s, more, swept.p(s)), s.mul(own, swept.miss(s)));
         Finished {
-            loss,
+            // A class of weight 0 does not hide that the row has no softmax.
+            loss: swept.defined(s, s.mul(s.splat(self.unit), loss)),
             lse,
-            scale: dloss * (own + more) * swept.over_sum,
-            own: dloss * (times(more, swept.p()) - own * swept.miss()),
+            scale: s.mul(s.mul(dloss, s.add(own, more)), swept.over_sum),
+            own: s.mul(dloss, pull),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Losses of single elements, formulas (18), (22) and (23).
 
 use crate::cpu::columns::Sweep;
+use crate::cpu::focal::modulation;
 use crate::cpu::lanes::{Io, Lanes, store};
 use crate::cpu::math::{exp, log, log1p};
 use crate::cpu::rows::{Rows, Work, for_each_row};
@@ -155,22 +156,6 @@ fn sign<S: Simd>(s: S, d: S::F) -> S::F {
     let (zero, one) = (s.splat(0.0), s.splat(1.0));
     let d = s.select(s.lt(zero, d), one, d);
     s.select(s.lt(d, zero), s.splat(-1.0), d)
-}
-
-/// Of a class with `miss` = 1 - p: (1 - p)^gamma, and the gradient's factor
-/// (1 - p)^gamma + gamma p (1 - p)^(gamma - 1) nll.
-#[inline(always)]
-fn modulation<S: Simd>(s: S, gamma: f32, p: S::F, miss: S::F, nll: S::F) -> (S::F, S::F) {
-    let (one, is_sure) = (s.splat(1.0), s.eq(miss, s.splat(0.0)));
-    let modulating = match gamma {
-        // 0^0 is 1 here.
-        0.0 => s.select(s.eq(miss, miss), one, miss),
-        gamma => exp(s, s.mul(s.splat(gamma), log(s, miss))),
-    };
-    // nll / (1 - p) tends to 1 where p tends to 1.
-    let ratio = s.select(is_sure, one, s.div(nll, miss));
-    let more = select_times(s, s.mul(s.splat(gamma), p), ratio);
-    (modulating, s.fma(modulating, more, modulating))
 }
 
 /// The loss of an element and its derivative, formula (18); `positive` weighs the label's 1.

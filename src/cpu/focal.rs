@@ -1,11 +1,12 @@
 //! Multi-class focal loss, formula (18).
 
 use crate::cpu::lanes::{Io, Lanes, with_pair};
+use crate::cpu::math::{exp, log};
 use crate::cpu::plain::{
     Columns, Finished, Pick, PlainRows, RowResults, Swept, for_each_plain_row,
 };
-use crate::cpu::simd::InstructionSet;
-use crate::cpu::{Dloss, reduce, times};
+use crate::cpu::simd::{InstructionSet, Simd};
+use crate::cpu::{Dloss, reduce, select_times};
 use crate::error::Result;
 use crate::matrix::{Array, MatrixMut, with_values, with_values_mut};
 use crate::op::{CrossEntropyInput, CrossEntropyOutput, Focal, Labels, Targets};
@@ -106,21 +107,49 @@ impl PlainRows for FocalRows<'_> {
     }
 
     #[inline(always)]
-    fn finish(&self, swept: &Swept) -> Finished {
-        let alpha = if let Pick::Column(y) = swept.pick { self.op.factor(y) as f32 } else { 0.0 };
-        let (miss, nll, gamma) = (swept.miss(), swept.nll(), self.op.gamma() as f32);
-        let modulating = miss.powf(gamma);
-        // nll / (1 - p) tends to 1 where p tends to 1.
-        let ratio = if miss == 0.0 { 1.0 } else { nll / miss };
-        // (1 - p)^gamma + gamma p (1 - p)^(gamma - 1) nll
-        let factor = modulating + modulating * times(gamma * swept.p(), ratio);
-        let loss = self.unit * times(alpha * modulating, nll);
-        let scale = self.dloss.at(swept.row) * alpha * factor;
+    fn weight(&self, column: usize) -> f32 {
+        self.op.factor(column) as f32
+    }
+
+    #[inline(always)]
+    fn upstream(&self, row: usize) -> f32 {
+        self.dloss.at(row)
+    }
+
+    #[inline(always)]
+    fn finish<S: Simd>(&self, s: S, swept: &Swept<S::F>) -> Finished<S::F> {
+        let (alpha, miss, nll) = (swept.weight, swept.miss(s), swept.nll(s));
+        let gamma = self.op.gamma() as f32;
+        let (modulating, factor) = modulation(s, gamma, swept.p(s), miss, nll);
+        let loss = select_times(s, s.mul(alpha, modulating), nll);
+        let scale = s.mul(s.mul(swept.upstream, alpha), factor);
         Finished {
-            loss: if swept.over_sum.is_nan() { f32::NAN } else { loss },
-            lse: swept.lse(),
-            scale: scale * swept.over_sum,
-            own: -scale * miss,
+            loss: swept.defined(s, s.mul(s.splat(self.unit), loss)),
+            lse: swept.lse(s),
+            scale: s.mul(scale, swept.over_sum),
+            own: s.neg(s.mul(scale, miss)),
         }
     }
+}
+
+/// Of a class with `miss` = 1 - p: (1 - p)^gamma, and the gradient's factor
+/// (1 - p)^gamma + gamma p (1 - p)^(gamma - 1) nll.
+#[inline(always)]
+pub(super) fn modulation<S: Simd>(
+    s: S,
+    gamma: f32,
+    p: S::F,
+    miss: S::F,
+    nll: S::F,
+) -> (S::F, S::F) {
+    let (one, is_sure) = (s.splat(1.0), s.eq(miss, s.splat(0.0)));
+    let modulating = match gamma {
+        // 0^0 is 1 here.
+        0.0 => s.select(s.eq(miss, miss), one, miss),
+        gamma => exp(s, s.mul(s.splat(gamma), log(s, miss))),
+    };
+    // nll / (1 - p) tends to 1 where p tends to 1.
+    let ratio = s.select(is_sure, one, s.div(nll, miss));
+    let more = select_times(s, s.mul(s.splat(gamma), p), ratio);
+    (modulating, s.fma(modulating, more, modulating))
 }

@@ -4,8 +4,8 @@
 use crate::cpu::RowStat;
 use crate::cpu::columns::{CHAINS, Sweep};
 use crate::cpu::lanes::{Io, Lanes, load, store};
-use crate::cpu::math::{exp_of_negative, log1p};
-use crate::cpu::plain::{Columns, Pick, PlainRows, RowResults, Swept};
+use crate::cpu::math::exp_of_negative;
+use crate::cpu::plain::{Columns, Pick, Picked, PlainRows, RowResults, Swept};
 use crate::cpu::simd::Simd;
 use crate::dtype::Dtype;
 
@@ -68,21 +68,20 @@ pub(super) struct Group<'a, J, S> {
     classes: usize,
     stats: Stats,
     picks: [Pick; ROWS],
-    own: OfRows,
 }
 
 struct Stats {
     max: OfRows,
     rest: OfRows,
-    /// The picked column's element, and `exp(x - max)`.
+    /// The picked column's element, and what the job says of it and of its row.
     x: OfRows,
-    e: OfRows,
+    weight: OfRows,
+    upstream: OfRows,
     /// `log1p(rest)`
     log_sum: OfRows,
-    /// `1 / (1 + rest)`; NaN where there is no softmax.
-    over_sum: OfRows,
-    /// What the columns are multiplied by.
+    /// What the columns are multiplied by, and what the picked one is instead.
     scale: OfRows,
+    own: OfRows,
 }
 
 impl<'a, J: PlainRows, S: Simd> Group<'a, J, S> {
@@ -92,12 +91,13 @@ impl<'a, J: PlainRows, S: Simd> Group<'a, J, S> {
             max: zeros,
             rest: zeros,
             x: zeros,
-            e: zeros,
+            weight: [1.0; ROWS],
+            upstream: zeros,
             log_sum: zeros,
-            over_sum: zeros,
             scale: zeros,
+            own: zeros,
         };
-        Self { job, sweep, classes, stats, picks: [Pick::Nothing; ROWS], own: zeros }
+        Self { job, sweep, classes, stats, picks: [Pick::Nothing; ROWS] }
     }
 
     /// How many rows are a group.
@@ -187,7 +187,7 @@ impl<'a, J: PlainRows, S: Simd> Group<'a, J, S> {
         for (row, out) in out.chunks_exact_mut(classes).enumerate() {
             match self.picks[row] {
                 Pick::Nothing => {}
-                Pick::Column(column) => out[column] = T::from_f32(self.own[row]),
+                Pick::Column(column) => out[column] = T::from_f32(stats.own[row]),
                 Pick::Ignored => out.fill(T::zeroed()),
             }
         }
@@ -195,35 +195,32 @@ impl<'a, J: PlainRows, S: Simd> Group<'a, J, S> {
 
     /// Sets the results of rows whose statistics are there.
     fn finish(&mut self, first_row: usize, x: &[f32], results: &mut RowResults<'_>) {
-        let (s, stats) = (self.sweep.s, &mut self.stats);
-        let rows = x.len() / self.classes;
-        for (row, (pick, x)) in self.picks.iter_mut().zip(x.chunks_exact(self.classes)).enumerate()
-        {
-            *pick = self.job.pick(first_row + row);
-            if let Pick::Column(column) = *pick {
-                stats.x[row] = x[column];
+        let Self { job, sweep: Sweep { s, .. }, classes, stats, picks, .. } = self;
+        let mut is_any_ignored = false;
+        for (row, (pick, x)) in picks.iter_mut().zip(x.chunks_exact(*classes)).enumerate() {
+            *pick = job.pick(first_row + row);
+            stats.upstream[row] = job.upstream(first_row + row);
+            match *pick {
+                Pick::Nothing => {}
+                Pick::Column(column) => {
+                    (stats.x[row], stats.weight[row]) = (x[column], job.weight(column));
+                }
+                Pick::Ignored => is_any_ignored = true,
             }
         }
+        let rows = x.len() / *classes;
         s.enable(
             #[inline(always)]
-            || stats.complete(s, rows),
+            || stats.finish(*s, *job, rows, results),
         );
-        for (row, pick) in self.picks.iter().take(rows).copied().enumerate() {
-            if pick == Pick::Ignored {
-                continue;
+        if is_any_ignored {
+            for row in (0..rows).filter(|&row| picks[row] == Pick::Ignored) {
+                for numbers in [&mut *results.losses, &mut *results.lse] {
+                    if let Some(number) = numbers.get_mut(row) {
+                        *number = 0.0;
+                    }
+                }
             }
-            let finished = self.job.finish(&Swept {
-                row: first_row + row,
-                stat: RowStat::new(stats.max[row], stats.rest[row]),
-                log_sum: stats.log_sum[row],
-                over_sum: stats.over_sum[row],
-                pick,
-                x: stats.x[row],
-                e: stats.e[row],
-            });
-            results.set(row, &finished);
-            stats.scale[row] = finished.scale;
-            self.own[row] = finished.own;
         }
     }
 }
@@ -306,17 +303,32 @@ impl Stats {
 
     /// What statistics come to.
     #[inline(always)]
-    fn complete<S: Simd>(&mut self, s: S, rows: usize) {
-        let (zero, one, nan) = (s.splat(0.0), s.splat(1.0), s.splat(f32::NAN));
+    fn finish<S: Simd, J: PlainRows>(
+        &mut self,
+        s: S,
+        job: &J,
+        rows: usize,
+        results: &mut RowResults<'_>,
+    ) {
         for row in (0..rows).step_by(S::LANES) {
-            let (max, rest) = (s.load(&self.max[row..]), s.load(&self.rest[row..]));
-            let sum = s.add(one, rest);
-            let over_sum = s.select(s.lt(zero, sum), s.div(one, sum), nan);
-            let is_finite = s.lt(max, s.splat(f32::INFINITY));
-            s.store(&mut self.over_sum[row..], s.select(is_finite, over_sum, nan));
-            s.store(&mut self.log_sum[row..], log1p(s, rest));
-            let distance = s.sub(s.load(&self.x[row..]), max);
-            s.store(&mut self.e[row..], exp_of_negative(s, distance));
+            let picked = Picked {
+                x: s.load(&self.x[row..]),
+                weight: s.load(&self.weight[row..]),
+                upstream: s.load(&self.upstream[row..]),
+            };
+            let stat = (s.load(&self.max[row..]), s.load(&self.rest[row..]));
+            let swept = Swept::of(s, stat, picked);
+            let finished = job.finish(s, &swept);
+            s.store(&mut self.log_sum[row..], swept.log_sum);
+            s.store(&mut self.scale[row..], finished.scale);
+            s.store(&mut self.own[row..], finished.own);
+            let end = rows.min(row + S::LANES);
+            if !results.losses.is_empty() {
+                store(s, &mut results.losses[row..end], finished.loss);
+            }
+            if !results.lse.is_empty() {
+                store(s, &mut results.lse[row..end], finished.lse);
+            }
         }
     }
 

@@ -1,9 +1,9 @@
 //! Operations that need no more of a row than its statistic and one element.
 
-use crate::cpu::RowStat;
-use crate::cpu::columns::{Stores, Sweep};
+use crate::cpu::columns::{Stores, Sweep, first};
 use crate::cpu::groups::{Group, SHORT, Tiles};
 use crate::cpu::lanes::{Io, Lanes};
+use crate::cpu::math::{exp_of_negative, log1p};
 use crate::cpu::rows::{Part, Results, in_parts};
 use crate::cpu::simd::{InstructionSet, Job, Simd, dispatch};
 
@@ -25,51 +25,97 @@ pub(super) enum Columns {
     Logs,
 }
 
-/// A row before its columns are written.
-pub(super) struct Swept {
-    pub(super) row: usize,
-    pub(super) stat: RowStat,
+/// Rows before their columns are written, one a lane.
+pub(super) struct Swept<F> {
+    pub(super) max: F,
+    pub(super) rest: F,
     /// `log1p(rest)`
-    pub(super) log_sum: f32,
+    pub(super) log_sum: F,
     /// `1 / (1 + rest)`; NaN where there is no softmax.
-    pub(super) over_sum: f32,
-    pub(super) pick: Pick,
+    pub(super) over_sum: F,
     /// The picked element, and `exp(x - max)`.
-    pub(super) x: f32,
-    pub(super) e: f32,
+    pub(super) x: F,
+    pub(super) e: F,
+    /// What the job said of the picked class, and of the row.
+    pub(super) weight: F,
+    pub(super) upstream: F,
 }
 
-impl Swept {
+impl<F: Copy> Swept<F> {
+    #[inline(always)]
+    pub(super) fn of<S: Simd<F = F>>(s: S, (max, rest): (F, F), picked: Picked<F>) -> Self {
+        let (zero, one, nan) = (s.splat(0.0), s.splat(1.0), s.splat(f32::NAN));
+        let Picked { x, weight, upstream } = picked;
+        let sum = s.add(one, rest);
+        let over_sum = s.select(s.lt(zero, sum), s.div(one, sum), nan);
+        let is_finite = s.lt(max, s.splat(f32::INFINITY));
+        Self {
+            max,
+            rest,
+            log_sum: log1p(s, rest),
+            over_sum: s.select(is_finite, over_sum, nan),
+            x,
+            e: exp_of_negative(s, s.sub(x, max)),
+            weight,
+            upstream,
+        }
+    }
+
     /// Of the picked element.
-    pub(super) fn p(&self) -> f32 {
-        self.e * self.over_sum
+    #[inline(always)]
+    pub(super) fn p<S: Simd<F = F>>(&self, s: S) -> F {
+        s.mul(self.e, self.over_sum)
     }
 
     /// 1 - p of the picked element; where it is the maximum the 1 cancels before anything is rounded.
-    pub(super) fn miss(&self) -> f32 {
-        if self.x == self.stat.max() { self.stat.rest() * self.over_sum } else { 1.0 - self.p() }
+    #[inline(always)]
+    pub(super) fn miss<S: Simd<F = F>>(&self, s: S) -> F {
+        let top = s.mul(self.rest, self.over_sum);
+        s.select(s.eq(self.x, self.max), top, s.sub(s.splat(1.0), self.p(s)))
     }
 
-    /// -log p of the picked element; NaN if the row has no softmax.
-    pub(super) fn nll(&self) -> f32 {
-        let nll = (self.stat.max() - self.x) + self.log_sum;
-        if self.over_sum.is_nan() { f32::NAN } else { nll }
+    /// -log p of the picked element.
+    #[inline(always)]
+    pub(super) fn nll<S: Simd<F = F>>(&self, s: S) -> F {
+        self.defined(s, s.add(s.sub(self.max, self.x), self.log_sum))
     }
 
-    pub(super) fn lse(&self) -> f32 {
-        self.stat.lse_with(self.log_sum)
+    /// The same, or NaN where there is no softmax.
+    #[inline(always)]
+    pub(super) fn defined<S: Simd<F = F>>(&self, s: S, y: F) -> F {
+        s.select(s.eq(self.over_sum, self.over_sum), y, self.over_sum)
+    }
+
+    #[inline(always)]
+    pub(super) fn lse<S: Simd<F = F>>(&self, s: S) -> F {
+        s.add(self.max, self.log_sum)
     }
 }
 
-/// What a row comes to.
-#[derive(Default)]
-pub(super) struct Finished {
-    pub(super) loss: f32,
-    pub(super) lse: f32,
+/// The element of each row that is looked at by itself, and what the job says of it and of its row.
+#[derive(Clone, Copy)]
+pub(super) struct Picked<F> {
+    pub(super) x: F,
+    pub(super) weight: F,
+    pub(super) upstream: F,
+}
+
+/// What rows come to, one a lane.
+pub(super) struct Finished<F> {
+    pub(super) loss: F,
+    pub(super) lse: F,
     /// The number that the columns are multiplied by.
-    pub(super) scale: f32,
+    pub(super) scale: F,
     /// What the picked column is instead.
-    pub(super) own: f32,
+    pub(super) own: F,
+}
+
+impl<F: Copy> Finished<F> {
+    #[inline(always)]
+    pub(super) fn nothing<S: Simd<F = F>>(s: S) -> Self {
+        let zero = s.splat(0.0);
+        Self { loss: zero, lse: zero, scale: zero, own: zero }
+    }
 }
 
 /// An operation on rows that needs no more of a row than its statistic and one element.
@@ -79,7 +125,15 @@ pub(super) trait PlainRows: Sync {
     fn pick(&self, _row: usize) -> Pick {
         Pick::Nothing
     }
-    fn finish(&self, swept: &Swept) -> Finished;
+    /// A number of the picked class.
+    fn weight(&self, _column: usize) -> f32 {
+        1.0
+    }
+    /// A number of the row.
+    fn upstream(&self, _row: usize) -> f32 {
+        1.0
+    }
+    fn finish<S: Simd>(&self, s: S, swept: &Swept<S::F>) -> Finished<S::F>;
 }
 
 /// Where the numbers of rows go; either may be empty.
@@ -87,18 +141,6 @@ pub(super) trait PlainRows: Sync {
 pub(super) struct RowResults<'a> {
     pub(super) losses: &'a mut [f32],
     pub(super) lse: &'a mut [f32],
-}
-
-impl RowResults<'_> {
-    #[inline(always)]
-    pub(super) fn set(&mut self, row: usize, finished: &Finished) {
-        if let Some(loss) = self.losses.get_mut(row) {
-            *loss = finished.loss;
-        }
-        if let Some(lse) = self.lse.get_mut(row) {
-            *lse = finished.lse;
-        }
-    }
 }
 
 impl Results for RowResults<'_> {
@@ -164,23 +206,31 @@ fn long_row<J: PlainRows, S: Simd, T: Lanes>(
         return io.output().fill(T::zeroed());
     }
     let stat = sweep.stat_of_long(io.input());
-    let (max, log_sum) = (stat.max(), sweep.log1p(stat.rest()));
-    let x = match pick {
-        Pick::Column(column) => io.input()[column].to_f32(),
-        _ => 0.0,
+    let (x, weight) = match pick {
+        Pick::Column(column) => (io.input()[column].to_f32(), job.weight(column)),
+        _ => (0.0, 1.0),
     };
-    let e = sweep.exp_of_negative(x - max);
-    let finished =
-        job.finish(&Swept { row, stat, log_sum, over_sum: 1.0 / stat.sum(), pick, x, e });
-    results.set(0, &finished);
+    let (s, upstream, max) = (sweep.s, job.upstream(row), stat.max());
+    let (log_sum, scale, own) = s.enable(
+        #[inline(always)]
+        || {
+            let (x, weight, upstream) = (s.splat(x), s.splat(weight), s.splat(upstream));
+            let stat = (s.splat(max), s.splat(stat.rest()));
+            let swept = Swept::of(s, stat, Picked { x, weight, upstream });
+            let finished = job.finish(s, &swept);
+            results.losses.fill(first(s, finished.loss));
+            results.lse.fill(first(s, finished.lse));
+            (first(s, swept.log_sum), first(s, finished.scale), first(s, finished.own))
+        },
+    );
     if matches!(io, Io::Read(_)) {
         return;
     }
     match J::COLUMNS {
-        Columns::Logs => sweep.write_logs(io.reborrow(), max, log_sum, finished.scale),
-        Columns::Exps => sweep.write_exps(io.reborrow(), max, finished.scale),
+        Columns::Logs => sweep.write_logs(io.reborrow(), max, log_sum, scale),
+        Columns::Exps => sweep.write_exps(io.reborrow(), max, scale),
     }
     if let Pick::Column(column) = pick {
-        io.output()[column] = T::from_f32(finished.own);
+        io.output()[column] = T::from_f32(own);
     }
 }

@@ -106,11 +106,6 @@ impl RowStat {
         }
     }
 
-    /// The log-sum-exp, given `log1p(rest)`.
-    pub(crate) fn lse_with(self, log_sum: f32) -> f32 {
-        if self.max == f32::INFINITY && !self.rest.is_nan() { self.max } else { self.max + log_sum }
-    }
-
     /// `-log p` of an element: two terms of one sign.
     pub fn nll(self, x: f32) -> f32 {
         if self.is_defined() { (self.max - x) + self.rest.ln_1p() } else { f32::NAN }

@@ -113,8 +113,8 @@ impl PlainRows for LogSumExps {
     const COLUMNS: Columns = Columns::Exps;
 
     #[inline(always)]
-    fn finish(&self, swept: &Swept) -> Finished {
-        Finished { lse: swept.lse(), ..Finished::default() }
+    fn finish<S: Simd>(&self, s: S, swept: &Swept<S::F>) -> Finished<S::F> {
+        Finished { lse: swept.lse(s), ..Finished::nothing(s) }
     }
 }
 
@@ -127,9 +127,13 @@ impl PlainRows for Exps {
     const COLUMNS: Columns = Columns::Exps;
 
     #[inline(always)]
-    fn finish(&self, swept: &Swept) -> Finished {
-        let upstream = self.drows.as_ref().map_or(1.0, |drows| drows[swept.row]);
-        Finished { scale: upstream * swept.over_sum, ..Finished::default() }
+    fn upstream(&self, row: usize) -> f32 {
+        self.drows.as_ref().map_or(1.0, |drows| drows[row])
+    }
+
+    #[inline(always)]
+    fn finish<S: Simd>(&self, s: S, swept: &Swept<S::F>) -> Finished<S::F> {
+        Finished { scale: s.mul(swept.upstream, swept.over_sum), ..Finished::nothing(s) }
     }
 }
 
@@ -142,9 +146,8 @@ impl PlainRows for Logs {
     const COLUMNS: Columns = Columns::Logs;
 
     #[inline(always)]
-    fn finish(&self, swept: &Swept) -> Finished {
-        let scale = if swept.over_sum.is_nan() { f32::NAN } else { self.scale };
-        Finished { scale, ..Finished::default() }
+    fn finish<S: Simd>(&self, s: S, swept: &Swept<S::F>) -> Finished<S::F> {
+        Finished { scale: swept.defined(s, s.splat(self.scale)), ..Finished::nothing(s) }
     }
 }
 
