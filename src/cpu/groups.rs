@@ -15,8 +15,8 @@ pub(super) const SHORT: usize = 2048;
 const NARROW: usize = 32;
 /// Rows of a group.
 const ROWS: usize = 64;
-/// Elements of a group, unless a row alone has more: with what follows it, read and written, it fits the
-/// L1 cache.
+/// Elements of a group, unless a row alone has more; twice as many where nothing is written: with what
+/// follows it, it fits the L1 cache.
 const ELEMENTS: usize = 1024;
 
 /// A number for each row of a group.
@@ -100,12 +100,14 @@ impl<'a, J: PlainRows, S: Simd> Group<'a, J, S> {
         Self { job, sweep, classes, stats, picks: [Pick::Nothing; ROWS] }
     }
 
-    /// How many rows are a group.
-    pub(super) fn rows(&self) -> usize {
-        if self.classes <= NARROW {
-            return ROWS;
-        }
-        (ELEMENTS / self.classes).clamp(1, ROWS)
+    /// How many rows are a group, given what is done with them.
+    pub(super) fn rows<T>(&self, io: &Io<'_, T>) -> usize {
+        let elements = match io {
+            _ if self.classes <= NARROW => return ROWS,
+            Io::Read(_) => 2 * ELEMENTS,
+            _ => ELEMENTS,
+        };
+        (elements / self.classes).clamp(1, ROWS)
     }
 
     /// Sets the results of some rows and writes their columns.

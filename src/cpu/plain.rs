@@ -181,8 +181,9 @@ impl<J: PlainRows, T: Lanes> Job for Task<'_, J, T> {
             }
         } else {
             let (mut group, mut tiles) = (Group::new(job, sweep, classes), Tiles::new());
-            for row in (first_row..first_row + rows).step_by(group.rows()) {
-                let rows = group.rows().min(first_row + rows - row);
+            let group_rows = group.rows(&io);
+            for row in (first_row..first_row + rows).step_by(group_rows) {
+                let rows = group_rows.min(first_row + rows - row);
                 let (now, mut results) = (io.split_off(rows * classes), results.split_off(rows));
                 group.run(&mut tiles, row, now, io.next(), &mut results);
             }
