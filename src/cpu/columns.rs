@@ -1,9 +1,10 @@
 //! What is done along a row: its statistic, sums over its columns, a number for each column.
 
 use crate::cpu::RowStat;
-use crate::cpu::groups::{Next, SHORT, max_of_short, rest_of_short};
+use crate::cpu::groups::SHORT;
 use crate::cpu::lanes::{Io, Lanes, load, store};
 use crate::cpu::math::{exp_of_negative, log1p};
+use crate::cpu::short::{Next, max_of_short, rest_of_short};
 use crate::cpu::simd::{MAX_LANES, Simd};
 
 /// Elements that one thread sweeps in one go. Longer rows are cut in two, so that the error of a sum

@@ -1,14 +1,19 @@
 //! Cross-entropy: one statistic a row, then the column formula.
 
-use crate::cpu::columns::{Sweep, argmax, first};
+mod chain;
+mod row;
+
+use chain::{Chain, Norm};
+use row::{Label, Row, RowResult};
+
+use crate::cpu::columns::Sweep;
 use crate::cpu::lanes::{Io, Lanes, with_pair};
-use crate::cpu::math::{exp, log, tanh};
 use crate::cpu::plain::{
     Columns, Finished, Pick, PlainRows, RowResults, Swept, for_each_plain_row,
 };
 use crate::cpu::rows::{Rows, Work, for_each_row};
 use crate::cpu::simd::{InstructionSet, MAX_LANES, Simd};
-use crate::cpu::{Dloss, RowStat, reduce, select_times, times};
+use crate::cpu::{Dloss, reduce, select_times};
 use crate::error::Result;
 use crate::matrix::{Array, MatrixMut, Values, with_values, with_values_mut};
 use crate::op::{
@@ -130,64 +135,6 @@ fn evaluate<T: Lanes>(
     output
 }
 
-/// What happens to an element of the input before the softmax, formulas (11) and (17).
-#[derive(Clone, Copy)]
-enum Chain {
-    None,
-    Scale(f32),
-    Softcap {
-        scale: f32,
-        cap: f32,
-    },
-    /// The logarithm, of no less than this.
-    Log(f32),
-}
-
-impl Chain {
-    fn of(op: &CrossEntropy) -> Self {
-        let scale = op.logit_scale() as f32;
-        match (op.form(), op.softcap()) {
-            (InputForm::Probs, _) => Self::Log(op.clamp() as f32),
-            (InputForm::Logits, Some(cap)) => Self::Softcap { scale, cap: cap as f32 },
-            (InputForm::Logits, None) if op.has_chain() => Self::Scale(scale),
-            (InputForm::Logits, None) | (InputForm::LogProbs, _) => Self::None,
-        }
-    }
-
-    #[inline(always)]
-    fn z<S: Simd>(self, s: S, x: S::F) -> S::F {
-        match self {
-            Self::None => x,
-            Self::Scale(scale) => s.mul(x, s.splat(scale)),
-            Self::Softcap { scale, cap } => {
-                let z = s.mul(x, s.splat(scale));
-                s.mul(s.splat(cap), tanh(s, s.div(z, s.splat(cap))))
-            }
-            Self::Log(clamp) => log(s, s.max(x, s.splat(clamp))),
-        }
-    }
-
-    /// dz / dx. 1 - tanh^2 = 4 e / (1 + e)^2 keeps its digits near tanh = 1.
-    #[inline(always)]
-    fn slope<S: Simd>(self, s: S, x: S::F) -> S::F {
-        match self {
-            Self::None => s.splat(1.0),
-            Self::Scale(scale) => s.splat(scale),
-            Self::Softcap { scale, cap } => {
-                let z = s.div(s.mul(x, s.splat(scale)), s.splat(cap));
-                let e = exp(s, s.mul(s.splat(-2.0), s.abs(z)));
-                let sum = s.add(s.splat(1.0), e);
-                let slope = s.div(s.mul(s.splat(4.0), e), s.mul(sum, sum));
-                s.mul(s.splat(scale), slope)
-            }
-            Self::Log(clamp) => {
-                let is_low = s.lt(x, s.splat(clamp));
-                s.select(is_low, s.splat(0.0), s.div(s.splat(1.0), x))
-            }
-        }
-    }
-}
-
 struct Options<'a> {
     op: &'a CrossEntropy,
     targets: Targets<'a>,
@@ -203,72 +150,6 @@ struct Options<'a> {
     smooth_class: f32,
     /// The same times the sum of all class weights.
     smooth_sum: f32,
-}
-
-/// What a row comes to.
-#[derive(Clone)]
-struct RowResult {
-    loss: f32,
-    lse: f32,
-    nll: f32,
-    argmax: i64,
-    correct: bool,
-}
-
-impl RowResult {
-    const IGNORED: Self = Self { loss: 0.0, lse: 0.0, nll: 0.0, argmax: -1, correct: false };
-}
-
-/// The statistic of a row and `log1p(rest)`; none of a row that is normalised already.
-#[derive(Clone, Copy)]
-struct Norm(Option<(RowStat, f32)>);
-
-impl Norm {
-    /// Formulas (5) and (17).
-    #[inline(always)]
-    fn nll<S: Simd>(self, s: S, z: S::F) -> S::F {
-        match self.0 {
-            Some((stat, log_sum)) => s.add(s.sub(s.splat(stat.max()), z), s.splat(log_sum)),
-            None => s.neg(z),
-        }
-    }
-
-    fn is_defined(self) -> bool {
-        self.0.is_none_or(|(stat, _)| stat.is_defined())
-    }
-
-    fn lse(self) -> f32 {
-        self.0.map_or(0.0, |(stat, _)| stat.lse())
-    }
-
-    /// p and p - 1 of a column; of a normalised row, whose gradient is the shares alone, 0 and -1.
-    #[inline(always)]
-    fn p<S: Simd>(self, s: S, z: S::F) -> (S::F, S::F) {
-        let Some((stat, _)) = self.0 else { return (s.splat(0.0), s.splat(-1.0)) };
-        let (one, max) = (s.splat(1.0), s.splat(stat.max()));
-        let p = s.mul(exp(s, s.sub(z, max)), s.splat(1.0 / stat.sum()));
-        // Where z is the maximum the 1 cancels before anything is rounded.
-        let top = s.splat(-stat.rest() / stat.sum());
-        (p, s.select(s.eq(z, max), top, s.sub(p, one)))
-    }
-}
-
-/// A row's target.
-#[derive(Clone, Copy)]
-enum Label<'a> {
-    Class(usize),
-    Probs(&'a [f32]),
-}
-
-/// A kept row of a batch with options.
-#[derive(Clone, Copy)]
-struct Row<'a, S> {
-    options: &'a Options<'a>,
-    sweep: Sweep<S>,
-    label: Label<'a>,
-    x: &'a [f32],
-    z: &'a [f32],
-    norm: Norm,
 }
 
 impl PlainRows for Options<'_> {
@@ -394,169 +275,6 @@ impl Options<'_> {
         let job = TargetGradient { options: self, logits };
         for_each_row(set, &job, self.classes, Io::Separate(q, &mut dtargets), &mut nothing);
         dtargets.into()
-    }
-}
-
-impl<S: Simd> Row<'_, S> {
-    #[inline(always)]
-    fn nll(&self, j: usize) -> S::F {
-        let s = self.sweep.s;
-        self.norm.nll(s, s.load(&self.z[j..]))
-    }
-
-    fn nll_of(&self, class: usize) -> f32 {
-        match self.norm.0 {
-            Some((stat, log_sum)) => (stat.max() - self.z[class]) + log_sum,
-            None => -self.z[class],
-        }
-    }
-
-    /// The part of a class in a row's loss with probability targets: `w_j ((1 - e) q_j + e / C)`.
-    #[inline(always)]
-    fn part(&self, q: &[f32], j: usize) -> S::F {
-        let (s, options) = (self.sweep.s, self.options);
-        let share = s.fma(s.splat(options.keep), s.load(&q[j..]), s.splat(options.smooth_class));
-        s.mul(options.weight(s, j), share)
-    }
-
-    /// What the labels of a row with probability targets come to; NaN if the row has no loss for
-    /// them: every column is read, and a +inf among log-probabilities is the whole row's.
-    fn total(&self, q: &[f32]) -> f32 {
-        let classes = self.options.classes;
-        let total = self.sweep.sum(
-            classes,
-            #[inline(always)]
-            |j| self.part(q, j),
-        ) as f32;
-        let is_read = self.norm.0.is_some() || !self.z[..classes].contains(&f32::INFINITY);
-        if total.is_finite() && is_read { total } else { f32::NAN }
-    }
-
-    /// Formulas (7), (12), (15) and (17).
-    fn result(&self) -> RowResult {
-        let Self { options, sweep, norm, .. } = *self;
-        let (s, op, classes) = (sweep.s, options.op, options.classes);
-        let cross = match self.label {
-            Label::Class(y) => {
-                times(options.keep * options.weight_of(y), self.nll_of(y)) + self.smoothing()
-            }
-            Label::Probs(q) if self.total(q).is_finite() => sweep.sum(
-                classes,
-                #[inline(always)]
-                |j| select_times(s, self.part(q, j), self.nll(j)),
-            ) as f32,
-            Label::Probs(_) => f32::NAN,
-        };
-        let lse = norm.lse();
-        let loss = options.unit * (cross + times(op.z_loss() as f32, lse * lse));
-        let loss = if norm.is_defined() { loss } else { f32::NAN };
-        if !op.has_metrics() {
-            return RowResult { loss, lse, ..RowResult::IGNORED };
-        }
-        let best = self.best();
-        let (nll, correct) = match self.label {
-            Label::Class(y) => (self.nll_of(y), best == y),
-            Label::Probs(q) => {
-                let nll = sweep.sum(
-                    classes,
-                    #[inline(always)]
-                    |j| select_times(s, s.load(&q[j..]), self.nll(j)),
-                );
-                (nll as f32, best == argmax(s, &q[..classes]))
-            }
-        };
-        RowResult { loss, lse, nll, argmax: Metrics::column(best), correct }
-    }
-
-    /// The best column, ranked before softcap and clamp make elements equal.
-    fn best(&self) -> usize {
-        let (s, x) = (self.sweep.s, &self.x[..self.options.classes]);
-        match self.options.op.logit_scale() {
-            scale if scale > 0.0 => argmax(s, x),
-            scale if scale < 0.0 => argmax(s, &x.iter().map(|x| -x).collect::<Vec<_>>()),
-            _ => argmax(s, &x.iter().map(|x| x * 0.0).collect::<Vec<_>>()),
-        }
-    }
-
-    /// `(e / C) sum_j w_j nll_j`, formula (12).
-    fn smoothing(&self) -> f32 {
-        let Self { options, sweep, z, .. } = *self;
-        let (Some((stat, log_sum)), true) = (self.norm.0, options.smooth_class != 0.0) else {
-            return 0.0;
-        };
-        let s = sweep.s;
-        let spread = sweep.sum(
-            options.classes,
-            #[inline(always)]
-            |j| {
-                let distance = s.sub(s.splat(stat.max()), s.load(&z[j..]));
-                select_times(s, options.weight(s, j), distance)
-            },
-        );
-        options.smooth_class * spread as f32 + options.smooth_sum * log_sum
-    }
-
-    /// Twice `z_loss` times the log-sum-exp.
-    fn z_slope(&self) -> f32 {
-        let z_loss = 2.0 * self.options.op.z_loss() as f32;
-        self.norm.0.map_or(0.0, |(stat, _)| times(z_loss, stat.lse()))
-    }
-
-    /// dloss (A p - a) and the chain's slope: formula (16).
-    fn probs_columns(&self, q: &[f32], dloss: f32, out: &mut [f32]) {
-        let Self { options, sweep, x, z, norm, .. } = *self;
-        let s = sweep.s;
-        let total = self.total(q);
-        // A NaN or an infinity among the probabilities is the whole row's.
-        let dloss = if total.is_finite() { dloss } else { f32::NAN };
-        let z_slope = self.z_slope();
-        sweep.fill(
-            out,
-            #[inline(always)]
-            |j| {
-                let part = self.part(q, j);
-                let (p, p_minus_1) = norm.p(s, s.load(&z[j..]));
-                // A p - a, with nothing cancelled where a is all of A.
-                let others = s.mul(s.sub(s.splat(total), part), p);
-                let dz = s.add(s.fma(part, p_minus_1, others), s.mul(s.splat(z_slope), p));
-                let slope = options.chain.slope(s, s.load(&x[j..]));
-                s.mul(s.splat(dloss), select_times(s, dz, slope))
-            },
-        );
-    }
-
-    /// dloss (A p - B onehot - k w) and the chain's slope: formulas (8) and (13).
-    fn class_columns(&self, y: usize, dloss: f32, out: &mut [f32]) {
-        let Self { options, sweep, x, z, norm, .. } = *self;
-        let (s, chain) = (sweep.s, options.chain);
-        let own = options.keep * options.weight_of(y);
-        let (slope_y, p, p_minus_1) = s.enable(
-            #[inline(always)]
-            || {
-                let (p, p_minus_1) = norm.p(s, s.splat(z[y]));
-                (first(s, chain.slope(s, s.splat(x[y]))), first(s, p), first(s, p_minus_1))
-            },
-        );
-        let Some((stat, _)) = norm.0 else {
-            out.fill(if dloss.is_nan() { dloss } else { 0.0 });
-            out[y] = dloss * times(-own, slope_y);
-            return;
-        };
-        let more = options.smooth_sum + self.z_slope();
-        let scale = dloss * (own + more) / stat.sum();
-        let shift = dloss * options.smooth_class;
-        sweep.fill(
-            out,
-            #[inline(always)]
-            |j| {
-                let e = exp(s, s.sub(s.load(&z[j..]), s.splat(stat.max())));
-                let dz =
-                    s.sub(s.mul(e, s.splat(scale)), s.mul(s.splat(shift), options.weight(s, j)));
-                s.mul(dz, chain.slope(s, s.load(&x[j..])))
-            },
-        );
-        let dz = own * p_minus_1 + more * p - options.smooth_class * options.weight_of(y);
-        out[y] = dloss * dz * slope_y;
     }
 }
 

@@ -2,8 +2,8 @@
 
 use half::{bf16, f16};
 
-use crate::cpu::groups::Next;
 use crate::cpu::math::{exp_for_16_bits, exp_of_negative};
+use crate::cpu::short::Next;
 use crate::cpu::simd::{MAX_LANES, Simd};
 use crate::dtype::Element;
 use crate::matrix::Values;

@@ -17,6 +17,7 @@ mod math;
 mod plain;
 mod row_stat;
 mod rows;
+mod short;
 mod simd;
 mod transform;
 

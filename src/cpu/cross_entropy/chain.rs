@@ -1,0 +1,98 @@
+//! What comes before the loss: an element's z, and a row's normalisation.
+
+use crate::cpu::RowStat;
+use crate::cpu::math::{exp, log, tanh};
+use crate::cpu::simd::Simd;
+use crate::op::{CrossEntropy, InputForm};
+
+/// What happens to an element of the input before the softmax, formulas (11) and (17).
+#[derive(Clone, Copy)]
+pub(super) enum Chain {
+    None,
+    Scale(f32),
+    Softcap {
+        scale: f32,
+        cap: f32,
+    },
+    /// The logarithm, of no less than this.
+    Log(f32),
+}
+
+impl Chain {
+    pub(super) fn of(op: &CrossEntropy) -> Self {
+        let scale = op.logit_scale() as f32;
+        match (op.form(), op.softcap()) {
+            (InputForm::Probs, _) => Self::Log(op.clamp() as f32),
+            (InputForm::Logits, Some(cap)) => Self::Softcap { scale, cap: cap as f32 },
+            (InputForm::Logits, None) if op.has_chain() => Self::Scale(scale),
+            (InputForm::Logits, None) | (InputForm::LogProbs, _) => Self::None,
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn z<S: Simd>(self, s: S, x: S::F) -> S::F {
+        match self {
+            Self::None => x,
+            Self::Scale(scale) => s.mul(x, s.splat(scale)),
+            Self::Softcap { scale, cap } => {
+                let z = s.mul(x, s.splat(scale));
+                s.mul(s.splat(cap), tanh(s, s.div(z, s.splat(cap))))
+            }
+            Self::Log(clamp) => log(s, s.max(x, s.splat(clamp))),
+        }
+    }
+
+    /// dz / dx. 1 - tanh^2 = 4 e / (1 + e)^2 keeps its digits near tanh = 1.
+    #[inline(always)]
+    pub(super) fn slope<S: Simd>(self, s: S, x: S::F) -> S::F {
+        match self {
+            Self::None => s.splat(1.0),
+            Self::Scale(scale) => s.splat(scale),
+            Self::Softcap { scale, cap } => {
+                let z = s.div(s.mul(x, s.splat(scale)), s.splat(cap));
+                let e = exp(s, s.mul(s.splat(-2.0), s.abs(z)));
+                let sum = s.add(s.splat(1.0), e);
+                let slope = s.div(s.mul(s.splat(4.0), e), s.mul(sum, sum));
+                s.mul(s.splat(scale), slope)
+            }
+            Self::Log(clamp) => {
+                let is_low = s.lt(x, s.splat(clamp));
+                s.select(is_low, s.splat(0.0), s.div(s.splat(1.0), x))
+            }
+        }
+    }
+}
+
+/// The statistic of a row and `log1p(rest)`; none of a row that is normalised already.
+#[derive(Clone, Copy)]
+pub(super) struct Norm(pub(super) Option<(RowStat, f32)>);
+
+impl Norm {
+    /// Formulas (5) and (17).
+    #[inline(always)]
+    pub(super) fn nll<S: Simd>(self, s: S, z: S::F) -> S::F {
+        match self.0 {
+            Some((stat, log_sum)) => s.add(s.sub(s.splat(stat.max()), z), s.splat(log_sum)),
+            None => s.neg(z),
+        }
+    }
+
+    pub(super) fn is_defined(self) -> bool {
+        self.0.is_none_or(|(stat, _)| stat.is_defined())
+    }
+
+    pub(super) fn lse(self) -> f32 {
+        self.0.map_or(0.0, |(stat, _)| stat.lse())
+    }
+
+    /// p and p - 1 of a column; of a normalised row, whose gradient is the shares alone, 0 and -1.
+    #[inline(always)]
+    pub(super) fn p<S: Simd>(self, s: S, z: S::F) -> (S::F, S::F) {
+        let Some((stat, _)) = self.0 else { return (s.splat(0.0), s.splat(-1.0)) };
+        let (one, max) = (s.splat(1.0), s.splat(stat.max()));
+        let p = s.mul(exp(s, s.sub(z, max)), s.splat(1.0 / stat.sum()));
+        // Where z is the maximum the 1 cancels before anything is rounded.
+        let top = s.splat(-stat.rest() / stat.sum());
+        (p, s.select(s.eq(z, max), top, s.sub(p, one)))
+    }
+}
