@@ -4,6 +4,10 @@
 test:
     ./scripts/test.sh
 
+# And what takes hours: a second driver, least limits, every f32, the fuzzer
+test-all:
+    ./scripts/test-all.sh
+
 # Formatting, lints and documentation, without running anything
 check:
     cargo fmt --all --check

@@ -6,24 +6,42 @@ pub mod bench;
 pub mod bits;
 pub mod cases;
 pub mod golden;
+pub mod hostile;
 pub mod losses;
 pub mod suite;
 pub mod tolerance;
 
 use surprisal::cpu::InstructionSet;
 use surprisal::gpu::{Gpu, Reduce, Tuning};
-use surprisal::{AdapterChoice, Device};
+use surprisal::{AdapterChoice, Device, wgpu};
 
 use self::tolerance::Arithmetic;
 
-/// The adapter under test: the one that `SURPRISAL_TEST_ADAPTER` names, or the machine's best.
+/// The adapter under test: the one that `SURPRISAL_TEST_ADAPTER` names, or the machine's best; with
+/// `SURPRISAL_TEST_LIMITS` a device of the least that a standard allows, without any feature.
 /// Without any, the test fails: a GPU test that cannot run has not passed.
 pub fn gpu() -> Gpu {
+    match std::env::var("SURPRISAL_TEST_LIMITS").as_deref() {
+        Ok("webgpu") => return gpu_with_limits(wgpu::Limits::default()),
+        Ok("downlevel") => return gpu_with_limits(wgpu::Limits::downlevel_defaults()),
+        Ok(other) => panic!("SURPRISAL_TEST_LIMITS is {other}, neither webgpu nor downlevel"),
+        Err(_) => {}
+    }
     let choice = std::env::var("SURPRISAL_TEST_ADAPTER")
         .map_or(AdapterChoice::Best, |name| name.parse().expect("an adapter is named"));
     let device = Device::gpu_with(&choice)
         .unwrap_or_else(|error| panic!("{error} (scripts/test.sh installs a software driver)"));
     device.as_gpu().expect("it is a GPU").clone()
+}
+
+fn gpu_with_limits(required_limits: wgpu::Limits) -> Gpu {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapter = instance.request_adapter(&wgpu::RequestAdapterOptions::default());
+    let adapter = pollster::block_on(adapter).expect("an adapter");
+    let descriptor = wgpu::DeviceDescriptor { required_limits, ..Default::default() };
+    let (device, queue) =
+        pollster::block_on(adapter.request_device(&descriptor)).expect("it has the least of all");
+    Gpu::new(&device, &queue)
 }
 
 /// A device under test, with what its arithmetic promises.

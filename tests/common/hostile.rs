@@ -1,0 +1,188 @@
+//! Whatever bytes say: shapes, dtypes, bit patterns, targets and options. Nothing may panic, and what
+//! the reference takes the CPU path takes too. The fuzzer in `fuzz/` drives the same function.
+
+use half::{bf16, f16};
+use surprisal::cpu::InstructionSet;
+use surprisal::{
+    Array, BinaryCrossEntropy, CrossEntropy, CrossEntropyInput, Device, DivergenceInput,
+    ElementwiseInput, Evaluate, Focal, InputForm, JsDivergence, KlDivergence, Labels, LogSoftmax,
+    LogSumExp, Matrix, MatrixMut, Reduction, Softmax, Unit, Upstream,
+};
+
+/// Bytes, and zeros after their end.
+struct Bytes<'a>(std::slice::Iter<'a, u8>);
+
+impl Bytes<'_> {
+    fn byte(&mut self) -> u8 {
+        self.0.next().copied().unwrap_or(0)
+    }
+
+    fn flag(&mut self) -> bool {
+        self.byte() & 1 == 1
+    }
+
+    fn below(&mut self, n: u8) -> usize {
+        usize::from(self.byte() % n)
+    }
+
+    fn bits(&mut self) -> u32 {
+        u32::from_le_bytes([self.byte(), self.byte(), self.byte(), self.byte()])
+    }
+
+    /// One of the numbers that matter, or any.
+    fn number(&mut self) -> f64 {
+        match self.byte() % 12 {
+            0..=3 => 0.0,
+            4 => 1.0,
+            5 => 0.1,
+            6 => -1.0,
+            7 => f64::NAN,
+            8 => f64::INFINITY,
+            9 => 1e300,
+            10 => 30.0,
+            _ => f64::from(f32::from_bits(self.bits())),
+        }
+    }
+
+    fn element(&mut self) -> f32 {
+        match self.byte() % 8 {
+            0 => f32::NEG_INFINITY,
+            1 => f32::from_bits(self.bits()),
+            2 => f32::INFINITY,
+            3 => 0.0,
+            _ => f32::from(self.byte()) / 16.0 - 8.0,
+        }
+    }
+
+    /// Mostly as many as there should be.
+    fn array(&mut self, len: usize) -> Array {
+        let len = if self.byte() == 1 { len + 1 } else { len };
+        let dtype = self.byte() % 4;
+        let x: Vec<f32> = (0..len).map(|_| self.element()).collect();
+        match dtype {
+            0 => Array::F32(x),
+            1 => Array::F16(x.into_iter().map(f16::from_f32).collect()),
+            2 => Array::Bf16(x.into_iter().map(bf16::from_f32).collect()),
+            _ => Array::F64(x.into_iter().map(f64::from).collect()),
+        }
+    }
+
+    fn target(&mut self, classes: usize) -> i64 {
+        match self.byte() {
+            0 => -100,
+            1 => -1,
+            2 => i64::MAX,
+            3 => i64::MIN,
+            4 => i64::try_from(classes).unwrap_or(0),
+            byte => i64::from(byte) % i64::try_from(classes.max(1)).unwrap_or(1),
+        }
+    }
+
+    fn reduction(&mut self) -> Reduction {
+        [Reduction::Mean, Reduction::Sum, Reduction::None][self.below(3)]
+    }
+
+    fn form(&mut self) -> InputForm {
+        let forms = [InputForm::Logits, InputForm::LogProbs, InputForm::Probs];
+        forms[self.below(8).saturating_sub(5)]
+    }
+
+    fn cross_entropy(&mut self, classes: usize) -> CrossEntropy {
+        let mut op = CrossEntropy::new()
+            .with_reduction(self.reduction())
+            .with_form(self.form())
+            .with_label_smoothing(self.number())
+            .with_z_loss(self.number());
+        if self.flag() {
+            op = op.with_gradient();
+        }
+        if self.byte() > 200 {
+            op = op.with_target_gradient().with_unit(Unit::Bits);
+        }
+        if self.byte() > 200 {
+            op = op.with_metrics().with_ignore_index(self.target(classes));
+        }
+        if self.byte() > 200 {
+            op = op.with_softcap(self.number()).with_logit_scale(self.number());
+        }
+        if self.byte() > 200 {
+            let len = classes + self.below(8) / 7;
+            op = op.with_class_weights((0..len).map(|_| self.number()).collect::<Vec<_>>());
+        }
+        if self.byte() > 200 {
+            op = op.with_normalizer(self.number()).with_clamp(self.number());
+        }
+        op
+    }
+}
+
+fn devices() -> Vec<Device> {
+    let sets = InstructionSet::ALL.into_iter().filter(|set| set.is_available());
+    sets.filter_map(|set| Device::cpu_with(set).ok()).collect()
+}
+
+/// An operation on all devices: the reference says whether it is to succeed, which is returned as 1.
+fn all<'a, O: Evaluate>(
+    op: &'a O,
+    input: O::Input<'a>,
+    reference: &'a Device,
+    cpus: &'a [Device],
+) -> usize
+where
+    O::Input<'a>: Copy,
+{
+    let want = reference.run(op, input).map(|_| ()).map_err(|error| error.to_string());
+    for device in cpus {
+        let got = device.run(op, input).map(|_| ()).map_err(|error| error.to_string());
+        assert_eq!(got, want, "{}", device.info());
+    }
+    usize::from(want.is_ok())
+}
+
+/// Does what `bytes` say, and tells how many operations succeeded.
+pub fn run(bytes: &[u8]) -> usize {
+    let mut bytes = Bytes(bytes.iter());
+    let (rows, classes) = (bytes.below(6), bytes.below(70));
+    let (x, y) = (bytes.array(rows * classes), bytes.array(rows * classes));
+    let matrix = |array| Matrix::new(array, rows, classes);
+    let (Ok(first), Ok(second)) = (matrix(x.values()), matrix(y.values())) else { return 0 };
+    let (reference, cpus) = (Device::reference(), devices());
+    let targets: Vec<i64> = (0..rows).map(|_| bytes.target(classes)).collect();
+    let numbers: Vec<f32> = (0..rows).map(|_| bytes.element()).collect();
+    let upstream = match bytes.below(3) {
+        0 => Upstream::Scalar(1.0),
+        1 => Upstream::Scalar(bytes.number()),
+        _ => Upstream::Each((&numbers).into()),
+    };
+    let op = bytes.cross_entropy(classes);
+    let input = CrossEntropyInput::new(first, &targets).with_upstream(upstream);
+    let mut done = 0;
+    done += all(&op, input, &reference, &cpus);
+    done +=
+        all(&op, CrossEntropyInput::new(first, second).with_upstream(upstream), &reference, &cpus);
+    let focal =
+        Focal::new().with_gamma(bytes.number()).with_reduction(bytes.reduction()).with_gradient();
+    done += all(&focal, input, &reference, &cpus);
+    let pair = DivergenceInput::new(first, second).with_upstream(upstream);
+    let kl = KlDivergence::new().with_temperature(bytes.number()).with_teacher(bytes.form());
+    done += all(&kl.with_reduction(bytes.reduction()).with_gradient(), pair, &reference, &cpus);
+    done += all(&JsDivergence::new().with_gradient(), pair, &reference, &cpus);
+    let binary = BinaryCrossEntropy::new().with_form(bytes.form()).with_gradient();
+    done += all(
+        &binary,
+        ElementwiseInput::new(first, second).with_upstream(upstream),
+        &reference,
+        &cpus,
+    );
+    done += all(&Softmax, first, &reference, &cpus);
+    done += all(&LogSoftmax, first, &reference, &cpus);
+    done += all(&LogSumExp, first, &reference, &cpus);
+    let mut over = y.clone();
+    if let Array::F32(over) = &mut over
+        && let Ok(over) = MatrixMut::new(&mut over[..], rows, classes)
+    {
+        let labels = Labels::new(&targets).with_upstream(upstream);
+        let _ = cpus[0].run_in_place(&op, over, labels);
+    }
+    done
+}
