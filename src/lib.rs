@@ -73,6 +73,8 @@
 //! The data decides. Logits that are on the GPU already are best left there. Logits in host memory
 //! have to be transferred, which for these operations takes longer than computing them: then the
 //! CPU path is often the better choice, and [`Device::run_timed`] tells how long each stage took.
+//! The command's `surprisal bench` measures both on one's own machine and says from which size on the
+//! GPU is faster.
 //!
 //! # Accuracy, special values, determinism
 //!

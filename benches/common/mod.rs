@@ -6,6 +6,8 @@ pub mod ceilings;
 pub mod check;
 pub mod contest;
 pub mod data;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 pub mod naive;
 pub mod ndarray;
 pub mod ours;

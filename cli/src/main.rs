@@ -2,6 +2,7 @@
 //! GPU or CPU.
 
 mod args;
+mod bench;
 mod device;
 mod error;
 mod files;
@@ -75,6 +76,7 @@ fn run() -> Result<()> {
         Command::LogSoftmax(args) => transform::log_softmax(&args),
         Command::Logsumexp(args) => transform::logsumexp(&args),
         Command::Entropy(args) => transform::entropy(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Devices => device::list(),
     }
 }

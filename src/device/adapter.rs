@@ -128,7 +128,10 @@ fn rank(kind: wgpu::DeviceType) -> u32 {
     }
 }
 
-/// A device with the limits and features that the kernels can use, and no more.
+/// What the kernels can use, and the clock that measurements want.
+const WANTED: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::TIMESTAMP_QUERY);
+
+/// A device with the limits and features that are of use here, and no more.
 async fn open_device(adapter: &wgpu::Adapter) -> Result<Gpu> {
     let available = adapter.limits();
     let required_limits = wgpu::Limits {
@@ -145,7 +148,7 @@ async fn open_device(adapter: &wgpu::Adapter) -> Result<Gpu> {
     };
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("surprisal"),
-        required_features: adapter.features() & wgpu::Features::SUBGROUP,
+        required_features: adapter.features() & WANTED,
         required_limits,
         ..Default::default()
     };

@@ -86,6 +86,12 @@ impl Device {
 
     /// A GPU if the machine has a real one, and the CPU path otherwise; [`Device::info`] says
     /// which. A software driver does not count: the CPU path is faster.
+    ///
+    /// It goes by what there is, not by what is to be computed, and measures nothing. A device takes
+    /// data from host memory and brings it back, which may cost more than a GPU gains: `surprisal
+    /// bench` says from how many rows on this machine's GPU is faster than its CPU path, with transfer
+    /// and, for those who record into an encoder of their own, without. Below that take
+    /// [`Device::cpu`].
     #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
     pub fn best() -> Self {
         pollster::block_on(Self::best_async())

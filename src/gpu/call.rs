@@ -94,7 +94,12 @@ impl Call {
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
         let descriptor =
             wgpu::ComputePassDescriptor { label: Some(self.name), timestamp_writes: None };
-        let mut pass = encoder.begin_compute_pass(&descriptor);
+        self.encode_in_pass(&mut encoder.begin_compute_pass(&descriptor));
+    }
+
+    /// [`Self::encode`] in a compute pass of the caller's: one that other dispatches share, or that
+    /// writes timestamps. The pass is left with another pipeline and another bind group 0.
+    pub fn encode_in_pass(&self, pass: &mut wgpu::ComputePass<'_>) {
         for dispatch in &self.dispatches {
             pass.set_pipeline(&dispatch.pipeline);
             pass.set_bind_group(0, &dispatch.bind_group, &[]);

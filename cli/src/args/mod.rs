@@ -1,5 +1,6 @@
 //! The command line, as its users see it.
 
+mod bench;
 mod losses;
 mod values;
 
@@ -8,6 +9,7 @@ use surprisal::AdapterChoice;
 
 use crate::files::{InputSpec, OutputSpec};
 
+pub(crate) use bench::BenchArgs;
 pub(crate) use losses::{
     BinaryCrossEntropyArgs, CrossEntropyArgs, DivergenceArgs, ElementwiseArgs, FocalArgs,
     KlDivergenceArgs, LossArgs,
@@ -49,6 +51,12 @@ pub(crate) enum Command {
     Logsumexp(TransformArgs),
     /// The entropy of each row's softmax
     Entropy(EntropyArgs),
+    /// How fast each operation is on this machine's GPU and CPU, against a copy of the same matrix
+    ///
+    /// Every answer is checked against the f64 reference before it is timed. Who is compared is
+    /// timed in turns, and figures are medians. GB/s count the bytes that have to be moved: each
+    /// logit read once, and its result written once.
+    Bench(Box<BenchArgs>),
     /// Every device that can be used, with its limits, and which one `auto` takes
     Devices,
 }
