@@ -136,7 +136,7 @@ fn check_cross_entropy_of(
 ) {
     let logits = stored(&noise(rows * classes, 7, 9.0), dtype);
     let mut targets: Vec<i64> =
-        (0..rows).map(|i| i64::try_from(i * 31 % classes).unwrap()).collect();
+        (0..rows).map(|i| i64::try_from(i * 31 % classes).expect("small")).collect();
     targets.iter_mut().skip(2).step_by(5).for_each(|target| *target = -100);
     let each = noise(rows, 11, 2.0);
     for device in devices() {
@@ -235,7 +235,7 @@ fn probability_targets_and_divergences() {
 fn focal_loss() {
     let (rows, classes) = (31, 6);
     let logits = stored(&noise(rows * classes, 3, 4.0), "f32");
-    let targets: Vec<i32> = (0..rows).map(|i| i32::try_from(i % classes).unwrap()).collect();
+    let targets: Vec<i32> = (0..rows).map(|i| i32::try_from(i % classes).expect("small")).collect();
     for device in devices() {
         for reduction in REDUCTIONS {
             let op = Focal::new().with_reduction(reduction).with_gradient().with_ignore_index(2);
@@ -338,7 +338,7 @@ fn transforms() {
 fn windows_of_different_sizes() {
     let (rows, classes) = (50, 17);
     let logits = stored(&noise(rows * classes, 3, 4.0), "f32");
-    let targets: Vec<i64> = (0..rows).map(|i| i64::try_from(i % classes).unwrap()).collect();
+    let targets: Vec<i64> = (0..rows).map(|i| i64::try_from(i % classes).expect("small")).collect();
     let op = CrossEntropy::new().with_gradient();
     for device in devices() {
         let input = |at: [usize; 2]| {
