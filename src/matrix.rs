@@ -299,6 +299,32 @@ pub struct MatrixMut<'a> {
     classes: usize,
 }
 
+macro_rules! room_like {
+    ($array:expr, $matrix:expr; $($variant:ident),*) => {
+        match $matrix.dtype() {
+            $(Dtype::$variant => {
+                if !matches!($array, Array::$variant(_)) {
+                    *$array = Array::$variant(Vec::new());
+                }
+                if let Array::$variant(values) = $array {
+                    values.resize($matrix.values().len(), Default::default());
+                    return MatrixMut::new(&mut values[..], $matrix.rows(), $matrix.classes());
+                }
+            })*
+        }
+    };
+}
+
+impl Array {
+    /// Room for a matrix of this shape and dtype, in the memory that there is if it fits. What stands
+    /// there is not cleared.
+    pub(crate) fn as_matrix_like(&mut self, matrix: &Matrix<'_>) -> Result<MatrixMut<'_>> {
+        room_like!(self, matrix; F16, Bf16, F32, F64);
+        let reason = "has no room".to_owned();
+        Err(Error::InvalidInput { what: "output", reason })
+    }
+}
+
 impl<'a> MatrixMut<'a> {
     /// A matrix over `values`.
     ///

@@ -81,7 +81,7 @@ where
     let leading = logits.leading().to_vec();
     let (dtype, out_shape) = (logits.dtype, if kept { logits.shape.clone() } else { leading });
     let place = ("--out", shape.tensor, &out_shape[..]);
-    let limit = args.common.memory_limit.as_ref().filter(|_| logits.len() > 0);
+    let limit = args.common.memory_limit.as_ref().filter(|_| !logits.is_empty());
     let (sum, timings) = if let Some(limit) = limit {
         logits.expect_floats()?;
         let files = Files {

@@ -6,8 +6,8 @@ mod room;
 use std::ops::Range;
 
 use surprisal::{
-    Array, Batch, Device, DeviceKind, Dtype, Error, Matrix, Part, Stages, Stream, Targets, Timings,
-    Total, Upstream, Values, overlap,
+    Array, Device, DeviceKind, Dtype, Error, Matrix, Part, Stages, Stream, Targets, Timings, Total,
+    Upstream, Values, overlap,
 };
 
 use self::room::Room;
@@ -76,13 +76,15 @@ struct Window {
     arrays: Vec<Array>,
     upstream: Array,
     part: Part,
+    /// The memory of a matrix that was written.
+    spare: Option<Array>,
 }
 
 impl Window {
     fn new(matrices: usize) -> Self {
         let empty = || Array::F32(Vec::new());
         let arrays = (0..matrices).map(|_| empty()).collect();
-        Self { arrays, upstream: empty(), part: Part::default() }
+        Self { arrays, upstream: empty(), part: Part::default(), spare: None }
     }
 }
 
@@ -112,40 +114,13 @@ impl Context<'_> {
             known => (None, known),
         };
         let like = matrices[0].dtype;
-        let batch = {
-            let dtypes: Vec<_> =
-                matrices.iter().chain(later.as_deref()).map(|file| file.dtype).collect();
-            let (count, columns) = matrices[0].rows_and_columns();
-            let room = Room {
-                device: self.device,
-                limit: self.limit,
-                asked: self.asked,
-                resident,
-                rows_are: rows,
-            };
-            let whole = Batch::new(count, columns, 1);
-            let batch = match rows {
-                Rows::Whole => Batch::new(count, columns, room.rows(op, whole, &dtypes)?),
-                Rows::Folded => {
-                    let folded = Batch::of_elements(count, columns, 1);
-                    let rows = room.rows(op, folded, &dtypes)?;
-                    Batch::of_elements(count, columns, rows * folded.columns())
-                }
-            };
-            match targets {
-                Some(targets) => batch.with_targets(targets),
-                None => batch,
-            }
-        };
-        let wide = self.device.info().kind == DeviceKind::Reference;
-        let result = if wide { Dtype::F64 } else { Dtype::F32 };
-        let of_matrix = if wide { Dtype::F64 } else { as_read(like) };
-        for (place, dtype) in [(files.matrix, of_matrix), (files.each, result), (files.lse, result)]
-        {
-            if let Some((option, tensor, shape)) = place {
-                self.outputs.begin(option, tensor, dtype, shape)?;
-            }
-        }
+        let dtypes: Vec<_> =
+            matrices.iter().chain(later.as_deref()).map(|file| file.dtype).collect();
+        let shape = matrices[0].rows_and_columns();
+        let batch = self.room(resident, rows).batch(op, shape, &dtypes)?;
+        let batch = targets.map_or(batch, |targets| batch.with_targets(targets));
+        let places = [files.matrix, files.each, files.lse];
+        self.begin(places, like)?;
         let mut stream = self.device.stream(op, batch).map_err(|error| blame(&error))?;
         let bytes = matrices.iter().map(|file| file.len() as u64 * file.dtype.size()).sum();
         self.progress.start("streaming", bytes);
@@ -153,7 +128,7 @@ impl Context<'_> {
         let (asked, device, mut sum) = (self.asked, self.device, -0.0);
         let (progress, outputs) = (self.progress.handle(), &mut *self.outputs);
         let ring = (0..RING).map(|_| Window::new(matrices.len())).collect();
-        let options = [files.matrix, files.each, files.lse].map(|place| place.map_or("", |p| p.0));
+        let options = places.map(|place| place.map_or("", |p| p.0));
         let stages = Stages {
             read: |rows: Range<usize>, window: &mut Window| {
                 for (file, array) in matrices.iter_mut().zip(&mut window.arrays) {
@@ -181,7 +156,9 @@ impl Context<'_> {
                 let all = all.map_err(|error| blame(&error))?;
                 let targets = targets.map(|targets| some_of(targets, rows));
                 let matrices = Matrices { all, targets, upstream };
-                window.part = stream.push(join(&matrices)).map_err(|error| blame(&error))?;
+                let spare = window.spare.take();
+                window.part =
+                    stream.push_reusing(join(&matrices), spare).map_err(|error| blame(&error))?;
                 Ok(())
             },
             write: |_: Range<usize>, window: &mut Window| {
@@ -195,6 +172,7 @@ impl Context<'_> {
                 if let Some(each) = each {
                     sum = each.to_f64().iter().fold(sum, |sum, x| sum + x);
                 }
+                window.spare = matrix;
                 Ok(())
             },
         };
@@ -204,6 +182,25 @@ impl Context<'_> {
         let timings = stream.timings();
         let total = stream.finish().map_err(|error| blame(&error))?;
         Ok(Streamed { total, timings, sum })
+    }
+}
+
+impl Context<'_> {
+    fn room(&self, resident: u64, rows: Rows) -> Room<'_> {
+        Room { device: self.device, limit: self.limit, asked: self.asked, resident, rows_are: rows }
+    }
+
+    /// Writes what comes before the elements of each output.
+    fn begin(&mut self, places: [Option<Place<'_>>; 3], like: FileDtype) -> Result<()> {
+        let is_reference = self.device.info().kind == DeviceKind::Reference;
+        let result = if is_reference { Dtype::F64 } else { Dtype::F32 };
+        let of_matrix = if is_reference { Dtype::F64 } else { as_read(like) };
+        for (place, dtype) in places.into_iter().zip([of_matrix, result, result]) {
+            if let Some((option, tensor, shape)) = place {
+                self.outputs.begin(option, tensor, dtype, shape)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -21,13 +21,25 @@ pub(super) struct Room<'a> {
 }
 
 impl Room<'_> {
-    /// Rows that fit the limit, each with all that it needs on its way.
-    pub(super) fn rows<O: Stream>(
+    /// The batch in windows that fit the limit.
+    pub(super) fn batch<O: Stream>(
         &self,
         op: &O,
-        batch: Batch<'_>,
+        (rows, columns): (usize, usize),
         files: &[FileDtype],
-    ) -> Result<usize> {
+    ) -> Result<Batch<'static>> {
+        let of = |window: usize| match self.rows_are {
+            Rows::Whole => Batch::new(rows, columns, window),
+            Rows::Folded => {
+                let columns_folded = Batch::of_elements(rows, columns, 1).columns();
+                Batch::of_elements(rows, columns, window.saturating_mul(columns_folded))
+            }
+        };
+        Ok(of(self.rows(op, of(1), files)?))
+    }
+
+    /// Rows that fit the limit, each with all that it needs on its way.
+    fn rows<O: Stream>(&self, op: &O, batch: Batch<'_>, files: &[FileDtype]) -> Result<usize> {
         let columns = batch.columns();
         let held = |&file: &FileDtype| held_size(file, self.asked);
         let read: usize = files.iter().map(held).sum();
@@ -36,8 +48,8 @@ impl Room<'_> {
         let dtypes: Vec<Dtype> =
             files.iter().map(|&file| self.asked.map_or(as_read(file), Dtype::from)).collect();
         let bytes = self.device.stream_bytes(op, columns, &dtypes);
-        // What was returned is written while the next window is computed, and rounded before.
-        let row = columns * (RING * read + raw) + 2 * bytes.window_row;
+        // What was returned goes round with its window.
+        let row = columns * (RING * read + raw) + RING * bytes.window_row;
         let resident = self.resident.saturating_add((bytes.row as u64) * batch.rows() as u64);
         let room = self.limit.bytes.saturating_sub(resident);
         let rows = usize::try_from(room / row.max(1) as u64).unwrap_or(usize::MAX);

@@ -52,8 +52,12 @@ impl Host {
     }
 
     /// Takes a window's losses into the sum.
-    pub(super) fn take<O: Stream>(&mut self, op: &O, output: O::Output) -> Part {
-        let (mut part, metrics) = O::part(output);
+    pub(super) fn take<O: Stream>(
+        &mut self,
+        op: &O,
+        mut part: Part,
+        metrics: Option<Metrics>,
+    ) -> Part {
         match (&mut self.sum, &part.each) {
             (Sum::Cpu(sum), Some(Array::F32(losses))) => sum.push(losses),
             (Sum::Reference(sum), Some(Array::F64(losses))) => {

@@ -237,15 +237,25 @@ impl<O: Stream> Streaming<'_, O> {
     /// loss has to hold whole rows of [`Batch::of_elements`], unless there is a `pos_weight`.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn push(&mut self, input: O::Input<'_>) -> Result<Part> {
-        pollster::block_on(self.push_async(input))
+        self.push_reusing(input, None)
     }
 
-    /// [`Self::push`], asynchronous.
+    /// [`Self::push`], with an array whose memory may be used for the matrix that is returned: new
+    /// memory for every window costs about as much as what is computed.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn push_reusing(&mut self, input: O::Input<'_>, spare: Option<Array>) -> Result<Part> {
+        pollster::block_on(self.push_async(input, spare))
+    }
+
+    /// [`Self::push_reusing`], asynchronous.
     ///
     /// # Errors
     /// As there.
     #[cfg_attr(not(feature = "gpu"), expect(clippy::unused_async, reason = "a GPU is awaited"))]
-    pub async fn push_async(&mut self, input: O::Input<'_>) -> Result<Part> {
+    pub async fn push_async(&mut self, input: O::Input<'_>, spare: Option<Array>) -> Result<Part> {
         let mut parts = O::parts(&input);
         let (rows, columns) = (parts.input.rows(), parts.input.classes());
         let room = self.batch.window_rows.min(self.batch.rows - self.rows_done);
@@ -273,14 +283,22 @@ impl<O: Stream> Streaming<'_, O> {
             Inner::Cpu(set) => {
                 let (host, counts, set) = (&mut self.host, &self.counts, *set);
                 let (op, parts) = host.prepare(self.op, counts, parts);
-                let output = self.timings.compute(|| op.on_cpu(set, O::join(parts)))?;
-                host.take(self.op, output)
+                let mut spare = spare.unwrap_or(Array::F32(Vec::new()));
+                let into = |spare| op.cpu_into_array(set, O::join(parts), spare);
+                if let Some(part) = self.timings.compute(|| into(&mut spare))? {
+                    host.take(self.op, Part { matrix: Some(spare), ..part }, None)
+                } else {
+                    let output = self.timings.compute(|| op.on_cpu(set, O::join(parts)))?;
+                    let (part, metrics) = O::part(output);
+                    host.take(self.op, part, metrics)
+                }
             }
             Inner::Reference => {
                 let (host, counts) = (&mut self.host, &self.counts);
                 let (op, parts) = host.prepare(self.op, counts, parts);
                 let output = self.timings.compute(|| op.on_reference(O::join(parts)))?;
-                host.take(self.op, output)
+                let (part, metrics) = O::part(output);
+                host.take(self.op, part, metrics)
             }
         };
         self.rows_done += rows;

@@ -2,7 +2,8 @@
 
 use super::parts::{Made, Parts};
 use super::{Batch, Counts, Part};
-use crate::device::Evaluate;
+use crate::cpu::InstructionSet;
+use crate::device::{Evaluate, EvaluateInto as _};
 use crate::error::{Error, Result};
 use crate::matrix::Array;
 use crate::op::{
@@ -39,6 +40,16 @@ pub trait Stream: Evaluate + Clone {
     fn check(&self, input: &Self::Input<'_>) -> Result<()>;
     #[doc(hidden)]
     fn part(output: Self::Output) -> (Part, Option<Metrics>);
+    /// On the CPU with the matrix in `out`, if the operation can do that.
+    #[doc(hidden)]
+    fn cpu_into_array(
+        &self,
+        _: InstructionSet,
+        _: Self::Input<'_>,
+        _: &mut Array,
+    ) -> Result<Option<Part>> {
+        Ok(None)
+    }
     #[cfg(feature = "gpu")]
     #[doc(hidden)]
     fn describe_window<'b>(
@@ -101,6 +112,20 @@ macro_rules! stream_row_loss {
             fn part(output: Self::Output) -> (Part, Option<Metrics>) {
                 let lse = Some(output.lse);
                 (Part { matrix: output.dlogits, each: each_of(output.loss), lse }, output.metrics)
+            }
+
+            fn cpu_into_array(
+                &self,
+                set: InstructionSet,
+                input: Self::Input<'_>,
+                out: &mut Array,
+            ) -> Result<Option<Part>> {
+                if !self.has_gradient() || self.has_metrics_of() {
+                    return Ok(None);
+                }
+                let out = out.as_matrix_like(&input.logits)?;
+                let output = self.cpu_into(set, input, out)?;
+                Ok(Some(Self::part(output).0))
             }
 
             #[cfg(feature = "gpu")]
@@ -305,8 +330,18 @@ stream_elementwise!(BinaryCrossEntropy, BinaryFocal, Elementwise);
 
 /// A transform without a gradient of its own: `$made`, and how a GPU binds it.
 macro_rules! stream_transform {
-    ($($op:ident: $made:expr, $describe:ident;)*) => {$(
+    ($($op:ident: $made:expr, $describe:ident $(, $into:ident)?;)*) => {$(
         impl Stream for $op {
+            $(fn cpu_into_array(
+                &self,
+                set: InstructionSet,
+                input: Self::Input<'_>,
+                out: &mut Array,
+            ) -> Result<Option<Part>> {
+                self.$into(set, input, out.as_matrix_like(&input)?)?;
+                Ok(Some(Part::default()))
+            })?
+
             fn begin(&self, batch: &Batch<'_>) -> Result<Counts> {
                 Ok(counts(batch.rows(), batch.rows()))
             }
@@ -359,8 +394,8 @@ macro_rules! stream_transform {
     )*};
 }
 stream_transform! {
-    Softmax: Made::Matrix, describe_transform;
-    LogSoftmax: Made::Matrix, describe_transform;
+    Softmax: Made::Matrix, describe_transform, cpu_into;
+    LogSoftmax: Made::Matrix, describe_transform, cpu_into;
     Surprisal: Made::Matrix, describe_transform;
     LogSumExp: Made::Rows { column: 1 }, describe_rows;
     Entropy: Made::Rows { column: 0 }, describe_rows;
