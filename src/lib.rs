@@ -108,7 +108,12 @@ pub mod reference;
 pub use device::adapters_blocking;
 #[cfg(feature = "gpu")]
 pub use device::{AdapterChoice, adapters};
-pub use device::{Device, DeviceInfo, DeviceKind, Evaluate, EvaluateInto, Timings};
+pub use device::{
+    Batch, Device, DeviceInfo, DeviceKind, Evaluate, EvaluateInto, Part, Stream, StreamBytes,
+    Streaming, Timings, Total,
+};
+#[cfg(not(target_arch = "wasm32"))]
+pub use device::{StageTimes, Stages, overlap};
 pub use dtype::{Dtype, Element};
 pub use error::{Error, Result};
 pub use matrix::{Array, Matrix, MatrixMut, Values, ValuesMut};

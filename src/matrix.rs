@@ -166,6 +166,14 @@ pub struct Matrix<'a> {
     values: Values<'a>,
     rows: usize,
     classes: usize,
+    place: Place,
+}
+
+/// Where a window's first element stands in the batch, whose rows have so many columns: for messages.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Place {
+    pub(crate) first: usize,
+    pub(crate) columns: usize,
 }
 
 impl<'a> Matrix<'a> {
@@ -189,7 +197,18 @@ impl<'a> Matrix<'a> {
                 found: format!("{} values", values.len()),
             });
         }
-        Ok(Self { values, rows, classes })
+        Ok(Self { values, rows, classes, place: Place { first: 0, columns: classes } })
+    }
+
+    /// The same, as a window of a batch.
+    pub(crate) fn at(self, place: Place) -> Self {
+        Self { place, ..self }
+    }
+
+    /// Row and column in the batch of element `i`.
+    pub(crate) fn row_and_column(&self, i: usize) -> (usize, usize) {
+        let (i, columns) = (self.place.first + i, self.place.columns.max(1));
+        (i / columns, i % columns)
     }
 
     /// The number of rows.
@@ -280,6 +299,32 @@ pub struct MatrixMut<'a> {
     classes: usize,
 }
 
+macro_rules! room_like {
+    ($array:expr, $matrix:expr; $($variant:ident),*) => {
+        match $matrix.dtype() {
+            $(Dtype::$variant => {
+                if !matches!($array, Array::$variant(_)) {
+                    *$array = Array::$variant(Vec::new());
+                }
+                if let Array::$variant(values) = $array {
+                    values.resize($matrix.values().len(), Default::default());
+                    return MatrixMut::new(&mut values[..], $matrix.rows(), $matrix.classes());
+                }
+            })*
+        }
+    };
+}
+
+impl Array {
+    /// Room for a matrix of this shape and dtype, in the memory that there is if it fits. What stands
+    /// there is not cleared.
+    pub(crate) fn as_matrix_like(&mut self, matrix: &Matrix<'_>) -> Result<MatrixMut<'_>> {
+        room_like!(self, matrix; F16, Bf16, F32, F64);
+        let reason = "has no room".to_owned();
+        Err(Error::InvalidInput { what: "output", reason })
+    }
+}
+
 impl<'a> MatrixMut<'a> {
     /// A matrix over `values`.
     ///
@@ -294,7 +339,8 @@ impl<'a> MatrixMut<'a> {
     /// The matrix, to be read.
     pub fn as_matrix(&self) -> Matrix<'_> {
         let values = with_values_mut!(&self.values, v => Values::from(&**v));
-        Matrix { values, rows: self.rows, classes: self.classes }
+        let place = Place { first: 0, columns: self.classes };
+        Matrix { values, rows: self.rows, classes: self.classes, place }
     }
 
     /// The elements, row after row.

@@ -11,6 +11,7 @@ mod loss;
 mod progress;
 mod report;
 mod storage;
+mod stream;
 mod transform;
 
 use std::io::Write as _;

@@ -27,6 +27,11 @@ impl Progress {
         self.bar.set_position(0);
     }
 
+    /// Shares the bar with another thread.
+    pub(crate) fn handle(&self) -> Self {
+        Self { bar: self.bar.clone() }
+    }
+
     pub(crate) fn advance(&self, bytes: u64) {
         self.bar.inc(bytes);
     }

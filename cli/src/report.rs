@@ -75,7 +75,7 @@ struct Seconds {
 }
 
 /// The wall clock of a run, and the stages outside the library.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Clock {
     start: Instant,
     pub(crate) read: Duration,

@@ -55,8 +55,12 @@ pub(crate) fn on_device(
     files: &[FileDtype],
     asked: Option<DtypeArg>,
 ) -> Vec<Dtype> {
-    let as_read = |file: &FileDtype| file.dtype().unwrap_or(Dtype::F32);
     let read: Vec<Dtype> =
-        files.iter().map(|file| asked.map_or(as_read(file), Dtype::from)).collect();
+        files.iter().map(|&file| asked.map_or(as_read(file), Dtype::from)).collect();
     device.storage(&read)
+}
+
+/// What a file's elements are computed as. Integers are small.
+pub(crate) fn as_read(file: FileDtype) -> Dtype {
+    file.dtype().unwrap_or(Dtype::F32)
 }

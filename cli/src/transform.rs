@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use surprisal::{
-    Array, DeviceKind, Entropy, Evaluate, LogSoftmax, LogSumExp, Matrix, Op, Softmax, Unit,
+    Array, DeviceKind, Entropy, Error, LogSoftmax, LogSumExp, Matrix, Op, Softmax, Stream, Unit,
 };
 
 use crate::args::{EntropyArgs, TransformArgs};
@@ -13,6 +13,7 @@ use crate::files::{InputArray, Outputs, check_distinct, matrix};
 use crate::progress::Progress;
 use crate::report::{Clock, Report, Work, shortest};
 use crate::storage::{returned, stored};
+use crate::stream::{Context, Files, FromAbove, Rows};
 
 pub(crate) fn softmax(args: &TransformArgs) -> Result<()> {
     run(&Softmax, args, &Shape { name: "softmax", tensor: "probs", columns: Columns::Kept })
@@ -61,7 +62,7 @@ enum Columns {
 
 fn run<O>(op: &O, args: &TransformArgs, shape: &Shape) -> Result<()>
 where
-    O: Evaluate + for<'a> Op<Input<'a> = Matrix<'a>, Output = Array>,
+    O: Stream + for<'a> Op<Input<'a> = Matrix<'a>, Output = Array>,
 {
     let mut clock = Clock::start();
     let outputs = args.common.outputs(&[]);
@@ -69,36 +70,65 @@ where
     let mut logits = InputArray::open(&args.logits)?;
     let (rows, classes) = logits.rows_and_classes()?;
     let device = device::open(&args.common)?;
-    let mut files = Outputs::open(&outputs)?;
+    let mut files_out = Outputs::open(&outputs)?;
     let kept = shape.columns == Columns::Kept;
     if kept && device.info().kind != DeviceKind::Reference {
-        files.check_dtype("--out", logits.dtype)?;
+        files_out.check_dtype("--out", logits.dtype)?;
     }
 
     let progress = Progress::new(args.common.quiet.into());
-    let started = Instant::now();
     let asked = args.common.dtype;
-    let data = stored(logits.read_floats(&progress)?, asked);
-    clock.read = started.elapsed();
-    progress.start("computing", 0);
-    let (output, timings) = device
-        .run_timed(op, matrix(&logits, &data)?)
-        .map_err(|error| Failure::of(&error, &args.logits))?;
-
+    let leading = logits.leading().to_vec();
+    let (dtype, out_shape) = (logits.dtype, if kept { logits.shape.clone() } else { leading });
+    let place = ("--out", shape.tensor, &out_shape[..]);
+    let limit = args.common.memory_limit.as_ref().filter(|_| !logits.is_empty());
+    let (sum, timings) = if let Some(limit) = limit {
+        logits.expect_floats()?;
+        let files = Files {
+            matrices: vec![logits],
+            upstream: FromAbove::One(1.0),
+            targets: None,
+            resident: 0,
+            rows: Rows::Whole,
+            matrix: kept.then_some(place),
+            each: (!kept).then_some(place),
+            lse: None,
+        };
+        let mut context = Context {
+            device: &device,
+            outputs: &mut files_out,
+            progress: &progress,
+            clock: &mut clock,
+            limit,
+            asked,
+        };
+        let blame = |error: &Error| Failure::of(error, &args.logits);
+        let streamed = context.run(op, files, |window| window.all[0], &blame)?;
+        (streamed.sum, streamed.timings)
+    } else {
+        let started = Instant::now();
+        let data = stored(logits.read_floats(&progress)?, asked);
+        clock.read = started.elapsed();
+        progress.start("computing", 0);
+        let (output, timings) = device
+            .run_timed(op, matrix(&logits, &data)?)
+            .map_err(|error| Failure::of(&error, &args.logits))?;
+        let started = Instant::now();
+        let output = if kept { returned(output, dtype, asked, &device) } else { output };
+        files_out.write(place.0, place.1, &output, place.2, &progress)?;
+        clock.write = started.elapsed();
+        (if kept { 0.0 } else { output.to_f64().iter().sum::<f64>() }, timings)
+    };
     let started = Instant::now();
-    let output = if kept { returned(output, logits.dtype, asked, &device) } else { output };
-    let out_shape = if kept { &logits.shape } else { logits.leading() };
-    files.write("--out", shape.tensor, &output, out_shape, &progress)?;
-    files.complete()?;
+    files_out.complete()?;
     progress.finish();
-    clock.write = started.elapsed();
+    clock.write += started.elapsed();
 
-    let dtype = logits.dtype;
     let moved = if kept { vec![dtype, dtype] } else { vec![dtype] };
     let work = Work { rows, classes, moved, asked };
     let mut heading = format!("{} of {rows} rows, {classes} classes", shape.name);
     if !kept && rows > 0 {
-        let mean = output.to_f64().iter().sum::<f64>() / rows as f64;
+        let mean = sum / rows as f64;
         heading += &format!(": {} on average", shortest(mean, &device));
     }
     let mut report = Report::new(&work, &device, heading);
@@ -106,5 +136,5 @@ where
         report.wrote(shape.name, spec.path());
     }
     report.print(&args.common, &clock, &timings)?;
-    files.finish()
+    files_out.finish()
 }

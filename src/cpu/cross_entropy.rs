@@ -124,7 +124,7 @@ fn evaluate<T: Lanes>(
         let mut results = vec![RowResult::IGNORED; rows];
         for_each_row(set, &options, classes, io, &mut results);
         output.metrics = op.has_metrics().then(|| {
-            let nll: f64 = results.iter().map(|row| f64::from(row.nll)).sum();
+            let nll = results.iter().fold(op.nll_before, |sum, row| sum + f64::from(row.nll));
             let correct = results.iter().filter(|row| row.correct).count() as u64;
             Metrics::new(results.iter().map(|row| row.argmax).collect(), correct, nll, kept_rows)
         });

@@ -67,12 +67,48 @@ impl Dloss {
 
 /// The reported loss, added up in f64 and in a fixed order: the same bits on any number of threads.
 fn reduce(losses: Vec<f32>, reduction: Reduction, divisor: f64) -> Loss {
-    let sum = losses.chunks(4096).map(sum_of_block).fold(0.0, |a, b| a + b);
+    if reduction == Reduction::None {
+        return Loss::Each(Array::F32(losses));
+    }
+    let sum = losses.chunks(BLOCK).map(sum_of_block).fold(0.0, |a, b| a + b);
+    Loss::Reduced(reduced(sum, reduction, divisor))
+}
+
+/// Losses that are added up at a time.
+const BLOCK: usize = 4096;
+
+fn reduced(sum: f64, reduction: Reduction, divisor: f64) -> f64 {
     match reduction {
-        Reduction::None => Loss::Each(Array::F32(losses)),
-        Reduction::Sum => Loss::Reduced(f64::from(sum as f32)),
-        Reduction::Mean if divisor == 0.0 => Loss::Reduced(f64::NAN),
-        Reduction::Mean => Loss::Reduced(f64::from((sum / divisor) as f32)),
+        Reduction::Mean if divisor == 0.0 => f64::NAN,
+        Reduction::Mean => f64::from((sum / divisor) as f32),
+        _ => f64::from(sum as f32),
+    }
+}
+
+/// [`reduce`] of losses that come window by window: whole blocks are added when they are whole, so
+/// that the bits do not depend on the windows.
+#[derive(Debug, Default)]
+pub(crate) struct LossSum {
+    sum: f64,
+    block: Vec<f32>,
+}
+
+impl LossSum {
+    pub(crate) fn push(&mut self, mut losses: &[f32]) {
+        while !losses.is_empty() {
+            let (now, later) = losses.split_at(losses.len().min(BLOCK - self.block.len()));
+            self.block.extend_from_slice(now);
+            losses = later;
+            if self.block.len() == BLOCK {
+                self.sum += sum_of_block(&self.block);
+                self.block.clear();
+            }
+        }
+    }
+
+    pub(crate) fn reduced(&self, reduction: Reduction, divisor: f64) -> f64 {
+        let rest = if self.block.is_empty() { 0.0 } else { sum_of_block(&self.block) };
+        reduced(self.sum + rest, reduction, divisor)
     }
 }
 

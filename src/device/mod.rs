@@ -5,6 +5,7 @@ mod adapter;
 #[cfg(feature = "gpu")]
 mod gpu;
 mod run;
+mod stream;
 mod timings;
 
 #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
@@ -12,6 +13,9 @@ pub use adapter::adapters_blocking;
 #[cfg(feature = "gpu")]
 pub use adapter::{AdapterChoice, adapters};
 pub use run::{Evaluate, EvaluateInto};
+pub use stream::{Batch, Part, Stream, StreamBytes, Streaming, Total};
+#[cfg(not(target_arch = "wasm32"))]
+pub use stream::{StageTimes, Stages, overlap};
 pub use timings::Timings;
 
 use crate::cpu::InstructionSet;

@@ -19,13 +19,25 @@ pub struct MatrixBuffer<'a> {
     pub(crate) region: Region,
     pub(crate) rows: u64,
     pub(crate) classes: u64,
+    /// Rows that the buffer holds at a time, where not all.
+    pub(crate) held: Option<u64>,
 }
 
 impl<'a> MatrixBuffer<'a> {
     /// A matrix that starts with its buffer, row after row without gaps.
     pub fn new(buffer: &'a wgpu::Buffer, rows: u64, classes: u64) -> Self {
         let region = Region { offset: 0, row_stride: classes, dtype: Dtype::F32 };
-        Self { buffer, region, rows, classes }
+        Self { buffer, region, rows, classes, held: None }
+    }
+
+    /// The buffer holds a window of so many rows at a time.
+    pub(crate) fn with_room(mut self, rows: u64) -> Self {
+        self.held = Some(rows);
+        self
+    }
+
+    fn rows_held(&self) -> u64 {
+        self.held.map_or(self.rows, |held| held.min(self.rows))
     }
 
     /// How its elements are stored: [`Dtype::F32`] unless set, [`Dtype::F16`] or [`Dtype::Bf16`].
@@ -68,7 +80,7 @@ impl<'a> MatrixBuffer<'a> {
         if self.region.row_stride.checked_mul(width).is_none() {
             return invalid(format!("row stride {} is larger than any", self.region.row_stride));
         }
-        let end = (self.rows.max(1) - 1)
+        let end = (self.rows_held().max(1) - 1)
             .checked_mul(self.region.row_stride)
             .and_then(|elements| elements.checked_add(self.classes))
             .and_then(|elements| elements.checked_mul(width));
@@ -79,7 +91,7 @@ impl<'a> MatrixBuffer<'a> {
     /// The bytes from its first element to its last, once it is validated.
     pub(crate) fn range(&self) -> Range<u64> {
         let start = self.region.offset;
-        start..start + self.region.extent(self.rows, self.classes)
+        start..start + self.region.extent(self.rows_held(), self.classes)
     }
 }
 
@@ -88,12 +100,20 @@ impl<'a> MatrixBuffer<'a> {
 pub struct VectorBuffer<'a> {
     pub(crate) buffer: &'a wgpu::Buffer,
     pub(crate) offset: u64,
+    /// Rows that the buffer holds at a time, where not all.
+    pub(crate) held: Option<u64>,
 }
 
 impl<'a> VectorBuffer<'a> {
     /// A vector that starts with its buffer.
     pub fn new(buffer: &'a wgpu::Buffer) -> Self {
-        Self { buffer, offset: 0 }
+        Self { buffer, offset: 0, held: None }
+    }
+
+    /// The buffer holds a window of so many rows at a time.
+    pub(crate) fn with_room(mut self, rows: u64) -> Self {
+        self.held = Some(rows);
+        self
     }
 
     /// Starts this many bytes into the buffer; a multiple of an element's size.
@@ -104,11 +124,13 @@ impl<'a> VectorBuffer<'a> {
     }
 
     pub(crate) fn validate(&self, name: &'static str, rows: u64, width: u64) -> Result<()> {
+        let rows = self.held.map_or(rows, |held| held.min(rows));
         validate_range(self.buffer, name, self.offset, rows.checked_mul(width), width)
     }
 
     /// The bytes that it takes, once it is validated.
     pub(crate) fn range(&self, rows: u64, width: u64) -> Range<u64> {
+        let rows = self.held.map_or(rows, |held| held.min(rows));
         self.offset..self.offset + rows * width
     }
 }

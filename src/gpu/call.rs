@@ -1,12 +1,17 @@
 //! From a plan to recorded commands: [`Call`].
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
+
+mod windowed;
+
+pub(crate) use windowed::WindowedCall;
 
 use crate::error::{Error, Result};
 use crate::gpu::context::Gpu;
 use crate::gpu::fragment::Slot;
 use crate::gpu::params::{Params, Summary};
-use crate::gpu::plan::{Bound, Plan, Role, Step};
+use crate::gpu::plan::{Bound, Plan, Problem, Role, Step};
 use crate::gpu::record::Description;
 use crate::op::Metrics;
 
@@ -46,47 +51,32 @@ impl Call {
     pub(crate) async fn new(gpu: &Gpu, description: Description<'_>) -> Result<Self> {
         let Description { name, problem, roles, weights } = description;
         let plan = Plan::new(&problem, gpu.caps(), &gpu.tuning())?;
-        let mut pipelines = Vec::with_capacity(plan.steps.len());
-        for step in &plan.steps {
-            pipelines.push(gpu.pipeline(step.kernel, step.workgroup_size).await?);
-        }
+        let pipelines = pipelines(gpu, &plan.steps).await?;
         gpu.scoped(name, |gpu| {
             let owned = Owned::new(gpu, &plan, weights.as_deref())?;
-            let buffer = |bound: &Bound| match bound.slot {
-                Slot::Stats => owned.stats.as_ref(),
-                Slot::Summary => owned.summary.as_ref(),
-                Slot::Scratch => owned.scratch.as_ref(),
-                Slot::Weights => owned.weights.as_ref(),
-                Slot::Pairs => owned.pairs.as_ref(),
-                Slot::Edges => owned.edges.as_ref(),
-                _ => roles.get(&bound.role).copied(),
-            };
-            let params = Uniforms::new(gpu, &plan.steps)?;
-            let dispatches = plan
-                .steps
-                .iter()
-                .zip(pipelines)
-                .enumerate()
-                .map(|(i, (step, pipeline))| Dispatch {
-                    bind_group: bind(gpu, step, &pipeline, params.binding(i), &buffer),
-                    pipeline,
-                    grid: step.grid,
-                })
-                .collect();
-            let Owned { stats, summary, .. } = owned;
-            Ok(Self {
-                gpu: gpu.clone(),
-                name,
-                dispatches,
-                rows: problem.rows,
-                classes: problem.classes,
-                stats_row: problem.stats_row(),
-                has_targets: problem.targets.is_some(),
-                stats,
-                summary,
-            })
+            let dispatches = dispatches(gpu, &plan.steps, pipelines, &owned, &roles)?;
+            Ok(Self::of(gpu, name, &problem, (dispatches, &owned)))
         })
         .await?
+    }
+
+    fn of(
+        gpu: &Gpu,
+        name: &'static str,
+        problem: &Problem,
+        (dispatches, owned): (Vec<Dispatch>, &Owned),
+    ) -> Self {
+        Self {
+            gpu: gpu.clone(),
+            name,
+            dispatches,
+            rows: problem.rows,
+            classes: problem.classes,
+            stats_row: problem.stats_row(),
+            has_targets: problem.targets.is_some(),
+            stats: owned.stats.clone(),
+            summary: owned.summary.clone(),
+        }
     }
 
     /// Records the operation. Nothing is submitted; the results are there once the encoder's
@@ -179,11 +169,16 @@ impl Call {
         Ok(Metrics::new(argmax, summary.correct.into(), summary.nll.into(), kept))
     }
 
-    async fn read_rows(&self, mut row: impl FnMut(&[u8])) -> Result<()> {
+    async fn read_rows(&self, row: impl FnMut(&[u8])) -> Result<()> {
+        self.read_some_rows([0, self.rows], row).await
+    }
+
+    /// So many rows from the first.
+    async fn read_some_rows(&self, rows: [u64; 2], mut row: impl FnMut(&[u8])) -> Result<()> {
         let Some(buffer) = &self.stats else { return Err(self.has_no("row results")) };
-        let bytes = self.stats_row as usize;
-        let sink = |part: &[u8]| part.chunks_exact(bytes).for_each(&mut row);
-        self.gpu.read_with(buffer, 0, self.rows * self.stats_row, sink).await
+        let bytes = self.stats_row;
+        let sink = |part: &[u8]| part.chunks_exact(bytes as usize).for_each(&mut row);
+        self.gpu.read_with(buffer, rows[0] * bytes, rows[1] * bytes, sink).await
     }
 
     /// [`Self::read_summary`], blocking.
@@ -219,6 +214,7 @@ impl Call {
 }
 
 /// The buffers that a call keeps for itself.
+#[derive(Debug)]
 struct Owned {
     stats: Option<wgpu::Buffer>,
     summary: Option<wgpu::Buffer>,
@@ -229,6 +225,18 @@ struct Owned {
 }
 
 impl Owned {
+    fn get(&self, slot: Slot) -> Option<&wgpu::Buffer> {
+        match slot {
+            Slot::Stats => self.stats.as_ref(),
+            Slot::Summary => self.summary.as_ref(),
+            Slot::Scratch => self.scratch.as_ref(),
+            Slot::Weights => self.weights.as_ref(),
+            Slot::Pairs => self.pairs.as_ref(),
+            Slot::Edges => self.edges.as_ref(),
+            _ => None,
+        }
+    }
+
     fn new(gpu: &Gpu, plan: &Plan, weights: Option<&[f32]>) -> Result<Self> {
         use wgpu::BufferUsages as Usage;
         let results = Usage::STORAGE | Usage::COPY_SRC;
@@ -248,6 +256,33 @@ impl Owned {
             weights,
         })
     }
+}
+
+async fn pipelines(gpu: &Gpu, steps: &[Step]) -> Result<Vec<wgpu::ComputePipeline>> {
+    let mut pipelines = Vec::with_capacity(steps.len());
+    for step in steps {
+        pipelines.push(gpu.pipeline(step.kernel, step.workgroup_size).await?);
+    }
+    Ok(pipelines)
+}
+
+/// Steps bound to their buffers; call it inside [`Gpu::scoped`].
+fn dispatches<'a, B: Borrow<wgpu::Buffer> + 'a>(
+    gpu: &Gpu,
+    steps: &[Step],
+    pipelines: Vec<wgpu::ComputePipeline>,
+    owned: &'a Owned,
+    roles: &'a HashMap<Role, B>,
+) -> Result<Vec<Dispatch>> {
+    let buffer =
+        |bound: &Bound| owned.get(bound.slot).or_else(|| roles.get(&bound.role).map(B::borrow));
+    let params = Uniforms::new(gpu, steps)?;
+    let bound = steps.iter().zip(pipelines).enumerate().map(|(i, (step, pipeline))| Dispatch {
+        bind_group: bind(gpu, step, &pipeline, params.binding(i), &buffer),
+        pipeline,
+        grid: step.grid,
+    });
+    Ok(bound.collect())
 }
 
 /// The params of all dispatches in one buffer, each at an offset that can be bound.

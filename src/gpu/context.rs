@@ -119,6 +119,10 @@ impl Gpu {
         self.inner.tuning
     }
 
+    pub(crate) fn tuning_ref(&self) -> &Tuning {
+        &self.inner.tuning
+    }
+
     /// The wgpu device.
     pub fn device(&self) -> &wgpu::Device {
         &self.inner.device

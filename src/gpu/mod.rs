@@ -19,6 +19,7 @@ mod word;
 
 pub use buffers::{MatrixBuffer, OutputBuffer, TargetsBuffer, UpstreamBuffer, VectorBuffer};
 pub use call::Call;
+pub(crate) use call::WindowedCall;
 pub use caps::{Caps, Reduce, Tuning};
 pub use compose::{Composed, Sources, compose};
 pub use context::{Fault, Gpu};

@@ -100,6 +100,8 @@ pub struct CrossEntropy {
     pub(super) softcap: Option<f64>,
     pub(super) logit_scale: f64,
     pub(super) normalizer: Option<f64>,
+    /// The sum of -log p over the rows before this window of a batch, for metrics.
+    pub(crate) nll_before: f64,
 }
 
 impl Default for CrossEntropy {
@@ -118,6 +120,7 @@ impl Default for CrossEntropy {
             softcap: None,
             logit_scale: 1.0,
             normalizer: None,
+            nll_before: 0.0,
         }
     }
 }
@@ -274,6 +277,12 @@ impl CrossEntropy {
     #[doc(alias = "num_items_in_batch")]
     pub fn with_normalizer(mut self, normalizer: impl Into<Option<f64>>) -> Self {
         self.normalizer = normalizer.into();
+        self
+    }
+
+    /// Of a window whose mean is taken elsewhere, after rows with this sum of -log p.
+    pub(crate) fn for_window(mut self, nll_before: f64) -> Self {
+        (self.normalizer, self.nll_before) = (None, nll_before);
         self
     }
 

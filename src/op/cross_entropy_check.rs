@@ -90,7 +90,7 @@ impl CrossEntropy {
         Ok(())
     }
 
-    pub(super) fn validate_targets(&self, targets: &Targets<'_>, classes: usize) -> Result<()> {
+    pub(crate) fn validate_targets(&self, targets: &Targets<'_>, classes: usize) -> Result<()> {
         let is_class = |target: i64| usize::try_from(target).is_ok_and(|y| y < classes);
         if let Some(row) = targets.position(|target| self.keeps(target) && !is_class(target)) {
             let (value, row, classes) = (targets.index(row), row as u64, classes as u64);

@@ -157,6 +157,8 @@ pub struct Metrics {
     /// exp of the mean over kept rows of `-log p` of the target, in nats: without weights, without
     /// smoothing and without z-loss. NaN if there are none.
     pub perplexity: f64,
+    /// The sum that the perplexity is made of.
+    pub(crate) nll: f64,
 }
 
 impl Metrics {
@@ -168,7 +170,8 @@ impl Metrics {
     /// From the sum of the rows' `-log p`, and how many rows there are to it.
     pub(crate) fn new(argmax: Vec<i64>, correct: u64, nll: f64, kept_rows: u64) -> Self {
         let kept = kept_rows as f64;
-        Self { argmax, correct, accuracy: correct as f64 / kept, perplexity: (nll / kept).exp() }
+        let (accuracy, perplexity) = (correct as f64 / kept, (nll / kept).exp());
+        Self { argmax, correct, accuracy, perplexity, nll }
     }
 }
 

@@ -84,3 +84,13 @@ impl BinaryLabels {
 pub(super) fn validate_signs(targets: &Matrix<'_>) -> Result<()> {
     validate_each("targets", targets, |_, y| y.abs() == 1.0, "is neither -1 nor +1")
 }
+
+/// Some elements as a matrix whose rows are neither long nor short, if their number allows it:
+/// elementwise losses do not care for rows.
+pub(crate) fn folded(elements: u64) -> (u64, u64) {
+    let divides = |columns: &u64| elements.is_multiple_of(*columns);
+    // Rows of whole words first.
+    let by_four = (8..=512).rev().map(|words| 4 * words).find(divides);
+    let columns = by_four.or_else(|| (1..=2048).rev().find(divides)).unwrap_or(1);
+    (elements / columns, columns)
+}

@@ -17,6 +17,7 @@ pub use divergence::{DivergenceInput, DivergenceOutput, JsDivergence, KlDivergen
 pub(crate) use divergence::{DivergenceKind, DivergenceOp, DivergenceSpec};
 pub use elementwise::{BinaryCrossEntropy, BinaryFocal, Elementwise, ElementwiseLoss};
 pub(crate) use elementwise::{ElementKind, ElementwiseOp, ElementwiseSpec};
+pub(crate) use elementwise_data::folded;
 pub use elementwise_data::{BinaryLabels, ElementwiseInput, ElementwiseOutput};
 pub use focal::Focal;
 pub use options::{InputForm, Loss, Reduction, Unit, Upstream};

@@ -233,7 +233,7 @@ pub(crate) fn validate_each(
         .enumerate()
         .find(|(i, x)| !fits(i / matrix.classes(), *x)));
     let Some((i, value)) = bad else { return Ok(()) };
-    let (row, column) = (i / matrix.classes(), i % matrix.classes());
+    let (row, column) = matrix.row_and_column(i);
     // In as many digits as the matrix has.
     let short = value as f32;
     let shown = if f64::from(short) == value { short.to_string() } else { value.to_string() };

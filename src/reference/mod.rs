@@ -221,7 +221,7 @@ pub fn cross_entropy(
     let columns_wanted = if with_gradients { classes } else { 0 };
     let mut dlogits = vec![0.0; rows * columns_wanted];
     let mut dtargets = vec![0.0; rows * columns_wanted];
-    let (mut best, mut correct, mut plain_nll) = (vec![-1; rows], 0, 0.0);
+    let (mut best, mut correct, mut plain_nll) = (vec![-1; rows], 0, op.nll_before);
     for i in 0..rows {
         let columns = i * classes..(i + 1) * classes;
         let q: Vec<f64> = match (&probs, op.kept_class(&input.targets, i)) {

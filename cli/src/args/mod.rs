@@ -15,7 +15,7 @@ pub(crate) use losses::{
     KlDivergenceArgs, LossArgs,
 };
 pub(crate) use values::{
-    ClassWeights, DeviceArg, DtypeArg, ElementwiseKind, NumberOrFile, UnitArg,
+    ClassWeights, DeviceArg, DtypeArg, ElementwiseKind, MemoryLimit, NumberOrFile, UnitArg,
 };
 
 /// Softmax, cross-entropy and the losses around it, of files of logits, on GPU or CPU.
@@ -102,6 +102,10 @@ pub(crate) struct CommonArgs {
     /// Threads on the CPU; all cores unless set
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) threads: Option<u32>,
+    /// Streams the batch, so that buffers on host and device stay under this: bytes, or with a K, M, G
+    /// or T behind, each 1024 of the one before
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory_limit: Option<MemoryLimit>,
 }
 
 impl CommonArgs {

@@ -106,3 +106,36 @@ impl FromStr for NumberOrFile {
         }
     }
 }
+
+/// Bytes, as they were written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MemoryLimit {
+    pub(crate) bytes: u64,
+    text: String,
+}
+
+impl FromStr for MemoryLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = match text[digits.len()..].to_ascii_uppercase().as_str() {
+            "" | "B" => 1,
+            "K" | "KIB" => 1u64 << 10,
+            "M" | "MIB" => 1 << 20,
+            "G" | "GIB" => 1 << 30,
+            "T" | "TIB" => 1 << 40,
+            _ => return Err("not a size; sizes are like 4096, 64K, 512M, 2G".to_owned()),
+        };
+        let count: u64 =
+            digits.parse().map_err(|_| "not a size; sizes are like 4096, 64K, 512M, 2G")?;
+        let bytes = count.checked_mul(unit).ok_or("more bytes than any machine has")?;
+        Ok(Self { bytes, text: text.to_owned() })
+    }
+}
+
+impl std::fmt::Display for MemoryLimit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "--memory-limit {}", self.text)
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 
 use bytemuck::Pod;
@@ -84,6 +85,10 @@ impl InputArray {
         self.elements
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.elements == 0
+    }
+
     /// The shape as text.
     pub(crate) fn shown_shape(&self) -> String {
         shown(&self.shape)
@@ -145,11 +150,17 @@ impl InputArray {
     pub(crate) fn read_floats(&mut self, progress: &Progress) -> Result<Array> {
         match self.read(progress)? {
             Data::Floats(array) => Ok(array),
-            Data::I32(_) | Data::I64(_) => Err(Failure::input(format!(
-                "{}: holds {}, floats are wanted",
-                self.spec, self.dtype
-            ))),
+            Data::I32(_) | Data::I64(_) => Err(self.no_floats()),
         }
+    }
+
+    /// Fails unless the file holds floats.
+    pub(crate) fn expect_floats(&self) -> Result<()> {
+        if self.dtype.is_float() { Ok(()) } else { Err(self.no_floats()) }
+    }
+
+    fn no_floats(&self) -> Failure {
+        Failure::input(format!("{}: holds {}, floats are wanted", self.spec, self.dtype))
     }
 
     /// Reads the elements of a file as floats, be they integers.
@@ -167,6 +178,70 @@ impl InputArray {
         })
     }
 
+    /// Reads some elements into `array`, whose memory is used again if it has their type. Integers are
+    /// read as f64.
+    pub(crate) fn read_window(&mut self, elements: Range<usize>, array: &mut Array) -> Result<()> {
+        let start = self.offset + elements.start as u64 * self.dtype.size();
+        self.file
+            .seek(SeekFrom::Start(start))
+            .map_err(|error| Failure::read(self.spec.path(), error))?;
+        let count = elements.len();
+        match (self.dtype, &mut *array) {
+            (FileDtype::F16, Array::F16(values)) => return self.fill(count, values),
+            (FileDtype::Bf16, Array::Bf16(values)) => return self.fill(count, values),
+            (FileDtype::F32, Array::F32(values)) => return self.fill(count, values),
+            (FileDtype::F64, Array::F64(values)) => return self.fill(count, values),
+            _ => {}
+        }
+        *array = match self.dtype {
+            FileDtype::F16 => Array::F16(self.filled(count)?),
+            FileDtype::Bf16 => Array::Bf16(self.filled(count)?),
+            FileDtype::F32 => Array::F32(self.filled(count)?),
+            FileDtype::F64 => Array::F64(self.filled(count)?),
+            FileDtype::I8 => self.numbers::<i8>(count, f64::from)?,
+            FileDtype::U8 => self.numbers::<u8>(count, f64::from)?,
+            FileDtype::I16 => self.numbers::<i16>(count, f64::from)?,
+            FileDtype::U16 => self.numbers::<u16>(count, f64::from)?,
+            FileDtype::I32 => self.numbers::<i32>(count, f64::from)?,
+            FileDtype::U32 => self.numbers::<u32>(count, f64::from)?,
+            FileDtype::I64 => self.numbers::<i64>(count, |value| value as f64)?,
+            FileDtype::U64 => self.numbers::<u64>(count, |value| value as f64)?,
+        };
+        Ok(())
+    }
+
+    fn numbers<T: Pod>(&mut self, count: usize, to_f64: impl Fn(T) -> f64) -> Result<Array> {
+        Ok(Array::F64(self.filled::<T>(count)?.into_iter().map(to_f64).collect()))
+    }
+
+    fn filled<T: Pod>(&mut self, count: usize) -> Result<Vec<T>> {
+        let mut values = Vec::new();
+        self.fill(count, &mut values)?;
+        Ok(values)
+    }
+
+    fn fill<T: Pod>(&mut self, count: usize, values: &mut Vec<T>) -> Result<()> {
+        self.reserve(values, count)?;
+        values.resize(count, T::zeroed());
+        self.read_bytes(bytemuck::cast_slice_mut(values))
+    }
+
+    fn reserve<T>(&self, values: &mut Vec<T>, count: usize) -> Result<()> {
+        values.try_reserve_exact(count.saturating_sub(values.len())).map_err(|_| {
+            Failure::run(format!("{}: its elements do not fit into memory", self.spec))
+        })
+    }
+
+    fn read_bytes(&mut self, bytes: &mut [u8]) -> Result<()> {
+        self.file.read_exact(bytes).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => {
+                let reason = "is truncated: it became shorter while it was read";
+                Failure::input(format!("{}: {reason}", self.spec))
+            }
+            _ => Failure::read(self.path(), error),
+        })
+    }
+
     fn start(&mut self, progress: &Progress) -> Result<()> {
         self.file
             .seek(SeekFrom::Start(self.offset))
@@ -181,12 +256,10 @@ impl InputArray {
 
     fn typed<T: Pod>(&mut self, progress: &Progress) -> Result<Vec<T>> {
         let mut values = Vec::new();
-        values.try_reserve_exact(self.elements).map_err(|_| {
-            Failure::run(format!("{}: its elements do not fit into memory", self.spec))
-        })?;
+        self.reserve(&mut values, self.elements)?;
         values.resize(self.elements, T::zeroed());
         for chunk in bytemuck::cast_slice_mut::<T, u8>(&mut values).chunks_mut(CHUNK) {
-            self.file.read_exact(chunk).map_err(|error| Failure::read(self.path(), error))?;
+            self.read_bytes(chunk)?;
             progress.advance(chunk.len() as u64);
         }
         Ok(values)

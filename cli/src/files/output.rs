@@ -1,9 +1,9 @@
 //! Writing arrays: whole or not at all.
 
-use std::io::{BufWriter, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use surprisal::Array;
+use surprisal::{Array, Dtype};
 use tempfile::NamedTempFile;
 
 use crate::error::{Failure, Result};
@@ -27,6 +27,13 @@ struct Pending {
     option: &'static str,
     spec: OutputSpec,
     temporary: NamedTempFile,
+}
+
+impl Pending {
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        let file = self.temporary.as_file_mut();
+        file.write_all(bytes).map_err(|error| Failure::write(self.spec.path(), error))
+    }
 }
 
 /// Fails if two of the outputs are one file, or one of them is an input.
@@ -129,29 +136,57 @@ impl Outputs {
         shape: &[u64],
         progress: &Progress,
     ) -> Result<()> {
+        if !self.has(option) {
+            return Ok(());
+        }
+        self.begin(option, tensor, array.dtype(), shape)?;
+        progress.start("writing", array.as_bytes().len() as u64);
+        let files = self.files.iter_mut().filter(|file| file.option == option);
+        for file in files {
+            for chunk in array.as_bytes().chunks(CHUNK) {
+                file.append(chunk)?;
+                progress.advance(chunk.len() as u64);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn has(&self, option: &str) -> bool {
+        self.files.iter().any(|file| file.option == option)
+    }
+
+    /// Writes what comes before the elements to the file of an option, if it was given.
+    pub(crate) fn begin(
+        &mut self,
+        option: &str,
+        tensor: &str,
+        dtype: Dtype,
+        shape: &[u64],
+    ) -> Result<()> {
         let Some(file) = self.files.iter_mut().find(|file| file.option == option) else {
             return Ok(());
         };
-        let Some(dtype) = FileDtype::of(array.dtype()) else {
-            return Err(Failure::run(format!("{option}: {} is not written", array.dtype())));
+        let Some(dtype) = FileDtype::of(dtype) else {
+            return Err(Failure::run(format!("{option}: {dtype} is not written")));
         };
-        let spec = &file.spec.0;
-        let failed = |error: std::io::Error| Failure::write(&spec.path, error);
-        let mut out = BufWriter::new(file.temporary.as_file_mut());
+        let (spec, mut header) = (&file.spec.0, Vec::new());
         match spec.format {
-            Format::Npy => npy::write_header(&mut out, dtype, shape),
+            Format::Npy => npy::write_header(&mut header, dtype, shape),
             Format::Safetensors => {
                 let tensor = spec.tensor.as_deref().unwrap_or(tensor);
-                safetensors::write_header(&mut out, tensor, dtype, shape)
+                safetensors::write_header(&mut header, tensor, dtype, shape)
             }
         }
-        .map_err(failed)?;
-        progress.start("writing", array.as_bytes().len() as u64);
-        for chunk in array.as_bytes().chunks(CHUNK) {
-            out.write_all(chunk).map_err(failed)?;
-            progress.advance(chunk.len() as u64);
+        .map_err(|error| Failure::write(&spec.path, error))?;
+        file.append(&header)
+    }
+
+    /// Writes the next elements to the file of an option, if it was given.
+    pub(crate) fn append(&mut self, option: &str, array: &Array) -> Result<()> {
+        match self.files.iter_mut().find(|file| file.option == option) {
+            Some(file) => file.append(array.as_bytes()),
+            None => Ok(()),
         }
-        out.flush().map_err(failed)
     }
 
     /// Brings every file to the disk, with the permissions of the one that it will replace.

@@ -4,10 +4,12 @@ use surprisal::{
     CrossEntropy, CrossEntropyInput, CrossEntropyOutput, InputForm, Matrix, Targets, Unit,
 };
 
+use super::stream::StreamedFiles;
 use super::{Job, Outcome, Start, open_vector};
 use crate::args::{ClassWeights, CrossEntropyArgs};
 use crate::error::{Failure, Result};
 use crate::files::{Data, InputArray, matrix};
+use crate::stream::{Matrices, Rows};
 
 pub(crate) fn run(args: &CrossEntropyArgs) -> Result<()> {
     let weights = args.class_weights.as_ref().and_then(ClassWeights::file);
@@ -31,19 +33,79 @@ pub(crate) fn run(args: &CrossEntropyArgs) -> Result<()> {
     let mut job = start.open(&logits, &probs, &each)?;
 
     let weights = job.read_optional(weights)?;
+    let mut op = op(args);
+    if let Some(weights) = &weights {
+        op = op.with_class_weights(weights.to_f64());
+    }
+    let inverse = matches!(args.class_weights, Some(ClassWeights::InverseFrequency));
+    if targets.dtype.is_float() && job.streams() {
+        if inverse {
+            op = weighted(
+                &job,
+                op,
+                Targets::Probs(
+                    Matrix::new(&[0.0f32; 0], 0, classes).map_err(|error| job.blame(&error))?,
+                ),
+                classes,
+            )?;
+        }
+        return stream(job, &op, vec![logits, targets], None);
+    }
     let target_data = job.read(&mut targets)?;
+    let target_values = target_values(&target_data, &targets)?;
+    if inverse {
+        op = weighted(&job, op, target_values, classes)?;
+    }
+    if job.streams() {
+        return stream(job, &op, vec![logits], Some(target_values));
+    }
     let logit_data = job.read_matrix(&mut logits)?;
     let logits = matrix(&logits, &logit_data)?;
-    let target_values = target_values(&target_data, &targets)?;
-    let mut op = op(args);
-    op = match (&args.class_weights, &weights) {
-        (Some(ClassWeights::InverseFrequency), _) => op
-            .with_inverse_frequency_weights(target_values, classes)
-            .map_err(|error| job.blame(&error))?,
-        (_, Some(weights)) => op.with_class_weights(weights.to_f64()),
-        _ => op,
-    };
     compute(job, &op, logits, target_values)
+}
+
+/// With weights by how rare a class is.
+fn weighted(
+    job: &Job<'_>,
+    op: CrossEntropy,
+    targets: Targets<'_>,
+    classes: usize,
+) -> Result<CrossEntropy> {
+    op.with_inverse_frequency_weights(targets, classes).map_err(|error| job.blame(&error))
+}
+
+/// Window by window; targets are in memory, or the second matrix.
+fn stream(
+    job: Job<'_>,
+    op: &CrossEntropy,
+    matrices: Vec<InputArray>,
+    targets: Option<Targets<'_>>,
+) -> Result<()> {
+    matrices[0].expect_floats()?;
+    let (rows, classes) = matrices[0].rows_and_columns();
+    job.stream(op, streamed(matrices, targets, &|kept| over(kept, rows, classes)), input_of)
+}
+
+/// A window's input.
+pub(super) fn input_of<'w>(window: &'w Matrices<'w>) -> CrossEntropyInput<'w> {
+    let probs = window.all.get(1).copied().map(Targets::Probs);
+    let targets = window.targets.or(probs).unwrap_or(Targets::I32(&[]));
+    CrossEntropyInput::new(window.all[0], targets).with_upstream(window.upstream)
+}
+
+/// A batch with a loss a row.
+pub(super) fn streamed<'a>(
+    matrices: Vec<InputArray>,
+    targets: Option<Targets<'a>>,
+    over: &'a dyn Fn(u64) -> String,
+) -> StreamedFiles<'a> {
+    let resident = match targets {
+        Some(Targets::I32(values)) => size_of_val(values) as u64,
+        Some(Targets::I64(values)) => size_of_val(values) as u64,
+        _ => 0,
+    };
+    let (rows, gradient) = (Rows::Whole, "dlogits");
+    StreamedFiles { matrices, targets, rows, gradient, over, resident }
 }
 
 fn compute(
@@ -67,8 +129,12 @@ pub(super) fn outcome(output: CrossEntropyOutput, rows: usize, classes: usize) -
         metrics: output.metrics,
         kept_rows: kept,
         total_weight: output.total_weight,
-        over: format!("{kept} of {rows} rows, {classes} classes"),
+        over: over(kept, rows, classes),
     }
+}
+
+pub(super) fn over(kept: u64, rows: usize, classes: usize) -> String {
+    format!("{kept} of {rows} rows, {classes} classes")
 }
 
 /// The operation, but for the class weights.

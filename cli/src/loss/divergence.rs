@@ -1,13 +1,13 @@
 //! `surprisal kl-divergence` and `js-divergence`.
 
-use surprisal::{
-    DivergenceInput, DivergenceOutput, Evaluate, JsDivergence, KlDivergence, Op, Unit,
-};
+use surprisal::{DivergenceInput, DivergenceOutput, JsDivergence, KlDivergence, Op, Stream, Unit};
 
+use super::stream::StreamedFiles;
 use super::{Outcome, Start};
 use crate::args::{DivergenceArgs, KlDivergenceArgs};
 use crate::error::{Failure, Result};
 use crate::files::{InputArray, matrix};
+use crate::stream::Rows;
 
 pub(crate) fn kl_divergence(args: &KlDivergenceArgs) -> Result<()> {
     let divergence = &args.divergence;
@@ -39,7 +39,7 @@ pub(crate) fn js_divergence(args: &DivergenceArgs) -> Result<()> {
 
 fn run<O>(args: &DivergenceArgs, op: &O) -> Result<()>
 where
-    O: Evaluate + for<'a> Op<Input<'a> = DivergenceInput<'a>, Output = DivergenceOutput>,
+    O: Stream + for<'a> Op<Input<'a> = DivergenceInput<'a>, Output = DivergenceOutput>,
 {
     let inputs = [("student", Some(&args.student)), ("teacher", Some(&args.teacher))];
     let start = Start::new(&args.loss, inputs)?;
@@ -57,6 +57,22 @@ where
     }
     let mut job = start.open(&student, &[&teacher], student.leading())?;
 
+    let over = format!("{rows} rows, {classes} classes");
+    if job.streams() {
+        teacher.expect_floats()?;
+        student.expect_floats()?;
+        let batch = StreamedFiles {
+            matrices: vec![student, teacher],
+            targets: None,
+            rows: Rows::Whole,
+            gradient: "dstudent",
+            over: &|_| over.clone(),
+            resident: 0,
+        };
+        return job.stream(op, batch, |window| {
+            DivergenceInput::new(window.all[1], window.all[0]).with_upstream(window.upstream)
+        });
+    }
     let teacher_data = job.read_matrix(&mut teacher)?;
     let student_data = job.read_matrix(&mut student)?;
     let input =
@@ -70,7 +86,7 @@ where
         metrics: None,
         kept_rows: rows as u64,
         total_weight: rows as f64,
-        over: format!("{rows} rows, {classes} classes"),
+        over,
     };
     job.finish(outcome, &timings)
 }

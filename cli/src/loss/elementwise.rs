@@ -1,14 +1,16 @@
 //! `surprisal binary-cross-entropy` and `elementwise`, and what runs `focal --binary`.
 
 use surprisal::{
-    BinaryCrossEntropy, Elementwise, ElementwiseInput, ElementwiseLoss, ElementwiseOutput,
-    Evaluate, Op, Unit,
+    BinaryCrossEntropy, Elementwise, ElementwiseInput, ElementwiseLoss, ElementwiseOutput, Op,
+    Stream, Unit,
 };
 
+use super::stream::StreamedFiles;
 use super::{Job, Outcome, Start, expect_same_shape, open_vector};
 use crate::args::{BinaryCrossEntropyArgs, ElementwiseArgs, ElementwiseKind};
 use crate::error::{Failure, Result};
 use crate::files::{InputArray, InputSpec, matrix};
+use crate::stream::Rows;
 
 /// Why there is none.
 pub(super) const NO_LSE: &str =
@@ -34,7 +36,8 @@ pub(crate) fn binary_cross_entropy(args: &BinaryCrossEntropyArgs) -> Result<()> 
     if args.loss.grad.is_some() {
         op = op.with_gradient();
     }
-    run(start, files, |job| {
+    let rows = if pos_weight.is_some() { Rows::Whole } else { Rows::Folded };
+    run(start, files.with_rows(rows), |job| {
         let pos_weight = job.read_optional(pos_weight)?;
         Ok(match pos_weight {
             Some(pos_weight) => op.with_pos_weight(pos_weight.to_f64()),
@@ -78,6 +81,8 @@ pub(super) struct Files {
     input: InputArray,
     targets: InputArray,
     weights: Option<InputArray>,
+    /// Whether an element's column matters.
+    rows: Rows,
     /// What the gradient's tensor is called.
     gradient: &'static str,
 }
@@ -90,7 +95,11 @@ impl Files {
     ) -> Result<Self> {
         let (input, targets) = (InputArray::open(input)?, InputArray::open(targets)?);
         expect_same_shape(&targets, &input)?;
-        Ok(Self { input, targets, weights: None, gradient })
+        Ok(Self { input, targets, weights: None, rows: Rows::Folded, gradient })
+    }
+
+    fn with_rows(self, rows: Rows) -> Self {
+        Self { rows, ..self }
     }
 
     fn with_weights(mut self, weights: Option<&InputSpec>) -> Result<Self> {
@@ -110,15 +119,28 @@ pub(super) fn run<O>(
     op: impl FnOnce(&mut Job<'_>) -> Result<O>,
 ) -> Result<()>
 where
-    O: Evaluate + for<'a> Op<Input<'a> = ElementwiseInput<'a>, Output = ElementwiseOutput>,
+    O: Stream + for<'a> Op<Input<'a> = ElementwiseInput<'a>, Output = ElementwiseOutput>,
 {
-    let Files { mut input, mut targets, mut weights, gradient } = files;
+    let Files { mut input, mut targets, mut weights, rows, gradient } = files;
     let mut others = vec![&targets];
     others.extend(&weights);
     let each = input.shape.clone();
     let mut job = start.open(&input, &others, &each)?;
 
     let op = op(&mut job)?;
+    let over = format!("{} elements {}", input.len(), input.shown_shape());
+    if job.streams() {
+        input.expect_floats()?;
+        weights.as_ref().map_or(Ok(()), InputArray::expect_floats)?;
+        let matrices = [input, targets].into_iter().chain(weights).collect();
+        let (over, resident): (&dyn Fn(u64) -> String, _) = (&|_| over.clone(), 0);
+        let batch = StreamedFiles { matrices, targets: None, rows, gradient, over, resident };
+        return job.stream(&op, batch, |window| {
+            ElementwiseInput::new(window.all[0], window.all[1])
+                .with_weights(window.all.get(2).copied())
+                .with_upstream(window.upstream)
+        });
+    }
     let weight_data = weights.as_mut().map(|file| job.read_matrix(file)).transpose()?;
     let target_data = job.read_numbers(&mut targets)?;
     let input_data = job.read_matrix(&mut input)?;
@@ -138,7 +160,7 @@ where
         metrics: None,
         kept_rows: input_matrix.rows() as u64,
         total_weight: input.len() as f64,
-        over: format!("{} elements {}", input.len(), input.shown_shape()),
+        over,
     };
     job.finish(outcome, &timings)
 }

@@ -2,7 +2,7 @@
 
 use surprisal::{BinaryFocal, CrossEntropyInput, Focal, Unit};
 
-use super::cross_entropy::{index_shape, outcome, target_values};
+use super::cross_entropy::{index_shape, input_of, outcome, over, streamed, target_values};
 use super::{Start, elementwise, open_vector};
 use crate::args::{FocalArgs, NumberOrFile};
 use crate::error::{Failure, Result};
@@ -30,7 +30,7 @@ fn classes(args: &FocalArgs) -> Result<()> {
 
     let alpha = job.read_optional(alpha)?;
     let target_data = job.read(&mut targets)?;
-    let logit_data = job.read_matrix(&mut logits)?;
+    let target_values = target_values(&target_data, &targets)?;
     let mut op = Focal::new()
         .with_reduction(args.loss.reduction.into())
         .with_unit(Unit::from(args.loss.unit))
@@ -44,7 +44,13 @@ fn classes(args: &FocalArgs) -> Result<()> {
     if args.loss.grad.is_some() {
         op = op.with_gradient();
     }
-    let target_values = target_values(&target_data, &targets)?;
+    if job.streams() {
+        logits.expect_floats()?;
+        let over = |kept| over(kept, rows, classes);
+        let batch = streamed(vec![logits], Some(target_values), &over);
+        return job.stream(&op, batch, input_of);
+    }
+    let logit_data = job.read_matrix(&mut logits)?;
     let input = CrossEntropyInput::new(matrix(&logits, &logit_data)?, target_values)
         .with_upstream(job.upstream());
     let (output, timings) = job.compute(&op, input)?;

@@ -5,6 +5,7 @@ mod cross_entropy;
 mod divergence;
 mod elementwise;
 mod focal;
+mod stream;
 
 use std::time::Instant;
 
@@ -74,8 +75,15 @@ impl<'a> Start<'a> {
         let upstream = match &args.upstream {
             NumberOrFile::Number(number) => One(*number),
             NumberOrFile::File(spec) => {
-                let data = open_shaped(spec, loss_shape)?.read_floats(&progress)?;
-                if reduction == Reduction::None { Each(data) } else { One(data.to_f64()[0]) }
+                let mut file = open_shaped(spec, loss_shape)?;
+                let is_like_input = reduction == Reduction::None && file.len() == input.len();
+                if is_like_input && args.common.memory_limit.is_some() && !file.is_empty() {
+                    file.expect_floats()?;
+                    Later(file)
+                } else {
+                    let data = file.read_floats(&progress)?;
+                    if reduction == Reduction::None { Each(data) } else { One(data.to_f64()[0]) }
+                }
             }
         };
         self.clock.read = started.elapsed();
@@ -130,8 +138,10 @@ fn expect_same_shape(file: &InputArray, input: &InputArray) -> Result<()> {
 enum UpstreamData {
     One(f64),
     Each(Array),
+    /// As large as the input, and streamed like it.
+    Later(InputArray),
 }
-use UpstreamData::{Each, One};
+use UpstreamData::{Each, Later, One};
 
 /// A run whose files are open.
 struct Job<'a> {
@@ -193,6 +203,8 @@ impl Job<'_> {
         match &self.upstream {
             One(number) => Upstream::Scalar(*number),
             Each(data) => Upstream::Each(data.values()),
+            // A batch that is streamed asks for it window by window.
+            Later(_) => Upstream::default(),
         }
     }
 
@@ -235,31 +247,40 @@ impl Job<'_> {
         }
     }
 
-    /// Writes what was asked for, and reports.
-    fn finish(mut self, mut outcome: Outcome, timings: &Timings) -> Result<()> {
-        let started = Instant::now();
-        let (like, asked) = (self.work.moved[0], self.work.asked);
-        let gradient = outcome.gradient.1.take();
-        outcome.gradient.1 = gradient.map(|array| returned(array, like, asked, &self.device));
+    fn write_loss(&mut self, loss: &Loss) -> Result<()> {
         let scalar;
-        let (loss, loss_shape): (&Array, &[u64]) = match &outcome.loss {
+        let (loss, loss_shape): (&Array, &[u64]) = match loss {
             Loss::Each(losses) => (losses, &self.each),
             loss => {
                 scalar = scalar_array(loss.reduced().unwrap_or(f64::NAN), &self.device);
                 (&scalar, &[])
             }
         };
-        self.files.write("--out", "loss", loss, loss_shape, &self.progress)?;
+        self.files.write("--out", "loss", loss, loss_shape, &self.progress)
+    }
+
+    /// Writes what was asked for, and reports.
+    fn finish(mut self, mut outcome: Outcome, timings: &Timings) -> Result<()> {
+        let started = Instant::now();
+        let (like, asked) = (self.work.moved[0], self.work.asked);
+        let gradient = outcome.gradient.1.take();
+        outcome.gradient.1 = gradient.map(|array| returned(array, like, asked, &self.device));
+        self.write_loss(&outcome.loss)?;
         if let Some(lse) = &outcome.lse {
             self.files.write("--lse", "lse", lse, &self.each, &self.progress)?;
         }
         if let (name, Some(gradient)) = &outcome.gradient {
             self.files.write("--grad", name, gradient, &self.shape, &self.progress)?;
         }
+        self.conclude(&outcome, timings, started)
+    }
+
+    /// What is written is brought to the disk, told, and given its names.
+    fn conclude(mut self, outcome: &Outcome, timings: &Timings, started: Instant) -> Result<()> {
         self.files.complete()?;
         self.progress.finish();
-        self.start.clock.write = started.elapsed();
-        self.report(&outcome).print(&self.start.args.common, &self.start.clock, timings)?;
+        self.start.clock.write += started.elapsed();
+        self.report(outcome).print(&self.start.args.common, &self.start.clock, timings)?;
         self.files.finish()
     }
 

@@ -79,22 +79,31 @@ impl OwnedGpu {
 
     /// Uploads what is stored as `storage` on the device: as it is if it has that type.
     async fn upload(&self, values: Values<'_>, storage: Dtype) -> Result<Pooled<'_>> {
-        let width = storage.size();
-        let pooled = self.take((values.len() * width) as u64).await?;
-        let (gpu, buffer) = (&self.gpu, &pooled.buffer);
+        let pooled = self.take((values.len() * storage.size()) as u64).await?;
+        self.upload_to(&pooled.buffer, values, storage).await?;
+        Ok(pooled)
+    }
+
+    /// [`Self::upload`], to the start of a buffer that there is.
+    pub(crate) async fn upload_to(
+        &self,
+        buffer: &wgpu::Buffer,
+        values: Values<'_>,
+        storage: Dtype,
+    ) -> Result<()> {
+        let (gpu, width) = (&self.gpu, storage.size());
         match (values, storage) {
             (Values::F16(v), Dtype::F16) => {
-                gpu.upload(buffer, v, width, |v| cast_slice(v).into()).await?;
+                gpu.upload(buffer, v, width, |v| cast_slice(v).into()).await
             }
             (Values::Bf16(v), Dtype::Bf16) => {
-                gpu.upload(buffer, v, width, |v| cast_slice(v).into()).await?;
+                gpu.upload(buffer, v, width, |v| cast_slice(v).into()).await
             }
-            (Values::F32(v), _) => gpu.upload(buffer, v, 4, |v| cast_slice(v).into()).await?,
-            (Values::F16(v), _) => gpu.upload(buffer, v, 4, f32_bytes).await?,
-            (Values::Bf16(v), _) => gpu.upload(buffer, v, 4, f32_bytes).await?,
-            (Values::F64(v), _) => gpu.upload(buffer, v, 4, f32_bytes).await?,
+            (Values::F32(v), _) => gpu.upload(buffer, v, 4, |v| cast_slice(v).into()).await,
+            (Values::F16(v), _) => gpu.upload(buffer, v, 4, f32_bytes).await,
+            (Values::Bf16(v), _) => gpu.upload(buffer, v, 4, f32_bytes).await,
+            (Values::F64(v), _) => gpu.upload(buffer, v, 4, f32_bytes).await,
         }
-        Ok(pooled)
     }
 
     async fn upload_targets(&self, targets: Targets<'_>, storage: Dtype) -> Result<Pooled<'_>> {
@@ -103,25 +112,43 @@ impl OwnedGpu {
         }
         let width = if matches!(targets, Targets::I32(_)) { 4 } else { 8 };
         let pooled = self.take((targets.len() * width) as u64).await?;
-        let buffer = &pooled.buffer;
-        match targets {
-            Targets::I32(v) => self.gpu.upload(buffer, v, width, |v| cast_slice(v).into()).await?,
-            Targets::I64(v) => self.gpu.upload(buffer, v, width, |v| cast_slice(v).into()).await?,
-            Targets::Probs(_) => {}
-        }
+        self.upload_indices(&pooled.buffer, targets).await?;
         Ok(pooled)
+    }
+
+    pub(crate) async fn upload_indices(
+        &self,
+        buffer: &wgpu::Buffer,
+        targets: Targets<'_>,
+    ) -> Result<()> {
+        match targets {
+            Targets::I32(v) => self.gpu.upload(buffer, v, 4, |v| cast_slice(v).into()).await,
+            Targets::I64(v) => self.gpu.upload(buffer, v, 8, |v| cast_slice(v).into()).await,
+            Targets::Probs(_) => Ok(()),
+        }
     }
 
     /// Downloads what is stored as `storage` on the device, as it is if `dtype` is the same.
     async fn download(&self, buffer: &Pooled<'_>, storage: Dtype, dtype: Dtype) -> Result<Array> {
-        let gpu = &self.gpu;
+        let elements = buffer.bytes / storage.size() as u64;
+        self.download_from(&buffer.buffer, elements, [storage, dtype]).await
+    }
+
+    /// [`Self::download`] of so many elements.
+    pub(crate) async fn download_from(
+        &self,
+        buffer: &wgpu::Buffer,
+        elements: u64,
+        [storage, dtype]: [Dtype; 2],
+    ) -> Result<Array> {
+        let from = (&self.gpu, buffer, elements);
         Ok(match (storage, dtype) {
-            (Dtype::F16, _) => Array::F16(same::<f16>(gpu, buffer).await?),
-            (Dtype::Bf16, _) => Array::Bf16(same::<bf16>(gpu, buffer).await?),
-            (_, Dtype::F16) => Array::F16(from_f32::<f16>(gpu, buffer).await?),
-            (_, Dtype::Bf16) => Array::Bf16(from_f32::<bf16>(gpu, buffer).await?),
-            (_, Dtype::F32) => Array::F32(same::<f32>(gpu, buffer).await?),
-            (_, Dtype::F64) => Array::F64(from_f32::<f64>(gpu, buffer).await?),
+            (Dtype::F16, _) => Array::F16(same::<f16>(from).await?),
+            (Dtype::Bf16, _) => Array::Bf16(same::<bf16>(from).await?),
+            (_, Dtype::F16) => Array::F16(from_f32::<f16>(from).await?),
+            (_, Dtype::Bf16) => Array::Bf16(from_f32::<bf16>(from).await?),
+            (_, Dtype::F32) => Array::F32(same::<f32>(from).await?),
+            (_, Dtype::F64) => Array::F64(from_f32::<f64>(from).await?),
         })
     }
 
@@ -140,20 +167,28 @@ impl OwnedGpu {
         let buffer = if let Some(buffer) = reused {
             buffer
         } else {
-            use wgpu::BufferUsages as Usage;
-            let usage = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
-            let what = format!("a buffer of {bytes} bytes");
-            let allocate = |gpu: &Gpu| gpu.buffer("matrix", bytes, usage);
-            match self.gpu.scoped(&what, allocate).await {
+            match self.allocate(bytes).await {
                 // What the pool holds may be what is missing.
                 Err(Error::OutOfMemory { .. }) if !self.pool().is_empty() => {
                     self.pool().clear();
-                    self.gpu.scoped(&what, allocate).await?
+                    self.allocate(bytes).await?
                 }
                 outcome => outcome?,
             }
         };
         Ok(Pooled { owner: self, buffer, bytes })
+    }
+
+    /// A buffer of its own.
+    pub(crate) async fn allocate(&self, bytes: u64) -> Result<wgpu::Buffer> {
+        use wgpu::BufferUsages as Usage;
+        let limit = self.gpu.caps().max_buffer_bytes;
+        if bytes > limit {
+            return Err(Error::TooLarge { what: "a matrix", needed: bytes, limit });
+        }
+        let usage = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
+        let what = format!("a buffer of {bytes} bytes");
+        self.gpu.scoped(&what, |gpu| gpu.buffer("matrix", bytes, usage)).await
     }
 
     fn pool(&self) -> std::sync::MutexGuard<'_, Vec<wgpu::Buffer>> {
@@ -166,18 +201,21 @@ fn f32_bytes<'a, T: Element>(values: &[T]) -> Cow<'a, [u8]> {
     values.iter().flat_map(|x| x.to_f32().to_ne_bytes()).collect::<Vec<u8>>().into()
 }
 
-async fn same<T: Element>(gpu: &Gpu, buffer: &Pooled<'_>) -> Result<Vec<T>> {
-    let mut out = Vec::with_capacity(buffer.bytes as usize / size_of::<T>());
-    gpu.read_with(&buffer.buffer, 0, buffer.bytes, |part| {
+/// A buffer, and how many elements of it.
+type From<'a> = (&'a Gpu, &'a wgpu::Buffer, u64);
+
+async fn same<T: Element>((gpu, buffer, elements): From<'_>) -> Result<Vec<T>> {
+    let mut out = Vec::with_capacity(elements as usize);
+    gpu.read_with(buffer, 0, elements * size_of::<T>() as u64, |part| {
         out.extend(part.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned::<T>));
     })
     .await?;
     Ok(out)
 }
 
-async fn from_f32<T: Element>(gpu: &Gpu, buffer: &Pooled<'_>) -> Result<Vec<T>> {
-    let mut out = Vec::with_capacity(buffer.bytes as usize / 4);
-    gpu.read_with(&buffer.buffer, 0, buffer.bytes, |part| {
+async fn from_f32<T: Element>((gpu, buffer, elements): From<'_>) -> Result<Vec<T>> {
+    let mut out = Vec::with_capacity(elements as usize);
+    gpu.read_with(buffer, 0, elements * 4, |part| {
         let floats = part.chunks_exact(4).map(bytemuck::pod_read_unaligned::<f32>);
         out.extend(floats.map(T::from_f32));
     })

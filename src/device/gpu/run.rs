@@ -15,7 +15,7 @@ use crate::op::{
     CrossEntropy, CrossEntropyInput, CrossEntropyOutput, DivergenceInput, DivergenceOp,
     DivergenceOutput, ElementwiseInput, ElementwiseOp, ElementwiseOutput, Entropy, EntropyBackward,
     Focal, LogSoftmax, LogSoftmaxBackward, LogSumExp, LogSumExpBackward, Loss, Reduction, Softmax,
-    SoftmaxBackward, Surprisal, Targets, Transform, TransformInput, Upstream,
+    SoftmaxBackward, Surprisal, Targets, Transform, TransformInput, Upstream, folded,
 };
 
 /// The upstream gradient on the device; `dloss` holds what was uploaded of it.
@@ -28,16 +28,6 @@ fn upstream_buffer<'a>(
         (None, Upstream::Scalar(dloss)) => UpstreamBuffer::Scalar(dloss as f32),
         (None, Upstream::Each(_)) => UpstreamBuffer::default(),
     }
-}
-
-/// Some elements as a matrix whose rows are neither long nor short, if their number allows it:
-/// elementwise losses do not care for rows.
-fn folded(elements: u64) -> (u64, u64) {
-    let divides = |columns: &u64| elements.is_multiple_of(*columns);
-    // Rows of whole words first.
-    let by_four = (8..=512).rev().map(|words| 4 * words).find(divides);
-    let columns = by_four.or_else(|| (1..=2048).rev().find(divides)).unwrap_or(1);
-    (elements / columns, columns)
 }
 
 fn view<'a>(

@@ -39,23 +39,23 @@ impl Planner<'_> {
     pub(super) fn bind(&self, pass: &Pass, first_row: u64, rows: u64) -> (Params, Vec<Bound>) {
         let mut params = self.base_params(rows);
         let mut available = Vec::new();
-        let range = [first_row, rows];
+        let (range, held) = ([first_row, rows], [first_row - self.held.first, rows]);
         let problem = self.problem;
-        let (bound, offset, stride) = self.matrix_window(Slot::Input, problem.input, range);
+        let (bound, offset, stride) = self.matrix_window(Slot::Input, problem.input, held);
         available.push(bound);
         (params.input_offset, params.input_stride) = (offset, stride);
         if let Some(region) = problem.second {
-            let (bound, offset, stride) = self.matrix_window(Slot::Second, region, range);
+            let (bound, offset, stride) = self.matrix_window(Slot::Second, region, held);
             available.push(bound);
             (params.second_offset, params.second_stride) = (offset, stride);
         }
         if let Some(region) = problem.factors {
-            let (bound, offset, stride) = self.matrix_window(Slot::Factors, region, range);
+            let (bound, offset, stride) = self.matrix_window(Slot::Factors, region, held);
             available.push(bound);
             (params.factors_offset, params.factors_stride) = (offset, stride);
         }
         if let Destination::Separate(region) = pass.output {
-            let (bound, offset, stride) = self.matrix_window(Slot::Output, region, range);
+            let (bound, offset, stride) = self.matrix_window(Slot::Output, region, held);
             available.push(Bound { role: pass.role, ..bound });
             (params.output_offset, params.output_stride) = (offset, stride);
         }
@@ -69,12 +69,12 @@ impl Planner<'_> {
         match problem.upstream {
             UpstreamRegion::Scalar(_) => {}
             UpstreamRegion::Rows(offset) => {
-                let (bound, residual) = self.window(Slot::Dloss, offset, 4, 4, range);
+                let (bound, residual) = self.window(Slot::Dloss, offset, 4, 4, held);
                 available.push(bound);
                 params.dloss_offset = (residual / 4) as u32;
             }
             UpstreamRegion::Elements(region) => {
-                let (bound, offset, stride) = self.matrix_window(Slot::Dloss, region, range);
+                let (bound, offset, stride) = self.matrix_window(Slot::Dloss, region, held);
                 available.push(bound);
                 (params.dloss_offset, params.dloss_stride) = (offset, stride);
             }
@@ -83,10 +83,10 @@ impl Planner<'_> {
         let (bound, residual) = self.window(Slot::Stats, 0, stats_row, stats_row, range);
         available.push(bound);
         params.stats_offset = (residual / stats_row) as u32;
-        let (bound, residual) = self.window(Slot::Pairs, 0, PAIRS_ROW, PAIRS_ROW, range);
+        let (bound, residual) = self.window(Slot::Pairs, 0, PAIRS_ROW, PAIRS_ROW, held);
         available.push(bound);
         params.pairs_offset = (residual / PAIRS_ROW) as u32;
-        let (bound, residual) = self.window(Slot::Edges, 0, EDGES_ROW, EDGES_ROW, range);
+        let (bound, residual) = self.window(Slot::Edges, 0, EDGES_ROW, EDGES_ROW, held);
         available.push(bound);
         params.edges_offset = (residual / EDGES_ROW) as u32;
         available.extend(self.weights());

@@ -8,12 +8,15 @@ mod bind;
 mod blocks;
 mod problem;
 mod step;
+mod windows;
 
 pub use problem::{
     Destination, LossNumbers, Pass, Problem, Region, Role, TargetRegion, UpstreamRegion,
 };
 
 pub use step::{Bound, Plan, Step};
+use windows::Held;
+pub(crate) use windows::Windows;
 
 use crate::error::{Error, Result};
 use crate::gpu::caps::{Caps, Tuning};
@@ -57,6 +60,7 @@ struct Planner<'a> {
     /// How many pieces a row is cut into; 0 if rows are not split.
     splits: u64,
     window_rows: u64,
+    held: Held,
     steps: Vec<Step>,
 }
 
@@ -76,6 +80,7 @@ impl<'a> Planner<'a> {
             word: Word::anywhere(problem.input.dtype),
             splits: 0,
             window_rows: 0,
+            held: Held { first: 0, rows: problem.rows },
             steps: Vec::new(),
         };
         let by_four = problem.classes.is_multiple_of(4)
@@ -147,36 +152,28 @@ impl<'a> Planner<'a> {
     }
 
     fn plan(mut self) -> Result<Plan> {
-        let problem = self.problem;
-        let blocks = problem.rows.div_ceil(ROW_BLOCK);
-        if let Some(targets) = problem.targets {
-            self.scan_targets(targets, blocks);
-        }
-        for first_row in (0..problem.rows).step_by(self.window_rows as usize) {
-            let rows = self.window_rows.min(problem.rows - first_row);
-            for pass in &problem.passes {
-                self.row_steps(pass, first_row, rows);
-            }
-        }
-        if problem.has_stats() && problem.reduction != Reduction::None {
-            self.sum_losses(blocks);
-        }
-        if problem.loss.metrics {
-            self.sum_metrics(blocks);
-        }
+        self.begin();
+        self.rows_of([0, self.problem.rows]);
+        self.end();
+        self.finish()
+    }
+
+    fn finish(self) -> Result<Plan> {
         self.check_bindings()?;
+        let (problem, blocks) = (self.problem, self.blocks());
         let needs_scratch = problem.has_summary() || self.splits > 0;
-        let bytes = |needed: bool, row: u64| if needed { problem.rows.max(1) * row } else { 0 };
+        let bytes = |needed: bool, rows: u64, row: u64| if needed { rows.max(1) * row } else { 0 };
         // They are bound wherever rows may start anywhere, and used where some start in a u32.
         let binds_edges =
             |step: &Step| step.kernel.bindings().iter().any(|(slot, _)| *slot == Slot::Edges);
         let has_edges = self.steps.iter().any(binds_edges);
         let has_pairs = problem.passes.iter().any(|pass| pass.op == RowOp::PairStats);
+        let held = self.held.rows.min(problem.rows);
         let plan = Plan {
             has_summary: problem.has_summary(),
-            stats_bytes: bytes(problem.has_stats(), problem.stats_row()),
-            pairs_bytes: bytes(has_pairs, PAIRS_ROW),
-            edges_bytes: bytes(has_edges, EDGES_ROW),
+            stats_bytes: bytes(problem.has_stats(), problem.rows, problem.stats_row()),
+            pairs_bytes: bytes(has_pairs, held, PAIRS_ROW),
+            edges_bytes: bytes(has_edges, held, EDGES_ROW),
             scratch_bytes: if needs_scratch {
                 self.split_words().max(2 * blocks.max(1)) * SCRATCH_WORD
             } else {
@@ -360,7 +357,8 @@ impl<'a> Planner<'a> {
             Destination::None => return,
         };
         let rows = u64::from(params.rows);
-        let (output, offset, stride) = self.matrix_window(Slot::Output, region, [first_row, rows]);
+        let (output, offset, stride) =
+            self.matrix_window(Slot::Output, region, [first_row - self.held.first, rows]);
         (params.output_offset, params.output_stride) = (offset, stride);
         let edges = from.iter().copied().filter(|bound| bound.slot == Slot::Edges);
         let bound: Vec<_> = edges.chain([Bound { role, ..output }]).collect();

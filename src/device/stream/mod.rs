@@ -1,0 +1,343 @@
+//! Batches that are computed window by window.
+
+#[cfg(feature = "gpu")]
+mod gpu;
+mod host;
+mod op;
+mod parts;
+#[cfg(not(target_arch = "wasm32"))]
+mod ring;
+
+pub use op::Stream;
+#[cfg(not(target_arch = "wasm32"))]
+pub use ring::{StageTimes, Stages, overlap};
+
+use self::host::Host;
+use super::{Device, Inner, Timings};
+use crate::error::{Error, Result};
+use crate::matrix::{Array, Place};
+use crate::op::{Metrics, Targets, folded};
+
+/// What has to be known of a batch before its first window: its shape and, because a mean divides by
+/// what they come to, its class indices.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch<'a> {
+    rows: usize,
+    columns: usize,
+    /// Columns of the rows that messages speak of.
+    shown_columns: usize,
+    window_rows: usize,
+    targets: Option<Targets<'a>>,
+}
+
+impl<'a> Batch<'a> {
+    /// A batch `[rows, columns]` that comes in windows of no more than `window_rows`.
+    pub fn new(rows: usize, columns: usize, window_rows: usize) -> Self {
+        let window_rows = window_rows.clamp(1, rows.max(1));
+        Self { rows, columns, shown_columns: columns, window_rows, targets: None }
+    }
+
+    /// A batch `[rows, columns]` of elements to which rows mean nothing, as matrices of other shapes
+    /// are to an elementwise loss without `pos_weight`, folded into rows that are easy to cut: of up
+    /// to 2048 elements where their number allows it. Windows have [`columns`](Self::columns) then;
+    /// errors speak of the rows that were given. A window has up to `window_elements`, and a row at
+    /// least.
+    ///
+    /// ```
+    /// use surprisal::Batch;
+    ///
+    /// let batch = Batch::of_elements(1, 1 << 30, 1 << 20);
+    /// assert_eq!((batch.rows(), batch.columns(), batch.window_rows()), (1 << 19, 2048, 512));
+    /// ```
+    pub fn of_elements(rows: usize, columns: usize, window_elements: usize) -> Self {
+        let (folded_rows, folded_columns) = folded(rows as u64 * columns as u64);
+        let window_rows = window_elements / folded_columns as usize;
+        let batch = Self::new(folded_rows as usize, folded_columns as usize, window_rows);
+        Self { shown_columns: columns, ..batch }
+    }
+
+    /// Sets the class indices of all rows. Each window comes with its own all the same.
+    #[must_use]
+    pub fn with_targets(mut self, targets: impl Into<Targets<'a>>) -> Self {
+        self.targets = Some(targets.into());
+        self
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// How many columns they have.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// The most rows that a window may have.
+    pub fn window_rows(&self) -> usize {
+        self.window_rows
+    }
+
+    pub(crate) fn targets(&self) -> Option<Targets<'a>> {
+        self.targets
+    }
+}
+
+/// What a window comes to.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct Part {
+    /// The gradient, if it was asked for, or a transform's matrix.
+    pub matrix: Option<Array>,
+    /// The losses of its rows or elements where they are not reduced, or what a transform makes of
+    /// each row.
+    pub each: Option<Array>,
+    /// The log-sum-exp of its rows, for losses that have it.
+    pub lse: Option<Array>,
+}
+
+/// What all windows come to.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Total {
+    /// The loss, if there is one and it is reduced.
+    pub loss: Option<f64>,
+    /// Rows that were not ignored.
+    pub kept_rows: u64,
+    /// What a mean divides by, unless it is told.
+    pub total_weight: f64,
+    /// Accuracy and perplexity, if they were asked for. Without the rows' best columns.
+    pub metrics: Option<Metrics>,
+}
+
+/// Rows, and what a mean divides by unless it is told.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy)]
+pub struct Counts {
+    pub(crate) kept_rows: u64,
+    pub(crate) total_weight: f64,
+    pub(crate) divisor: f64,
+}
+
+impl Device {
+    /// Evaluates an operation on a batch that is not in memory as a whole: window by window, with the
+    /// bits that the whole would give, wherever it is cut.
+    ///
+    /// A device holds what belongs to the rows of one window (and on a GPU, 8 to 24 bytes for each row
+    /// of the batch).
+    ///
+    /// ```
+    /// use surprisal::{Batch, CrossEntropy, CrossEntropyInput, Device, Matrix};
+    ///
+    /// let logits = [2.0f32, 1.0, 0.1, 0.3, 0.2, 3.0];
+    /// let targets = [0i64, 2];
+    /// let (device, op) = (Device::cpu(), CrossEntropy::new().with_gradient());
+    ///
+    /// let batch = Batch::new(2, 3, 1).with_targets(&targets);
+    /// let mut stream = device.stream(&op, batch)?;
+    /// let mut gradient = Vec::new();
+    /// for (row, target) in logits.chunks(3).zip(targets.chunks(1)) {
+    ///     let part = stream.push(CrossEntropyInput::new(Matrix::new(row, 1, 3)?, target))?;
+    ///     gradient.extend(part.matrix.unwrap().to_f64());
+    /// }
+    /// let total = stream.finish()?;
+    ///
+    /// let whole = device.run(&op, CrossEntropyInput::new(Matrix::new(&logits, 2, 3)?, &targets))?;
+    /// assert_eq!(total.loss, whole.loss.reduced());
+    /// assert_eq!(gradient, whole.dlogits.unwrap().to_f64());
+    /// # Ok::<(), surprisal::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What the operation says of its options and of the targets.
+    pub fn stream<'a, O: Stream>(
+        &'a self,
+        op: &'a O,
+        batch: Batch<'a>,
+    ) -> Result<Streaming<'a, O>> {
+        let counts = op.begin(&batch)?;
+        let stream = Streaming {
+            device: self,
+            op,
+            batch,
+            counts,
+            rows_done: 0,
+            host: Host::new(matches!(self.inner, Inner::Reference)),
+            #[cfg(feature = "gpu")]
+            gpu: None,
+            timings: Timings::default(),
+        };
+        Ok(stream)
+    }
+
+    /// What a stream of windows will take, for an operation on matrices that come in `dtypes`; see
+    /// [`StreamBytes`].
+    pub fn stream_bytes<O: Stream>(
+        &self,
+        op: &O,
+        columns: usize,
+        dtypes: &[crate::Dtype],
+    ) -> StreamBytes {
+        let first = dtypes.first().map_or(4, |dtype| dtype.size());
+        let made = op.result().matrices();
+        match &self.inner {
+            Inner::Cpu(_) => {
+                let each = columns * 4 * usize::from(op.result().by_element());
+                StreamBytes { window_row: columns * first * made + each + 48, row: 0 }
+            }
+            // Everything as f64, with the gradients that there could be.
+            Inner::Reference => {
+                let each = columns * 8 * usize::from(op.result().by_element());
+                let copies = 8 * columns * (dtypes.len() + 3);
+                StreamBytes { window_row: copies + each + 96, row: 0 }
+            }
+            #[cfg(feature = "gpu")]
+            Inner::Gpu(_) => {
+                let stored: usize = self.storage(dtypes).iter().map(|dtype| dtype.size()).sum();
+                let each = columns * 8 * usize::from(op.result().by_element());
+                // On the device, staged, and rounded to f32 on the way where it has to be; the
+                // result staged, and returned.
+                let matrices = columns * (3 * stored + (4 + first) * made) + each;
+                StreamBytes { window_row: matrices + 64, row: 32 }
+            }
+        }
+    }
+}
+
+/// Bytes of host and device memory that a stream needs at most, beside what is handed to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StreamBytes {
+    /// For each row of a window, what it returns included.
+    pub window_row: usize,
+    /// For each row of the batch.
+    pub row: usize,
+}
+
+/// A batch on its way through a device; see [`Device::stream`].
+#[derive(Debug)]
+pub struct Streaming<'a, O> {
+    device: &'a Device,
+    op: &'a O,
+    batch: Batch<'a>,
+    counts: Counts,
+    rows_done: usize,
+    host: Host,
+    #[cfg(feature = "gpu")]
+    gpu: Option<gpu::GpuStream>,
+    timings: Timings,
+}
+
+impl<O: Stream> Streaming<'_, O> {
+    /// Evaluates the next rows. The input is what the operation reads of them.
+    ///
+    /// # Errors
+    /// As [`Device::run`], with the rows of the batch; [`Error::ShapeMismatch`] if there are more
+    /// rows than the batch or a window has, or other columns. On a GPU a window of an elementwise
+    /// loss has to hold whole rows of [`Batch::of_elements`], unless there is a `pos_weight`.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn push(&mut self, input: O::Input<'_>) -> Result<Part> {
+        self.push_reusing(input, None)
+    }
+
+    /// [`Self::push`], with an array whose memory may be used for the matrix that is returned: new
+    /// memory for every window costs about as much as what is computed.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn push_reusing(&mut self, input: O::Input<'_>, spare: Option<Array>) -> Result<Part> {
+        pollster::block_on(self.push_async(input, spare))
+    }
+
+    /// [`Self::push_reusing`], asynchronous.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg_attr(not(feature = "gpu"), expect(clippy::unused_async, reason = "a GPU is awaited"))]
+    pub async fn push_async(&mut self, input: O::Input<'_>, spare: Option<Array>) -> Result<Part> {
+        let mut parts = O::parts(&input);
+        let (rows, columns) = (parts.input.rows(), parts.input.classes());
+        let room = self.batch.window_rows.min(self.batch.rows - self.rows_done);
+        if rows > room || columns != self.batch.columns {
+            return Err(Error::ShapeMismatch {
+                what: "window",
+                expected: format!("at most [{room}, {}]", self.batch.columns),
+                found: format!("[{rows}, {columns}]"),
+            });
+        }
+        if rows == 0 {
+            return Ok(Part::default());
+        }
+        let place = Place { first: self.rows_done * columns, columns: self.batch.shown_columns };
+        parts.place(place);
+        let losses = if self.op.result().by_element() { rows * columns } else { rows };
+        parts.upstream.validate(self.op.reduction_of(), losses, "row or element")?;
+        self.op.check(&O::join(parts))?;
+        let part = match &self.device.inner {
+            #[cfg(feature = "gpu")]
+            Inner::Gpu(device) => {
+                let at = gpu::At { batch: &self.batch, first: self.rows_done };
+                gpu::push(self.op, device, (&mut self.gpu, &mut self.timings), parts, at).await?
+            }
+            Inner::Cpu(set) => {
+                let (host, counts, set) = (&mut self.host, &self.counts, *set);
+                let (op, parts) = host.prepare(self.op, counts, parts);
+                let mut spare = spare.unwrap_or(Array::F32(Vec::new()));
+                let into = |spare| op.cpu_into_array(set, O::join(parts), spare);
+                if let Some(part) = self.timings.compute(|| into(&mut spare))? {
+                    host.take(self.op, Part { matrix: Some(spare), ..part }, None)
+                } else {
+                    let output = self.timings.compute(|| op.on_cpu(set, O::join(parts)))?;
+                    let (part, metrics) = O::part(output);
+                    host.take(self.op, part, metrics)
+                }
+            }
+            Inner::Reference => {
+                let (host, counts) = (&mut self.host, &self.counts);
+                let (op, parts) = host.prepare(self.op, counts, parts);
+                let output = self.timings.compute(|| op.on_reference(O::join(parts)))?;
+                let (part, metrics) = O::part(output);
+                host.take(self.op, part, metrics)
+            }
+        };
+        self.rows_done += rows;
+        Ok(part)
+    }
+
+    /// What all windows come to.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`] if rows are missing; what can happen to a GPU.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn finish(self) -> Result<Total> {
+        pollster::block_on(self.finish_async()).map(|(total, _)| total)
+    }
+
+    /// [`Self::finish`], asynchronous, with how long the device's stages took.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg_attr(not(feature = "gpu"), expect(clippy::unused_async, reason = "a GPU is awaited"))]
+    pub async fn finish_async(self) -> Result<(Total, Timings)> {
+        if self.rows_done != self.batch.rows {
+            return Err(Error::ShapeMismatch {
+                what: "batch",
+                expected: format!("{} rows", self.batch.rows),
+                found: format!("{}", self.rows_done),
+            });
+        }
+        #[cfg(feature = "gpu")]
+        if let Some(gpu) = self.gpu {
+            let mut timings = self.timings;
+            let total = gpu.finish(&self.counts, &mut timings).await?;
+            return Ok((total, timings));
+        }
+        Ok((self.host.finish(self.op, &self.counts), self.timings))
+    }
+
+    /// How long the device's stages took up to now.
+    pub fn timings(&self) -> Timings {
+        self.timings
+    }
+}
