@@ -114,21 +114,56 @@ impl Tuning {
     /// The smallest subgroup that the reduction through subgroups has room for.
     pub(crate) const MIN_SUBGROUP: u32 = 4;
 
-    /// The sizes for a device.
+    /// Where the kernels change on a software driver. It runs a subgroup's lanes as one vector, its
+    /// subgroups one after the other, and its workgroups on the processor's cores.
+    ///
+    /// Measured by `cargo bench --bench tuning` on lavapipe, two busy cores (docs/PERFORMANCE.md):
+    ///
+    /// | | |
+    /// |---|---|
+    /// | row workgroups | 8 lanes are twice as fast as 32 to 32,000 classes, 1.4 times at 128,256 |
+    /// | `lane_max_classes` | a lane a row is 4 times as fast at 32 classes, 1.5 times at 256 |
+    /// | `split_min_classes` | one row: slower at 8192 classes, level at 32,768, faster at 131,072 |
+    /// | the other `split_*` | 16 pieces: a third of the time at 4 rows, half at 16 |
+    const SOFTWARE: Self = Self {
+        reduce: Reduce::Subgroup,
+        min_row_workgroup: 8,
+        max_row_workgroup: 8,
+        lane_max_classes: 32,
+        split_min_classes: 1 << 15,
+        split_max_rows: 4,
+        split_workgroups: 16,
+    };
+
+    /// Where the kernels change on a GPU. Nothing of this has been measured on one yet:
+    ///
+    /// | | reason |
+    /// |---|---|
+    /// | row workgroups | from a subgroup of most GPUs to what hides the memory's latency |
+    /// | `lane_max_classes` | the rows of neighbouring lanes are to share cache lines |
+    /// | `split_*` | fewer rows than a large GPU has cores, and a few workgroups for each core |
+    const GPU: Self = Self {
+        reduce: Reduce::Subgroup,
+        min_row_workgroup: 32,
+        max_row_workgroup: 256,
+        lane_max_classes: 32,
+        split_min_classes: 1 << 15,
+        split_max_rows: 64,
+        split_workgroups: 512,
+    };
+
+    /// The sizes for a device: those of its kind, as far as it allows them.
+    ///
+    /// `cargo bench --bench tuning` varies them one by one on a machine's own adapter.
     pub fn new(caps: &Caps) -> Self {
+        let kind = if caps.software { Self::SOFTWARE } else { Self::GPU };
+        // A workgroup smaller than a subgroup would leave lanes idle.
         let subgroup = caps.subgroups.map_or(1, |(_, largest)| largest.next_power_of_two());
-        // A software driver runs a subgroup's lanes as one vector and its subgroups one after the
-        // other: the smallest workgroup wins there, and cores, not occupancy, bound a split.
-        let (smallest, largest, split_rows, split_workgroups) =
-            if caps.software { (8, 8, 4, 16) } else { (32, 256, 64, 512) };
         Self {
-            reduce: if caps.subgroups.is_some() { Reduce::Subgroup } else { Reduce::Tree },
-            min_row_workgroup: subgroup.max(smallest),
-            max_row_workgroup: subgroup.max(largest),
-            lane_max_classes: 32,
-            split_min_classes: 1 << 15,
-            split_max_rows: split_rows,
-            split_workgroups,
+            reduce: if caps.subgroups.is_some() { kind.reduce } else { Reduce::Tree },
+            min_row_workgroup: subgroup.max(kind.min_row_workgroup),
+            max_row_workgroup: subgroup.max(kind.max_row_workgroup),
+            ..kind
         }
         .fit(caps)
     }
