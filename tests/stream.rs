@@ -4,6 +4,7 @@
 mod common;
 
 use half::{bf16, f16};
+use surprisal::gpu::Fault;
 use surprisal::{
     Array, Batch, BinaryCrossEntropy, BinaryFocal, CrossEntropy, CrossEntropyInput,
     CrossEntropyOutput, Device, DivergenceInput, Elementwise, ElementwiseInput, ElementwiseLoss,
@@ -403,4 +404,33 @@ fn what_is_wrong_is_said_with_the_rows_of_the_batch() {
         let error = stream.push(CrossEntropyInput::new(many, &[0i64; 3])).expect_err("too many");
         assert!(error.to_string().contains("at most [2, 2], found [3, 2]"), "{error}");
     }
+}
+
+#[test]
+fn a_fault_at_any_call() {
+    let logits = noise(4 * 3, 1, 2.0);
+    let targets = [0i64, 2, 1, 1];
+    let op = CrossEntropy::new().with_gradient().with_metrics();
+    let run = |device: &Device| {
+        let batch = Batch::new(4, 3, 2).with_targets(&targets);
+        let mut stream = device.stream(&op, batch)?;
+        for (rows, targets) in logits.chunks(6).zip(targets.chunks(2)) {
+            stream.push(CrossEntropyInput::new(Matrix::new(rows, 2, 3)?, targets))?;
+        }
+        stream.finish()
+    };
+    let sound = run(&Device::with_gpu(common::gpu())).expect("it works");
+    for fault in [Fault::OutOfMemory, Fault::DeviceLost] {
+        let mut calls = 0;
+        while let Err(error) = run(&Device::with_gpu(common::gpu().with_fault_at(calls, fault))) {
+            let is_right = match fault {
+                Fault::DeviceLost => matches!(error, Error::DeviceLost { .. }),
+                _ => matches!(error, Error::OutOfMemory { .. }),
+            };
+            assert!(is_right, "{fault:?} at call {calls}: {error}");
+            calls += 1;
+        }
+        assert!(calls > 20, "only {calls} calls can fail; is the seam still where it was?");
+    }
+    assert_eq!(run(&Device::with_gpu(common::gpu())), Ok(sound));
 }
