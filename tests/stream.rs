@@ -55,6 +55,10 @@ fn rows_of(array: &Array, columns: usize, rows: [usize; 2]) -> Matrix<'_> {
     Matrix::new(values, rows[1] - rows[0], columns).expect("they fit")
 }
 
+fn matrix(values: &[f32], shape: [usize; 2]) -> Matrix<'_> {
+    Matrix::new(values, shape[0], shape[1]).expect("they fit")
+}
+
 /// The bits of numbers that may be NaN.
 fn bits(array: &Array) -> Vec<u8> {
     array.as_bytes().to_vec()
@@ -433,4 +437,34 @@ fn a_fault_at_any_call() {
         assert!(calls > 20, "only {calls} calls can fail; is the seam still where it was?");
     }
     assert_eq!(run(&Device::with_gpu(common::gpu())), Ok(sound));
+}
+
+/// Losses that cancel but for what rounding leaves: the sum is what its order makes of it.
+#[test]
+fn sums_that_hang_on_their_order() {
+    const HALF: usize = 10_000;
+    let x = noise(HALF, 41, 3.0);
+    let x = [&x[..], &x[..]].concat();
+    let weights = noise(HALF, 42, 1e9);
+    let weights: Vec<f32> = weights.iter().copied().chain(weights.iter().map(|w| -w)).collect();
+    let y = vec![0.0f32; 2 * HALF];
+    let op = Elementwise::new(ElementwiseLoss::Squared).with_reduction(Reduction::Sum);
+    for device in devices() {
+        let input = |columns: usize, at: [usize; 2]| {
+            let range = at[0] * columns..at[1] * columns;
+            let shape = [at[1] - at[0], columns];
+            ElementwiseInput::new(
+                matrix(&x[range.clone()], shape),
+                matrix(&y[range.clone()], shape),
+            )
+            .with_weights(matrix(&weights[range], shape))
+        };
+        let whole = device.run(&op, input(2 * HALF, [0, 1])).expect("the whole").loss;
+        assert_ne!(whole.reduced(), Some(0.0), "nothing hangs on the order");
+        for elements in [1, 6000, 10_000] {
+            let batch = Batch::of_elements(1, 2 * HALF, elements);
+            let got = streamed(&device, &op, batch, |at, push| push(input(batch.columns(), at)));
+            assert_eq!(got.loss, whole.reduced().map(f64::to_bits), "{}", device.info());
+        }
+    }
 }
