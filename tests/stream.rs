@@ -4,6 +4,7 @@
 mod common;
 
 use half::{bf16, f16};
+use surprisal::gpu::Fault;
 use surprisal::{
     Array, Batch, BinaryCrossEntropy, BinaryFocal, CrossEntropy, CrossEntropyInput,
     CrossEntropyOutput, Device, DivergenceInput, Elementwise, ElementwiseInput, ElementwiseLoss,
@@ -52,6 +53,10 @@ fn slice(array: &Array, from: usize, to: usize) -> Values<'_> {
 fn rows_of(array: &Array, columns: usize, rows: [usize; 2]) -> Matrix<'_> {
     let values = slice(array, rows[0] * columns, rows[1] * columns);
     Matrix::new(values, rows[1] - rows[0], columns).expect("they fit")
+}
+
+fn matrix(values: &[f32], shape: [usize; 2]) -> Matrix<'_> {
+    Matrix::new(values, shape[0], shape[1]).expect("they fit")
 }
 
 /// The bits of numbers that may be NaN.
@@ -402,5 +407,64 @@ fn what_is_wrong_is_said_with_the_rows_of_the_batch() {
         let many = Matrix::new(&[0.5f32; 6], 3, 2).expect("rows");
         let error = stream.push(CrossEntropyInput::new(many, &[0i64; 3])).expect_err("too many");
         assert!(error.to_string().contains("at most [2, 2], found [3, 2]"), "{error}");
+    }
+}
+
+#[test]
+fn a_fault_at_any_call() {
+    let logits = noise(4 * 3, 1, 2.0);
+    let targets = [0i64, 2, 1, 1];
+    let op = CrossEntropy::new().with_gradient().with_metrics();
+    let run = |device: &Device| {
+        let batch = Batch::new(4, 3, 2).with_targets(&targets);
+        let mut stream = device.stream(&op, batch)?;
+        for (rows, targets) in logits.chunks(6).zip(targets.chunks(2)) {
+            stream.push(CrossEntropyInput::new(Matrix::new(rows, 2, 3)?, targets))?;
+        }
+        stream.finish()
+    };
+    let sound = run(&Device::with_gpu(common::gpu())).expect("it works");
+    for fault in [Fault::OutOfMemory, Fault::DeviceLost] {
+        let mut calls = 0;
+        while let Err(error) = run(&Device::with_gpu(common::gpu().with_fault_at(calls, fault))) {
+            let is_right = match fault {
+                Fault::DeviceLost => matches!(error, Error::DeviceLost { .. }),
+                _ => matches!(error, Error::OutOfMemory { .. }),
+            };
+            assert!(is_right, "{fault:?} at call {calls}: {error}");
+            calls += 1;
+        }
+        assert!(calls > 20, "only {calls} calls can fail; is the seam still where it was?");
+    }
+    assert_eq!(run(&Device::with_gpu(common::gpu())), Ok(sound));
+}
+
+/// Losses that cancel but for what rounding leaves: the sum is what its order makes of it.
+#[test]
+fn sums_that_hang_on_their_order() {
+    const HALF: usize = 10_000;
+    let x = noise(HALF, 41, 3.0);
+    let x = [&x[..], &x[..]].concat();
+    let weights = noise(HALF, 42, 1e9);
+    let weights: Vec<f32> = weights.iter().copied().chain(weights.iter().map(|w| -w)).collect();
+    let y = vec![0.0f32; 2 * HALF];
+    let op = Elementwise::new(ElementwiseLoss::Squared).with_reduction(Reduction::Sum);
+    for device in devices() {
+        let input = |columns: usize, at: [usize; 2]| {
+            let range = at[0] * columns..at[1] * columns;
+            let shape = [at[1] - at[0], columns];
+            ElementwiseInput::new(
+                matrix(&x[range.clone()], shape),
+                matrix(&y[range.clone()], shape),
+            )
+            .with_weights(matrix(&weights[range], shape))
+        };
+        let whole = device.run(&op, input(2 * HALF, [0, 1])).expect("the whole").loss;
+        assert_ne!(whole.reduced(), Some(0.0), "nothing hangs on the order");
+        for elements in [1, 6000, 10_000] {
+            let batch = Batch::of_elements(1, 2 * HALF, elements);
+            let got = streamed(&device, &op, batch, |at, push| push(input(batch.columns(), at)));
+            assert_eq!(got.loss, whole.reduced().map(f64::to_bits), "{}", device.info());
+        }
     }
 }
