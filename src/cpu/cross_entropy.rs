@@ -7,7 +7,8 @@ use chain::{Chain, Norm};
 use row::{Label, Row, RowResult};
 
 use crate::cpu::columns::Sweep;
-use crate::cpu::lanes::{Io, Lanes, with_pair};
+use crate::cpu::labelled::Labelled;
+use crate::cpu::lanes::{Io, Lanes};
 use crate::cpu::plain::{
     Columns, Finished, Pick, PlainRows, RowResults, Swept, for_each_plain_row,
 };
@@ -15,124 +16,90 @@ use crate::cpu::rows::{Rows, Work, for_each_row};
 use crate::cpu::simd::{InstructionSet, MAX_LANES, Simd};
 use crate::cpu::{Dloss, reduce, select_times};
 use crate::error::Result;
-use crate::matrix::{Array, MatrixMut, Values, with_values, with_values_mut};
+use crate::matrix::{Array, Values, with_values};
 use crate::op::{
     CrossEntropy, CrossEntropyInput, CrossEntropyOutput, InputForm, Labels, Loss, Metrics, Targets,
 };
 
-pub(crate) fn cross_entropy(
-    set: InstructionSet,
-    op: &CrossEntropy,
-    input: &CrossEntropyInput<'_>,
-) -> Result<CrossEntropyOutput> {
-    op.validate(input)?;
-    let labels = Labels::new(input.targets).with_upstream(input.upstream);
-    let shape = (input.logits.rows(), input.logits.classes());
-    with_values!(input.logits.values(), x => {
-        if !op.has_gradient() {
-            return Ok(evaluate(set, op, shape, labels, Io::Read(x)));
-        }
-        let mut dlogits = bytemuck::zeroed_vec(x.len());
-        let mut output = evaluate(set, op, shape, labels, Io::Separate(x, &mut dlogits));
-        output.dlogits = Some(dlogits.into());
-        Ok(output)
-    })
-}
-
-/// With the gradient in `out`, which fits.
-pub(crate) fn cross_entropy_into(
-    set: InstructionSet,
-    op: &CrossEntropy,
-    input: &CrossEntropyInput<'_>,
-    out: MatrixMut<'_>,
-) -> Result<CrossEntropyOutput> {
-    op.validate(input)?;
-    let labels = Labels::new(input.targets).with_upstream(input.upstream);
-    let shape = (input.logits.rows(), input.logits.classes());
-    with_pair!(input.logits.values(), out.into_values(), (x, out) => {
-        Ok(evaluate(set, op, shape, labels, Io::Separate(x, out)))
-    })
-}
-
-/// With the gradient over the logits.
-pub(crate) fn cross_entropy_in_place(
-    set: InstructionSet,
-    op: &CrossEntropy,
-    logits: MatrixMut<'_>,
-    labels: Labels<'_>,
-) -> Result<CrossEntropyOutput> {
-    let matrix = logits.as_matrix();
-    let shape = (matrix.rows(), matrix.classes());
-    let input = CrossEntropyInput::new(matrix, labels.targets).with_upstream(labels.upstream);
-    op.validate(&input)?;
-    with_values_mut!(logits.into_values(), x => {
-        Ok(evaluate(set, op, shape, labels, Io::InPlace(x)))
-    })
-}
-
-/// What `labels` and `io` hold was validated; the gradient goes where `io` says.
-fn evaluate<T: Lanes>(
-    set: InstructionSet,
-    op: &CrossEntropy,
-    (rows, classes): (usize, usize),
-    labels: Labels<'_>,
-    io: Io<'_, T>,
-) -> CrossEntropyOutput {
-    let (kept_rows, total_weight) = op.totals(&labels.targets);
-    let divisor = op.normalizer().unwrap_or(total_weight);
-    let e = op.label_smoothing();
-    let mut weights: Option<Vec<f32>> =
-        op.class_weights().map(|weights| weights.iter().map(|&w| w as f32).collect());
-    if let Some(weights) = &mut weights {
-        weights.resize(classes.next_multiple_of(MAX_LANES), 0.0);
+impl Labelled for CrossEntropy {
+    fn check(&self, input: &CrossEntropyInput<'_>) -> Result<()> {
+        self.validate(input)
     }
-    let options = Options {
-        op,
-        targets: labels.targets,
-        classes,
-        chain: Chain::of(op),
-        dloss: Dloss::of(labels.upstream, op.reduction(), divisor, op.unit()),
-        unit: op.unit().per_nat() as f32,
-        weights,
-        keep: (1.0 - e) as f32,
-        smooth_class: (e / classes.max(1) as f64) as f32,
-        smooth_sum: (e / classes.max(1) as f64 * op.weight_sum(classes)) as f32,
-    };
-    // The targets' gradient is the rarer wish: a pass of its own over the rows.
-    let dtargets = match labels.targets.probs() {
-        Some(probs) if op.has_target_gradient() => {
-            let logits = T::values(io.input());
-            Some(with_values!(probs.values(), q => options.target_gradient(set, q, logits, rows)))
+
+    fn wants_gradient(&self) -> bool {
+        self.has_gradient()
+    }
+
+    fn evaluate<T: Lanes>(
+        &self,
+        set: InstructionSet,
+        (rows, classes): (usize, usize),
+        labels: Labels<'_>,
+        io: Io<'_, T>,
+    ) -> CrossEntropyOutput {
+        let (kept_rows, total_weight) = self.totals(&labels.targets);
+        let divisor = self.normalizer().unwrap_or(total_weight);
+        let e = self.label_smoothing();
+        let mut weights: Option<Vec<f32>> =
+            self.class_weights().map(|weights| weights.iter().map(|&w| w as f32).collect());
+        if let Some(weights) = &mut weights {
+            weights.resize(classes.next_multiple_of(MAX_LANES), 0.0);
         }
-        _ => None,
-    };
-    let mut output = CrossEntropyOutput {
-        loss: Loss::Reduced(0.0),
-        lse: Array::F32(Vec::new()),
-        dlogits: None,
-        dtargets,
-        metrics: None,
-        kept_rows,
-        total_weight,
-    };
-    let (losses, lse) = if options.is_plain() {
-        let (mut losses, mut lse) = (bytemuck::zeroed_vec(rows), bytemuck::zeroed_vec(rows));
-        let results = RowResults { losses: &mut losses, lse: &mut lse };
-        for_each_plain_row(set, &options, (rows, classes), io, results);
-        (losses, lse)
-    } else {
-        let mut results = vec![RowResult::IGNORED; rows];
-        for_each_row(set, &options, classes, io, &mut results);
-        output.metrics = op.has_metrics().then(|| {
-            let nll = results.iter().fold(op.nll_before, |sum, row| sum + f64::from(row.nll));
-            let correct = results.iter().filter(|row| row.correct).count() as u64;
-            Metrics::new(results.iter().map(|row| row.argmax).collect(), correct, nll, kept_rows)
-        });
-        results.into_iter().map(|row| (row.loss, row.lse)).unzip()
-    };
-    output.loss = reduce(losses, op.reduction(), divisor);
-    output.lse = Array::F32(lse);
-    output
+        let options = Options {
+            op: self,
+            targets: labels.targets,
+            classes,
+            chain: Chain::of(self),
+            dloss: Dloss::of(labels.upstream, self.reduction(), divisor, self.unit()),
+            unit: self.unit().per_nat() as f32,
+            weights,
+            keep: (1.0 - e) as f32,
+            smooth_class: (e / classes.max(1) as f64) as f32,
+            smooth_sum: (e / classes.max(1) as f64 * self.weight_sum(classes)) as f32,
+        };
+        // The targets' gradient is the rarer wish: a pass of its own over the rows.
+        let dtargets = match labels.targets.probs() {
+            Some(probs) if self.has_target_gradient() => {
+                let logits = T::values(io.input());
+                Some(
+                    with_values!(probs.values(), q => options.target_gradient(set, q, logits, rows)),
+                )
+            }
+            _ => None,
+        };
+        let mut output = CrossEntropyOutput {
+            loss: Loss::Reduced(0.0),
+            lse: Array::F32(Vec::new()),
+            dlogits: None,
+            dtargets,
+            metrics: None,
+            kept_rows,
+            total_weight,
+        };
+        let (losses, lse) = if options.is_plain() {
+            let (mut losses, mut lse) = (bytemuck::zeroed_vec(rows), bytemuck::zeroed_vec(rows));
+            let results = RowResults { losses: &mut losses, lse: &mut lse };
+            for_each_plain_row(set, &options, (rows, classes), io, results);
+            (losses, lse)
+        } else {
+            let mut results = vec![RowResult::IGNORED; rows];
+            for_each_row(set, &options, classes, io, &mut results);
+            output.metrics = self.has_metrics().then(|| {
+                let nll = results.iter().fold(self.nll_before, |sum, row| sum + f64::from(row.nll));
+                let correct = results.iter().filter(|row| row.correct).count() as u64;
+                Metrics::new(
+                    results.iter().map(|row| row.argmax).collect(),
+                    correct,
+                    nll,
+                    kept_rows,
+                )
+            });
+            results.into_iter().map(|row| (row.loss, row.lse)).unzip()
+        };
+        output.loss = reduce(losses, self.reduction(), divisor);
+        output.lse = Array::F32(lse);
+        output
+    }
 }
 
 struct Options<'a> {

@@ -1,6 +1,7 @@
 //! Multi-class focal loss, formula (18).
 
-use crate::cpu::lanes::{Io, Lanes, with_pair};
+use crate::cpu::labelled::Labelled;
+use crate::cpu::lanes::{Io, Lanes};
 use crate::cpu::math::{exp, log};
 use crate::cpu::plain::{
     Columns, Finished, Pick, PlainRows, RowResults, Swept, for_each_plain_row,
@@ -8,86 +9,45 @@ use crate::cpu::plain::{
 use crate::cpu::simd::{InstructionSet, Simd};
 use crate::cpu::{Dloss, reduce, select_times};
 use crate::error::Result;
-use crate::matrix::{Array, MatrixMut, with_values, with_values_mut};
+use crate::matrix::Array;
 use crate::op::{CrossEntropyInput, CrossEntropyOutput, Focal, Labels, Targets};
 
-pub(crate) fn focal(
-    set: InstructionSet,
-    op: &Focal,
-    input: &CrossEntropyInput<'_>,
-) -> Result<CrossEntropyOutput> {
-    op.validate(input)?;
-    let labels = Labels::new(input.targets).with_upstream(input.upstream);
-    let shape = (input.logits.rows(), input.logits.classes());
-    with_values!(input.logits.values(), x => {
-        if !op.has_gradient() {
-            return Ok(evaluate(set, op, shape, labels, Io::Read(x)));
+impl Labelled for Focal {
+    fn check(&self, input: &CrossEntropyInput<'_>) -> Result<()> {
+        self.validate(input)
+    }
+
+    fn wants_gradient(&self) -> bool {
+        self.has_gradient()
+    }
+
+    fn evaluate<T: Lanes>(
+        &self,
+        set: InstructionSet,
+        (rows, classes): (usize, usize),
+        labels: Labels<'_>,
+        io: Io<'_, T>,
+    ) -> CrossEntropyOutput {
+        let kept_rows = self.kept_rows(&labels.targets);
+        let divisor = kept_rows as f64;
+        let job = FocalRows {
+            op: self,
+            targets: labels.targets,
+            dloss: Dloss::of(labels.upstream, self.reduction(), divisor, self.unit()),
+            unit: self.unit().per_nat() as f32,
+        };
+        let (mut losses, mut lse) = (bytemuck::zeroed_vec(rows), bytemuck::zeroed_vec(rows));
+        let results = RowResults { losses: &mut losses, lse: &mut lse };
+        for_each_plain_row(set, &job, (rows, classes), io, results);
+        CrossEntropyOutput {
+            loss: reduce(losses, self.reduction(), divisor),
+            lse: Array::F32(lse),
+            dlogits: None,
+            dtargets: None,
+            metrics: None,
+            kept_rows,
+            total_weight: divisor,
         }
-        let mut dlogits = bytemuck::zeroed_vec(x.len());
-        let mut output = evaluate(set, op, shape, labels, Io::Separate(x, &mut dlogits));
-        output.dlogits = Some(dlogits.into());
-        Ok(output)
-    })
-}
-
-/// With the gradient in `out`, which fits.
-pub(crate) fn focal_into(
-    set: InstructionSet,
-    op: &Focal,
-    input: &CrossEntropyInput<'_>,
-    out: MatrixMut<'_>,
-) -> Result<CrossEntropyOutput> {
-    op.validate(input)?;
-    let labels = Labels::new(input.targets).with_upstream(input.upstream);
-    let shape = (input.logits.rows(), input.logits.classes());
-    with_pair!(input.logits.values(), out.into_values(), (x, out) => {
-        Ok(evaluate(set, op, shape, labels, Io::Separate(x, out)))
-    })
-}
-
-/// With the gradient over the logits.
-pub(crate) fn focal_in_place(
-    set: InstructionSet,
-    op: &Focal,
-    logits: MatrixMut<'_>,
-    labels: Labels<'_>,
-) -> Result<CrossEntropyOutput> {
-    let matrix = logits.as_matrix();
-    let shape = (matrix.rows(), matrix.classes());
-    let input = CrossEntropyInput::new(matrix, labels.targets).with_upstream(labels.upstream);
-    op.validate(&input)?;
-    with_values_mut!(logits.into_values(), x => {
-        Ok(evaluate(set, op, shape, labels, Io::InPlace(x)))
-    })
-}
-
-/// What `labels` and `io` hold was validated; the gradient goes where `io` says.
-fn evaluate<T: Lanes>(
-    set: InstructionSet,
-    op: &Focal,
-    (rows, classes): (usize, usize),
-    labels: Labels<'_>,
-    io: Io<'_, T>,
-) -> CrossEntropyOutput {
-    let kept_rows = op.kept_rows(&labels.targets);
-    let divisor = kept_rows as f64;
-    let job = FocalRows {
-        op,
-        targets: labels.targets,
-        dloss: Dloss::of(labels.upstream, op.reduction(), divisor, op.unit()),
-        unit: op.unit().per_nat() as f32,
-    };
-    let (mut losses, mut lse) = (bytemuck::zeroed_vec(rows), bytemuck::zeroed_vec(rows));
-    let results = RowResults { losses: &mut losses, lse: &mut lse };
-    for_each_plain_row(set, &job, (rows, classes), io, results);
-    CrossEntropyOutput {
-        loss: reduce(losses, op.reduction(), divisor),
-        lse: Array::F32(lse),
-        dlogits: None,
-        dtargets: None,
-        metrics: None,
-        kept_rows,
-        total_weight: divisor,
     }
 }
 

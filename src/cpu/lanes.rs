@@ -10,7 +10,7 @@ use crate::matrix::Values;
 
 /// An element type, by vectors. The slices of `load`, `store` and `stream` hold a vector or more,
 /// those of `load_tail` and `store_tail` fewer.
-pub(super) trait Lanes: Element {
+pub(crate) trait Lanes: Element {
     fn values(x: &[Self]) -> Values<'_>;
     fn load<S: Simd>(s: S, x: &[Self]) -> S::F;
     fn store<S: Simd>(s: S, x: &mut [Self], v: S::F);
@@ -159,7 +159,7 @@ macro_rules! with_pair {
 pub(super) use with_pair;
 
 /// A row, or as many as lie next to each other: what is read, and what is written.
-pub(super) enum Io<'a, T> {
+pub(crate) enum Io<'a, T> {
     Read(&'a [T]),
     Separate(&'a [T], &'a mut [T]),
     InPlace(&'a mut [T]),

@@ -12,6 +12,7 @@ mod divergence;
 mod elementwise;
 mod focal;
 mod groups;
+mod labelled;
 mod lanes;
 mod math;
 mod plain;
@@ -24,10 +25,9 @@ mod transform;
 pub use row_stat::RowStat;
 pub use simd::InstructionSet;
 
-pub(crate) use cross_entropy::{cross_entropy, cross_entropy_in_place, cross_entropy_into};
 pub(crate) use divergence::divergence;
 pub(crate) use elementwise::elementwise;
-pub(crate) use focal::{focal, focal_in_place, focal_into};
+pub(crate) use labelled::{labelled, labelled_in_place, labelled_into};
 pub(crate) use transform::{transform, transform_in_place, transform_into};
 
 use crate::matrix::Array;

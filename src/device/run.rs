@@ -68,11 +68,11 @@ macro_rules! evaluate {
 
 evaluate!(CrossEntropy: |op, set, input, gpu|
     reference::cross_entropy(op, &input),
-    cpu::cross_entropy(set, op, &input),
+    cpu::labelled(set, op, &input),
     gpu.cross_entropy(op, &input));
 evaluate!(Focal: |op, set, input, gpu|
     reference::focal(op, &input),
-    cpu::focal(set, op, &input),
+    cpu::labelled(set, op, &input),
     gpu.focal(op, &input));
 evaluate!(KlDivergence, JsDivergence: |op, set, input, gpu|
     reference::divergence(&op.spec(), &input),
@@ -127,7 +127,7 @@ pub trait EvaluateInto: Evaluate {
 }
 
 macro_rules! evaluate_loss_into {
-    ($($op:ident: $into:path, $in_place:path;)*) => {$(
+    ($($op:ident),*) => {$(
         impl EvaluateInto for $op {
             type Beside = CrossEntropyOutput;
             type Rest<'a> = Labels<'a>;
@@ -146,7 +146,7 @@ macro_rules! evaluate_loss_into {
                 input: Self::Input<'_>,
                 out: MatrixMut<'_>,
             ) -> Result<Self::Beside> {
-                $into(set, self, &input, out)
+                cpu::labelled_into(set, self, &input, out)
             }
 
             fn cpu_in_place(
@@ -155,7 +155,7 @@ macro_rules! evaluate_loss_into {
                 matrix: MatrixMut<'_>,
                 rest: Self::Rest<'_>,
             ) -> Result<Self::Beside> {
-                $in_place(set, self, matrix, rest)
+                cpu::labelled_in_place(set, self, matrix, rest)
             }
 
             fn matrix<'a>(input: &Self::Input<'a>) -> Matrix<'a> {
@@ -173,10 +173,7 @@ macro_rules! evaluate_loss_into {
     )*};
 }
 
-evaluate_loss_into!(
-    CrossEntropy: cpu::cross_entropy_into, cpu::cross_entropy_in_place;
-    Focal: cpu::focal_into, cpu::focal_in_place;
-);
+evaluate_loss_into!(CrossEntropy, Focal);
 
 macro_rules! evaluate_transform_into {
     ($($op:ident),*) => {$(

@@ -47,7 +47,7 @@ impl OwnedGpu {
         op.validate(input)?;
         if input.logits.rows() == 0 {
             return Ok((
-                crate::cpu::cross_entropy(InstructionSet::best(), op, input)?,
+                crate::cpu::labelled(InstructionSet::best(), op, input)?,
                 Timings::default(),
             ));
         }
@@ -71,7 +71,10 @@ impl OwnedGpu {
     ) -> Result<(CrossEntropyOutput, Timings)> {
         op.validate(input)?;
         if input.logits.rows() == 0 {
-            return Ok((crate::cpu::focal(InstructionSet::best(), op, input)?, Timings::default()));
+            return Ok((
+                crate::cpu::labelled(InstructionSet::best(), op, input)?,
+                Timings::default(),
+            ));
         }
         let asked = Asked {
             reduction: op.reduction(),

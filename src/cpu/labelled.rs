@@ -1,0 +1,76 @@
+//! Losses of rows with labels, wherever their gradient goes.
+
+use crate::cpu::lanes::{Io, Lanes, with_pair};
+use crate::cpu::simd::InstructionSet;
+use crate::error::Result;
+use crate::matrix::{Matrix, MatrixMut, with_values, with_values_mut};
+use crate::op::{CrossEntropyInput, CrossEntropyOutput, Labels};
+
+/// A loss of rows with labels.
+pub(crate) trait Labelled {
+    fn check(&self, input: &CrossEntropyInput<'_>) -> Result<()>;
+    fn wants_gradient(&self) -> bool;
+    /// What `labels` and `io` hold was checked; the gradient goes where `io` says.
+    fn evaluate<T: Lanes>(
+        &self,
+        set: InstructionSet,
+        shape: (usize, usize),
+        labels: Labels<'_>,
+        io: Io<'_, T>,
+    ) -> CrossEntropyOutput;
+}
+
+fn shape(logits: &Matrix<'_>) -> (usize, usize) {
+    (logits.rows(), logits.classes())
+}
+
+fn labels<'a>(input: &CrossEntropyInput<'a>) -> Labels<'a> {
+    Labels::new(input.targets).with_upstream(input.upstream)
+}
+
+pub(crate) fn labelled<L: Labelled>(
+    set: InstructionSet,
+    op: &L,
+    input: &CrossEntropyInput<'_>,
+) -> Result<CrossEntropyOutput> {
+    op.check(input)?;
+    let (shape, labels) = (shape(&input.logits), labels(input));
+    with_values!(input.logits.values(), x => {
+        if !op.wants_gradient() {
+            return Ok(op.evaluate(set, shape, labels, Io::Read(x)));
+        }
+        let mut dlogits = bytemuck::zeroed_vec(x.len());
+        let mut output = op.evaluate(set, shape, labels, Io::Separate(x, &mut dlogits));
+        output.dlogits = Some(dlogits.into());
+        Ok(output)
+    })
+}
+
+/// With the gradient in `out`, which fits.
+pub(crate) fn labelled_into<L: Labelled>(
+    set: InstructionSet,
+    op: &L,
+    input: &CrossEntropyInput<'_>,
+    out: MatrixMut<'_>,
+) -> Result<CrossEntropyOutput> {
+    op.check(input)?;
+    let (shape, labels) = (shape(&input.logits), labels(input));
+    with_pair!(input.logits.values(), out.into_values(), (x, out) => {
+        Ok(op.evaluate(set, shape, labels, Io::Separate(x, out)))
+    })
+}
+
+/// With the gradient over the logits.
+pub(crate) fn labelled_in_place<L: Labelled>(
+    set: InstructionSet,
+    op: &L,
+    logits: MatrixMut<'_>,
+    labels: Labels<'_>,
+) -> Result<CrossEntropyOutput> {
+    let matrix = logits.as_matrix();
+    let shape = shape(&matrix);
+    op.check(&CrossEntropyInput::new(matrix, labels.targets).with_upstream(labels.upstream))?;
+    with_values_mut!(logits.into_values(), x => {
+        Ok(op.evaluate(set, shape, labels, Io::InPlace(x)))
+    })
+}
