@@ -63,49 +63,34 @@ impl Lanes for f32 {
     }
 }
 
-impl Lanes for f16 {
-    fn values(x: &[Self]) -> Values<'_> {
-        x.into()
-    }
-    #[inline(always)]
-    fn exp_of_negative<S: Simd>(s: S, x: S::F) -> S::F {
-        exp_for_16_bits(s, x)
-    }
-    #[inline(always)]
-    fn load<S: Simd>(s: S, x: &[Self]) -> S::F {
-        s.load_f16(x)
-    }
-    #[inline(always)]
-    fn store<S: Simd>(s: S, x: &mut [Self], v: S::F) {
-        s.store_f16(x, v);
-    }
-    #[inline(always)]
-    fn stream<S: Simd>(s: S, x: &mut [Self], v: S::F) {
-        s.stream_f16(x, v);
-    }
+macro_rules! sixteen_bits {
+    ($type:ident: $load:ident, $store:ident, $stream:ident) => {
+        impl Lanes for $type {
+            fn values(x: &[Self]) -> Values<'_> {
+                x.into()
+            }
+            #[inline(always)]
+            fn exp_of_negative<S: Simd>(s: S, x: S::F) -> S::F {
+                exp_for_16_bits(s, x)
+            }
+            #[inline(always)]
+            fn load<S: Simd>(s: S, x: &[Self]) -> S::F {
+                s.$load(x)
+            }
+            #[inline(always)]
+            fn store<S: Simd>(s: S, x: &mut [Self], v: S::F) {
+                s.$store(x, v);
+            }
+            #[inline(always)]
+            fn stream<S: Simd>(s: S, x: &mut [Self], v: S::F) {
+                s.$stream(x, v);
+            }
+        }
+    };
 }
 
-impl Lanes for bf16 {
-    fn values(x: &[Self]) -> Values<'_> {
-        x.into()
-    }
-    #[inline(always)]
-    fn exp_of_negative<S: Simd>(s: S, x: S::F) -> S::F {
-        exp_for_16_bits(s, x)
-    }
-    #[inline(always)]
-    fn load<S: Simd>(s: S, x: &[Self]) -> S::F {
-        s.load_bf16(x)
-    }
-    #[inline(always)]
-    fn store<S: Simd>(s: S, x: &mut [Self], v: S::F) {
-        s.store_bf16(x, v);
-    }
-    #[inline(always)]
-    fn stream<S: Simd>(s: S, x: &mut [Self], v: S::F) {
-        s.stream_bf16(x, v);
-    }
-}
+sixteen_bits!(f16: load_f16, store_f16, stream_f16);
+sixteen_bits!(bf16: load_bf16, store_bf16, stream_bf16);
 
 impl Lanes for f64 {
     fn values(x: &[Self]) -> Values<'_> {
