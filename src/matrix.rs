@@ -18,6 +18,19 @@ macro_rules! with_values {
 }
 pub(crate) use with_values;
 
+/// Calls `$body` with `$slice` bound to the typed slice inside a [`ValuesMut`].
+macro_rules! with_values_mut {
+    ($values:expr, $slice:ident => $body:expr) => {
+        match $values {
+            $crate::matrix::ValuesMut::F16($slice) => $body,
+            $crate::matrix::ValuesMut::Bf16($slice) => $body,
+            $crate::matrix::ValuesMut::F32($slice) => $body,
+            $crate::matrix::ValuesMut::F64($slice) => $body,
+        }
+    };
+}
+pub(crate) use with_values_mut;
+
 /// Borrowed elements of one of the [`Dtype`]s.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
@@ -102,6 +115,40 @@ impl Array {
     /// Their type.
     pub fn dtype(&self) -> Dtype {
         self.values().dtype()
+    }
+
+    /// The elements, to be written.
+    pub(crate) fn values_mut(&mut self) -> ValuesMut<'_> {
+        match self {
+            Self::F16(v) => ValuesMut::F16(v),
+            Self::Bf16(v) => ValuesMut::Bf16(v),
+            Self::F32(v) => ValuesMut::F32(v),
+            Self::F64(v) => ValuesMut::F64(v),
+        }
+    }
+
+    /// So many zeros.
+    pub(crate) fn zeroed(dtype: Dtype, len: usize) -> Self {
+        match dtype {
+            Dtype::F16 => Self::F16(bytemuck::zeroed_vec(len)),
+            Dtype::Bf16 => Self::Bf16(bytemuck::zeroed_vec(len)),
+            Dtype::F32 => Self::F32(bytemuck::zeroed_vec(len)),
+            Dtype::F64 => Self::F64(bytemuck::zeroed_vec(len)),
+        }
+    }
+
+    /// Numbers rounded to a dtype.
+    pub(crate) fn rounded(values: Vec<f32>, dtype: Dtype) -> Self {
+        if dtype == Dtype::F32 {
+            return Self::F32(values);
+        }
+        let mut array = Self::zeroed(dtype, values.len());
+        with_values_mut!(array.values_mut(), out => {
+            for (out, x) in out.iter_mut().zip(values) {
+                *out = crate::dtype::Element::from_f32(x);
+            }
+        });
+        array
     }
 
     /// The elements, if they are f32.
@@ -268,19 +315,6 @@ macro_rules! values_mut_from {
     )*};
 }
 values_mut_from!(F16 f16, Bf16 bf16, F32 f32, F64 f64);
-
-/// Calls `$body` with `$slice` bound to the typed slice inside a [`ValuesMut`].
-macro_rules! with_values_mut {
-    ($values:expr, $slice:ident => $body:expr) => {
-        match $values {
-            $crate::matrix::ValuesMut::F16($slice) => $body,
-            $crate::matrix::ValuesMut::Bf16($slice) => $body,
-            $crate::matrix::ValuesMut::F32($slice) => $body,
-            $crate::matrix::ValuesMut::F64($slice) => $body,
-        }
-    };
-}
-pub(crate) use with_values_mut;
 
 /// A matrix `[rows, classes]` to be written to, row after row without gaps.
 ///

@@ -14,8 +14,10 @@ mod focal;
 mod groups;
 mod labelled;
 mod lanes;
+mod linear;
 mod math;
 mod plain;
+mod product;
 mod row_stat;
 mod rows;
 mod short;
@@ -28,6 +30,7 @@ pub use simd::InstructionSet;
 pub(crate) use divergence::divergence;
 pub(crate) use elementwise::elementwise;
 pub(crate) use labelled::{labelled, labelled_in_place, labelled_into};
+pub(crate) use linear::linear_cross_entropy;
 pub(crate) use transform::{transform, transform_in_place, transform_into};
 
 use crate::matrix::Array;

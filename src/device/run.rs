@@ -8,7 +8,7 @@ use crate::matrix::{Array, Matrix, MatrixMut};
 use crate::op::{
     BinaryCrossEntropy, BinaryFocal, CrossEntropy, CrossEntropyInput, CrossEntropyOutput,
     DivergenceOp as _, Elementwise, ElementwiseOp as _, Entropy, EntropyBackward, Focal,
-    JsDivergence, KlDivergence, Labels, LogSoftmax, LogSoftmaxBackward, LogSumExp,
+    JsDivergence, KlDivergence, Labels, LinearCrossEntropy, LogSoftmax, LogSoftmaxBackward, LogSumExp,
     LogSumExpBackward, Op, Softmax, SoftmaxBackward, Surprisal, TransformOp as _,
 };
 use crate::{cpu, reference};
@@ -74,6 +74,10 @@ evaluate!(Focal: |op, set, input, gpu|
     reference::focal(op, &input),
     cpu::labelled(set, op, &input),
     gpu.focal(op, &input));
+evaluate!(LinearCrossEntropy: |op, set, input, gpu|
+    reference::linear_cross_entropy(op, &input),
+    cpu::linear_cross_entropy(set, op, &input),
+    gpu.linear_cross_entropy(op, &input));
 evaluate!(KlDivergence, JsDivergence: |op, set, input, gpu|
     reference::divergence(&op.spec(), &input),
     cpu::divergence(set, &op.spec(), &input),

@@ -8,6 +8,7 @@ mod divergence;
 mod elementwise;
 mod elementwise_data;
 mod focal;
+mod linear;
 mod options;
 mod transform;
 
@@ -20,6 +21,8 @@ pub(crate) use elementwise::{ElementKind, ElementwiseOp, ElementwiseSpec};
 pub(crate) use elementwise_data::folded;
 pub use elementwise_data::{BinaryLabels, ElementwiseInput, ElementwiseOutput};
 pub use focal::Focal;
+pub(crate) use linear::{KeptRows, upstream_of_rows};
+pub use linear::{LinearCrossEntropy, LinearCrossEntropyInput, LinearCrossEntropyOutput};
 pub use options::{InputForm, Loss, Reduction, Unit, Upstream};
 pub use transform::{
     Entropy, EntropyBackward, EntropyBackwardInput, LogSoftmax, LogSoftmaxBackward,

@@ -18,6 +18,7 @@
 mod divergence;
 mod elementwise;
 mod focal;
+mod linear;
 mod transform;
 
 pub(crate) use divergence::divergence;
@@ -25,6 +26,7 @@ pub use divergence::{js_divergence, kl_divergence};
 pub(crate) use elementwise::elementwise_spec;
 pub use elementwise::{binary_cross_entropy, binary_focal, elementwise};
 pub use focal::focal;
+pub use linear::linear_cross_entropy;
 pub(crate) use transform::transform;
 pub use transform::{
     entropy, entropy_backward, log_softmax, log_softmax_backward, logsumexp, logsumexp_backward,

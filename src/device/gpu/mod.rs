@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
+mod linear;
 mod run;
 
 use bytemuck::cast_slice;

@@ -1,0 +1,346 @@
+//! Cross-entropy of a linear layer's logits, which are never there as a whole.
+
+use crate::error::{Error, Result};
+use crate::matrix::{Array, Matrix, Values, with_values};
+use crate::op::{CrossEntropy, InputForm, Loss, Metrics, Op, Targets, Upstream, sealed};
+
+/// Cross-entropy of the logits that a linear layer makes, with the gradients of everything that the
+/// layer reads: what ends a language model, where the logits would be the largest matrix by far.
+///
+/// ```text
+/// logits  = hidden weight^T + bias            [rows, classes], of which some rows are there at a time
+/// loss    = CrossEntropy of the logits, with all its options
+/// dhidden = dlogits weight                    [rows, hidden]
+/// dweight = dlogits^T hidden                  [classes, hidden]
+/// dbias   = sum over rows of dlogits          [classes]
+/// ```
+///
+/// (formula (24) of `docs/NUMERICS.md`). A chunk of rows is multiplied, made its own gradient in place by
+/// [`CrossEntropy`], and multiplied on; a row whose target is ignored is left out of all of that.
+/// Products are accumulated in f32, in an order that depends on the shape and on
+/// [`scratch_bytes`](Self::scratch_bytes) alone.
+///
+/// Index targets only: probability targets are as large as the logits that are to be saved.
+///
+/// **Accuracy.** That of [`CrossEntropy`] beside what rounding a product of `hidden` terms does to the
+/// logits: at most `2^-24 hidden` times the sum of their absolute values.
+///
+/// **Special values.** As with [`CrossEntropy`] for the logits; what a product makes of infinities and NaN
+/// is theirs. A row with a NaN makes `dweight` and `dbias` NaN, unless it is ignored. A bias of -inf leaves
+/// a class out.
+///
+/// ```
+/// use surprisal::{CrossEntropy, Device, LinearCrossEntropy, LinearCrossEntropyInput, Matrix};
+///
+/// let hidden = Matrix::new(&[1.0f32, 0.0, 0.0, 1.0], 2, 2)?;
+/// let weight = Matrix::new(&[2.0f32, 0.3, 1.0, 0.2, 0.1, 3.0], 3, 2)?;
+/// let op = LinearCrossEntropy::new(CrossEntropy::new()).with_gradient();
+/// let output = Device::cpu().run(&op, LinearCrossEntropyInput::new(hidden, weight, &[0i64, 2]))?;
+///
+/// assert!((output.loss.reduced().unwrap() - 0.268_745).abs() < 1e-6);
+/// assert_eq!(output.dweight.unwrap().len(), 6);
+/// # Ok::<(), surprisal::Error>(())
+/// ```
+#[doc(alias = "cut_cross_entropy")]
+#[doc(alias = "fused_linear_cross_entropy")]
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinearCrossEntropy {
+    loss: CrossEntropy,
+    hidden_gradient: bool,
+    weight_gradient: bool,
+    bias_gradient: bool,
+    scratch_bytes: u64,
+}
+
+impl LinearCrossEntropy {
+    /// The loss of the logits; no gradients, 256 MiB of scratch.
+    pub fn new(loss: CrossEntropy) -> Self {
+        Self {
+            loss,
+            hidden_gradient: false,
+            weight_gradient: false,
+            bias_gradient: false,
+            scratch_bytes: 256 << 20,
+        }
+    }
+
+    /// Asks for all gradients: with respect to `hidden`, `weight` and, if there is one, the bias.
+    #[must_use]
+    pub fn with_gradient(self) -> Self {
+        self.with_hidden_gradient().with_weight_gradient().with_bias_gradient()
+    }
+
+    /// Asks for the gradient with respect to `hidden`.
+    #[must_use]
+    pub fn with_hidden_gradient(mut self) -> Self {
+        self.hidden_gradient = true;
+        self
+    }
+
+    /// Asks for the gradient with respect to `weight`.
+    #[must_use]
+    pub fn with_weight_gradient(mut self) -> Self {
+        self.weight_gradient = true;
+        self
+    }
+
+    /// Asks for the gradient with respect to the bias, if there is one.
+    #[must_use]
+    pub fn with_bias_gradient(mut self) -> Self {
+        self.bias_gradient = true;
+        self
+    }
+
+    /// Bounds the memory that is taken beside inputs and outputs: more of it means more rows at a time,
+    /// and so fewer times that `weight` is read. At least a row of logits has to fit.
+    ///
+    /// Counted are logits and copies in f32, not what a matrix product or a driver keeps for itself.
+    #[must_use]
+    pub fn with_scratch_bytes(mut self, bytes: u64) -> Self {
+        self.scratch_bytes = bytes;
+        self
+    }
+
+    /// The loss of the logits, and its options.
+    pub fn loss(&self) -> &CrossEntropy {
+        &self.loss
+    }
+
+    /// Whether the gradient with respect to `hidden` is asked for.
+    pub fn has_hidden_gradient(&self) -> bool {
+        self.hidden_gradient
+    }
+
+    /// Whether the gradient with respect to `weight` is asked for.
+    pub fn has_weight_gradient(&self) -> bool {
+        self.weight_gradient
+    }
+
+    /// Whether the gradient with respect to the bias is asked for.
+    pub fn has_bias_gradient(&self) -> bool {
+        self.bias_gradient
+    }
+
+    /// Whether any gradient is asked for.
+    pub(crate) fn has_gradient(&self) -> bool {
+        self.hidden_gradient || self.weight_gradient || self.bias_gradient
+    }
+
+    /// The bound of the memory that is taken beside inputs and outputs.
+    pub fn scratch_bytes(&self) -> u64 {
+        self.scratch_bytes
+    }
+
+    /// What is done with a chunk of logits: the loss, and its gradient if one is needed.
+    pub(crate) fn of_logits(&self) -> CrossEntropy {
+        if self.has_gradient() { self.loss.clone().with_gradient() } else { self.loss.clone() }
+    }
+
+    /// How many rows of `bytes` each fit beside `fixed` bytes.
+    pub(crate) fn rows_in_scratch(&self, row: u64, fixed: u64) -> Result<u64> {
+        let room = self.scratch_bytes.saturating_sub(fixed);
+        if room >= row {
+            return Ok(room / row.max(1));
+        }
+        let reason = format!("{} bytes do not hold the {} needed", self.scratch_bytes, row + fixed);
+        Err(Error::InvalidInput { what: "scratch_bytes", reason })
+    }
+
+    /// Options that do not go together with logits that are not there, with the classes there are.
+    pub(crate) fn validate_options(&self, classes: u64) -> Result<()> {
+        let excluded = |what, reason: &str| {
+            let reason = reason.to_owned();
+            Err(Error::InvalidInput { what, reason })
+        };
+        self.loss.validate_options(classes)?;
+        if self.loss.form() != InputForm::Logits {
+            return excluded("form", "a linear layer makes logits");
+        }
+        if self.loss.has_gradient() {
+            return excluded("gradient", "of the logits is not kept; ask for dhidden, dweight, dbias");
+        }
+        self.loss.validate_kind(false)
+    }
+
+    /// Everything that can be said about an input before any of it is computed.
+    pub(crate) fn validate(&self, input: &LinearCrossEntropyInput<'_>) -> Result<()> {
+        let (rows, classes) = (input.hidden.rows(), input.weight.rows());
+        if input.weight.classes() != input.hidden.classes() {
+            return Err(Error::ShapeMismatch {
+                what: "weight",
+                expected: format!("[classes, {}], as many columns as hidden", input.hidden.classes()),
+                found: input.weight.shape(),
+            });
+        }
+        if rows > 0 && classes == 0 {
+            let reason = format!("{rows} rows and no classes");
+            return Err(Error::InvalidInput { what: "weight", reason });
+        }
+        if let Some(bias) = input.bias.filter(|bias| bias.len() != classes) {
+            return Err(Error::ShapeMismatch {
+                what: "bias",
+                expected: format!("[{classes}], one for each class"),
+                found: format!("[{}]", bias.len()),
+            });
+        }
+        self.validate_options(classes as u64)?;
+        if input.targets.probs().is_some() {
+            return Err(Error::InvalidInput {
+                what: "targets",
+                reason: "are probabilities, as large as the logits; class indices are taken".to_owned(),
+            });
+        }
+        if input.targets.len() != rows {
+            return Err(Error::ShapeMismatch {
+                what: "targets",
+                expected: format!("[{rows}], one for each row of hidden {}", input.hidden.shape()),
+                found: format!("[{}]", input.targets.len()),
+            });
+        }
+        input.upstream.validate(self.loss.reduction(), rows, "row of hidden")?;
+        self.loss.validate_targets(&input.targets, classes)
+    }
+}
+
+/// What [`LinearCrossEntropy`] reads.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct LinearCrossEntropyInput<'a> {
+    /// What the layer reads, `[rows, hidden]`.
+    pub hidden: Matrix<'a>,
+    /// The layer, `[classes, hidden]`.
+    pub weight: Matrix<'a>,
+    /// `[classes]`, if there is one.
+    pub bias: Option<Values<'a>>,
+    /// `[rows]` class indices, each in `0..classes` or the ignored value.
+    pub targets: Targets<'a>,
+    /// The gradient from above; 1 unless set.
+    pub upstream: Upstream<'a>,
+}
+
+impl<'a> LinearCrossEntropyInput<'a> {
+    /// A layer without a bias, what it reads, and the targets.
+    pub fn new(
+        hidden: Matrix<'a>,
+        weight: Matrix<'a>,
+        targets: impl Into<Targets<'a>>,
+    ) -> Self {
+        let upstream = Upstream::default();
+        Self { hidden, weight, bias: None, targets: targets.into(), upstream }
+    }
+
+    /// Sets the bias.
+    #[must_use]
+    pub fn with_bias(mut self, bias: impl Into<Option<Values<'a>>>) -> Self {
+        self.bias = bias.into();
+        self
+    }
+
+    /// Sets the gradient from above.
+    #[must_use]
+    pub fn with_upstream(mut self, upstream: Upstream<'a>) -> Self {
+        self.upstream = upstream;
+        self
+    }
+}
+
+/// What [`LinearCrossEntropy`] returns. Gradients have the dtype of what they are the gradient of, f64 from
+/// the reference.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct LinearCrossEntropyOutput {
+    /// The loss.
+    pub loss: Loss,
+    /// The log-sum-exp of each row's logits `[rows]`, in nats; 0 where the row is ignored.
+    pub lse: Array,
+    /// `[rows, hidden]`, if it was asked for.
+    pub dhidden: Option<Array>,
+    /// `[classes, hidden]`, if it was asked for.
+    pub dweight: Option<Array>,
+    /// `[classes]`, if it was asked for and there is a bias.
+    pub dbias: Option<Array>,
+    /// Accuracy and perplexity, if they were asked for.
+    pub metrics: Option<Metrics>,
+    /// How many rows were not ignored.
+    pub kept_rows: u64,
+    /// The sum of the kept targets' class weights: what a mean divides by, unless it is told.
+    pub total_weight: f64,
+}
+
+impl sealed::Sealed for LinearCrossEntropy {}
+impl Op for LinearCrossEntropy {
+    type Input<'a> = LinearCrossEntropyInput<'a>;
+    type Output = LinearCrossEntropyOutput;
+}
+
+/// The rows of a batch that are not ignored.
+#[derive(Debug)]
+pub(crate) struct KeptRows {
+    rows: Vec<usize>,
+    all: usize,
+}
+
+impl KeptRows {
+    pub(crate) fn new(loss: &CrossEntropy, targets: &Targets<'_>) -> Self {
+        let all = targets.len();
+        let is_kept = |row: &usize| loss.keeps(targets.index(*row));
+        Self { rows: (0..all).filter(is_kept).collect(), all }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether no row is ignored.
+    pub(crate) fn are_all(&self) -> bool {
+        self.rows.len() == self.all
+    }
+
+    pub(crate) fn rows(&self) -> &[usize] {
+        &self.rows
+    }
+
+    /// A number for each row of the batch, from those of the kept ones.
+    pub(crate) fn spread<T: Copy>(&self, kept: Vec<T>, ignored: T) -> Vec<T> {
+        self.spread_rows(kept, ignored, 1)
+    }
+
+    /// The same of rows of numbers.
+    fn spread_rows<T: Copy>(&self, kept: Vec<T>, ignored: T, width: usize) -> Vec<T> {
+        if self.are_all() {
+            return kept;
+        }
+        let mut all = vec![ignored; self.all * width];
+        for (row, values) in self.rows.iter().zip(kept.chunks_exact(width)) {
+            all[row * width..][..width].copy_from_slice(values);
+        }
+        all
+    }
+
+    /// Rows of the batch, 0 where they are ignored, from the kept ones.
+    pub(crate) fn spread_array(&self, kept: Array, width: usize) -> Array {
+        match kept {
+            Array::F16(v) => self.spread_rows(v, half::f16::ZERO, width).into(),
+            Array::Bf16(v) => self.spread_rows(v, half::bf16::ZERO, width).into(),
+            Array::F32(v) => self.spread_rows(v, 0.0, width).into(),
+            Array::F64(v) => self.spread_rows(v, 0.0, width).into(),
+        }
+    }
+
+    /// The kept rows of a matrix.
+    pub(crate) fn gather(&self, matrix: &Matrix<'_>) -> Array {
+        let width = matrix.classes();
+        with_values!(matrix.values(), v => {
+            let rows = self.rows.iter().flat_map(|row| &v[row * width..][..width]);
+            Array::from(rows.copied().collect::<Vec<_>>())
+        })
+    }
+}
+
+/// The upstream gradient of some rows.
+pub(crate) fn upstream_of_rows(upstream: Upstream<'_>, rows: &[usize]) -> Option<Vec<f64>> {
+    let Upstream::Each(dloss) = upstream else { return None };
+    Some(with_values!(dloss, v => {
+        rows.iter().map(|&row| crate::dtype::Element::to_f64(v[row])).collect()
+    }))
+}
