@@ -3,6 +3,11 @@
 
     python3 benches/pytorch.py --threads 2
     python3 benches/pytorch.py --shapes 1024x32000 --ops loss+gradient --dtype bf16 --json pytorch.json
+    python3 benches/pytorch.py --ops linear --shapes 2048x256x32000,512x1024x32000
+
+`linear` is a linear layer with cross-entropy behind it and the gradients of both its inputs, of shapes
+rows x hidden x classes: by stored logits, eager and by torch.compile, and by the layer's own chunked
+`linear_cross_entropy`.
 
 PyTorch allocates its results. Where the allocator gives large blocks back to the system each time, as
 glibc's does, that costs it the first touch of every page; a training that reuses its memory does not
@@ -81,6 +86,21 @@ def batch(torch, rows, classes, dtype):
     return logits.requires_grad_(), targets
 
 
+def layer(torch, rows, width, classes, dtype):
+    generator = torch.Generator().manual_seed(1)
+    hidden = torch.randn(rows, width, generator=generator).to(dtype).requires_grad_()
+    weight = (torch.randn(classes, width, generator=generator) * 2 / width**0.5).to(dtype)
+    return (hidden, weight.requires_grad_()), torch.arange(rows) * 7 % classes
+
+
+def linear(torch, run, inputs, targets):
+    for tensor in inputs:
+        tensor.grad = None
+    value = run(*inputs, targets)
+    value.backward()
+    return value.detach(), *(tensor.grad for tensor in inputs)
+
+
 def wanted(torch, op, call, logits, targets):
     """The same in f64, by PyTorch's own eager path."""
     function = operations(torch)[op][0]
@@ -115,12 +135,44 @@ def timed(runs, call, logits, targets, rounds):
     return times
 
 
+def tell(op, shape, name, taken):
+    ms, pages = (statistics.median(column) for column in zip(*taken))
+    print(json.dumps({"op": op, "shape": shape, "run": name, "ms": ms, "new_pages": int(pages)}), flush=True)
+
+
+def time_linear(torch, args, dtype):
+    from torch.nn import functional
+
+    def stored(hidden, weight, targets):
+        return functional.cross_entropy(functional.linear(hidden, weight), targets)
+
+    def call(run, inputs, targets):
+        return linear(torch, run, inputs, targets)
+
+    for shape in args.shapes.split(","):
+        rows, width, classes = map(int, shape.split("x"))
+        inputs, targets = layer(torch, rows, width, classes, dtype)
+        runs = {"eager": stored, "linear_cross_entropy": functional.linear_cross_entropy}
+        if not args.no_compile:
+            runs["compile"] = torch.compile(stored, dynamic=False)
+        doubles = tuple(tensor.detach().double().requires_grad_() for tensor in inputs)
+        want = call(stored, doubles, targets)
+        for name, run in runs.items():
+            check(torch, f"{name}, linear of {shape}", call(run, inputs, targets), want, dtype, rows)
+        del want, doubles
+        for name, taken in timed(runs, call, inputs, targets, args.rounds).items():
+            tell("linear", shape, name, taken)
+        torch.compiler.reset()
+
+
 def child(args):
     """Times everybody under the allocator that this process was given; prints a line of JSON each."""
     import torch
 
     torch.set_num_threads(args.threads)
     dtype = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}[args.dtype]
+    if args.ops == "linear":
+        return time_linear(torch, args, dtype)
     for shape in args.shapes.split(","):
         rows, classes = map(int, shape.split("x"))
         logits, targets = batch(torch, rows, classes, dtype)
@@ -137,9 +189,7 @@ def child(args):
             del want
             torch.ones(KEPT * rows * classes, dtype=dtype)
             for name, taken in timed(runs, call, logits, targets, args.rounds).items():
-                ms, pages = (statistics.median(column) for column in zip(*taken))
-                line = {"op": op, "shape": shape, "run": name, "ms": ms, "new_pages": int(pages)}
-                print(json.dumps(line), flush=True)
+                tell(op, shape, name, taken)
             logits.grad = None
             torch.compiler.reset()
 

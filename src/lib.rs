@@ -122,10 +122,9 @@ pub use op::{
     CrossEntropyOutput, DivergenceInput, DivergenceOutput, Elementwise, ElementwiseInput,
     ElementwiseLoss, ElementwiseOutput, Entropy, EntropyBackward, EntropyBackwardInput, Focal,
     InputForm, JsDivergence, KlDivergence, Labels, LinearCrossEntropy, LinearCrossEntropyInput,
-    LinearCrossEntropyOutput, LogSoftmax, LogSoftmaxBackward,
-    LogSoftmaxBackwardInput, LogSumExp, LogSumExpBackward, LogSumExpBackwardInput, Loss, Metrics,
-    Op, Reduction, Softmax, SoftmaxBackward, SoftmaxBackwardInput, Surprisal, Targets, Unit,
-    Upstream,
+    LinearCrossEntropyOutput, LogSoftmax, LogSoftmaxBackward, LogSoftmaxBackwardInput, LogSumExp,
+    LogSumExpBackward, LogSumExpBackwardInput, Loss, Metrics, Op, Reduction, Softmax,
+    SoftmaxBackward, SoftmaxBackwardInput, Surprisal, Targets, Unit, Upstream,
 };
 /// The version of wgpu whose types this crate takes.
 #[cfg(feature = "gpu")]

@@ -68,6 +68,7 @@ fn run() -> Result<()> {
     };
     match args.command {
         Command::CrossEntropy(args) => loss::cross_entropy(&args),
+        Command::LinearCrossEntropy(args) => loss::linear_cross_entropy(&args),
         Command::BinaryCrossEntropy(args) => loss::binary_cross_entropy(&args),
         Command::Focal(args) => loss::focal(&args),
         Command::KlDivergence(args) => loss::kl_divergence(&args),

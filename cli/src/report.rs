@@ -93,9 +93,9 @@ impl Clock {
 pub(crate) struct Work {
     pub(crate) rows: usize,
     pub(crate) classes: usize,
-    /// The dtypes of the files of all matrices that have to be read or written, each time that they
-    /// have to; the input's first.
-    pub(crate) moved: Vec<FileDtype>,
+    /// The dtypes and sizes of the files of all matrices that have to be read or written, each time
+    /// that they have to; the input's first.
+    pub(crate) moved: Vec<(FileDtype, u64)>,
     /// How they are to be stored.
     pub(crate) asked: Option<DtypeArg>,
 }
@@ -103,8 +103,9 @@ pub(crate) struct Work {
 impl Report {
     pub(crate) fn new(work: &Work, device: &Device, heading: String) -> Self {
         let info = device.info();
-        let stored = storage::on_device(device, &work.moved, work.asked);
-        let bytes: u64 = stored.iter().map(|dtype| dtype.size() as u64).sum();
+        let dtypes: Vec<_> = work.moved.iter().map(|(dtype, _)| *dtype).collect();
+        let stored = storage::on_device(device, &dtypes, work.asked);
+        let bytes = stored.iter().zip(&work.moved).map(|(as_, (_, len))| as_.size() as u64 * len);
         Self {
             loss: None,
             rows: work.rows,
@@ -119,7 +120,7 @@ impl Report {
             },
             dtype: stored[0].to_string(),
             seconds: Seconds::default(),
-            bytes_moved: (work.rows * work.classes) as u64 * bytes,
+            bytes_moved: bytes.sum(),
             heading,
             files: Vec::new(),
         }

@@ -124,7 +124,8 @@ where
     progress.finish();
     clock.write += started.elapsed();
 
-    let moved = if kept { vec![dtype, dtype] } else { vec![dtype] };
+    let read = (dtype, (rows * classes) as u64);
+    let moved = if kept { vec![read, read] } else { vec![read] };
     let work = Work { rows, classes, moved, asked };
     let mut heading = format!("{} of {rows} rows, {classes} classes", shape.name);
     if !kept && rows > 0 {

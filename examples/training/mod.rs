@@ -1,8 +1,9 @@
 //! What the examples that train share: the data, a linear model on the GPU and on the host, the
-//! losses, plots.
+//! losses, an optimizer, plots.
 
 #![allow(dead_code, unreachable_pub, reason = "no example uses all of it")]
 
+pub mod adam;
 pub mod data;
 pub mod gpu;
 pub mod host;
@@ -63,11 +64,15 @@ impl Place {
         Self::Cpu(Device::cpu())
     }
 
-    pub fn info(&self) -> DeviceInfo {
+    pub fn device(&self) -> &Device {
         match self {
-            Self::Gpu(bench) => bench.device.info(),
-            Self::Cpu(device) => device.info(),
+            Self::Gpu(bench) => &bench.device,
+            Self::Cpu(device) => device,
         }
+    }
+
+    pub fn info(&self) -> DeviceInfo {
+        self.device().info()
     }
 
     /// Trains a linear model from the given weights `[inputs + 1, outputs]`.

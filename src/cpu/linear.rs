@@ -76,7 +76,8 @@ impl<'a> Layer<'a> {
     ) -> Result<Self> {
         let (hidden, weight) = (&input.hidden, &input.weight);
         let (kept_rows, total_weight) = op.loss().totals(&input.targets);
-        let room = |asked: bool, elements: usize| bytemuck::zeroed_vec(if asked { elements } else { 0 });
+        let room =
+            |asked: bool, elements: usize| bytemuck::zeroed_vec(if asked { elements } else { 0 });
         let dhidden = if op.has_hidden_gradient() { hidden.values().len() } else { 0 };
         Ok(Self {
             set,
@@ -285,11 +286,7 @@ fn write_rows(matrix: &mut Array, rows: &[usize], values: &[f32], width: usize) 
 }
 
 /// Calls `f` with chunks of a slice and where they start, on all threads.
-fn for_each_chunk(
-    values: &mut [f32],
-    length: usize,
-    f: impl Fn(usize, &mut [f32]) + Send + Sync,
-) {
+fn for_each_chunk(values: &mut [f32], length: usize, f: impl Fn(usize, &mut [f32]) + Send + Sync) {
     #[cfg(feature = "rayon")]
     let chunks = values.par_chunks_mut(length.max(1)).enumerate();
     #[cfg(not(feature = "rayon"))]

@@ -1,8 +1,11 @@
-//! Matrix products in f32, by the gemm crate, on all threads of the pool.
+//! Matrix products in f32, by gemm (<https://docs.rs/gemm>), on all threads of the pool.
 
 #![expect(unsafe_code, reason = "gemm takes pointers and strides; argued below")]
 
 use std::ops::Range;
+
+use gemm_common::Parallelism;
+use gemm_f32::gemm::f32::get_gemm_fn;
 
 /// A matrix in memory, or one column block of it.
 #[derive(Clone, Copy)]
@@ -65,31 +68,33 @@ pub(super) fn product(
     }
     let out = &mut out[columns.start..];
     let stride = |n: usize| n.cast_signed();
-    // SAFETY: gemm reads element (i, k) of `a` at `i * row_stride + k * column_stride` for
-    // i < a.rows, k < a.columns, element (k, j) of `b` alike, and writes (i, j) of `out` at
-    // `i * out_columns + j`. A `View` is made of a slice of rows * columns elements with strides
-    // (columns, 1); taking columns moves the start by as many elements and leaves fewer of them to
-    // each row, so that the last element stays inside the slice; transposing exchanges both
-    // dimensions and both strides. `out` has a.rows rows of `out_columns`, of which the columns
-    // asserted above are written. Strides are below the lengths of slices, which fit isize. The
-    // slices are borrowed for as long as the call takes, `out` exclusively, so that nothing overlaps.
+    // SAFETY: of its left matrix gemm reads element (i, k) at `i * row stride + k * column stride`, of its
+    // right one (k, j) alike, and it writes (i, j) of the third, for i, j, k below the three numbers
+    // that come first. It likes what it writes by columns: the three matrices are handed over
+    // transposed, `b` on the left, `out` with 1 between rows and `out_columns` between columns. A
+    // `View` is made of a slice of rows * columns elements with strides (columns, 1); taking columns
+    // moves the start by as many elements and leaves fewer of them to each row, so that the last
+    // element stays inside the slice; transposing exchanges both dimensions and both strides. `out` has
+    // a.rows rows of `out_columns`, of which the columns asserted above are written. Strides are no
+    // more than lengths of slices, which fit isize. The slices are borrowed for as long as the call
+    // takes, `out` exclusively, so that nothing overlaps.
     unsafe {
-        gemm::gemm(
-            a.rows,
+        get_gemm_fn()(
             b.columns,
+            a.rows,
             a.columns,
             out.as_mut_ptr(),
-            1,
             stride(out_columns),
+            1,
             into == Into::Add,
-            a.values.as_ptr(),
-            stride(a.column_stride),
-            stride(a.row_stride),
             b.values.as_ptr(),
-            stride(b.column_stride),
             stride(b.row_stride),
-            1.0f32,
-            1.0f32,
+            stride(b.column_stride),
+            a.values.as_ptr(),
+            stride(a.row_stride),
+            stride(a.column_stride),
+            1.0,
+            1.0,
             false,
             false,
             false,
@@ -99,9 +104,9 @@ pub(super) fn product(
 }
 
 #[cfg(feature = "rayon")]
-const PARALLELISM: gemm::Parallelism = gemm::Parallelism::Rayon(0);
+const PARALLELISM: Parallelism = Parallelism::Rayon(0);
 #[cfg(not(feature = "rayon"))]
-const PARALLELISM: gemm::Parallelism = gemm::Parallelism::None;
+const PARALLELISM: Parallelism = Parallelism::None;
 
 #[cfg(test)]
 mod tests {

@@ -8,8 +8,8 @@ use crate::matrix::{Array, Matrix, MatrixMut};
 use crate::op::{
     BinaryCrossEntropy, BinaryFocal, CrossEntropy, CrossEntropyInput, CrossEntropyOutput,
     DivergenceOp as _, Elementwise, ElementwiseOp as _, Entropy, EntropyBackward, Focal,
-    JsDivergence, KlDivergence, Labels, LinearCrossEntropy, LogSoftmax, LogSoftmaxBackward, LogSumExp,
-    LogSumExpBackward, Op, Softmax, SoftmaxBackward, Surprisal, TransformOp as _,
+    JsDivergence, KlDivergence, Labels, LinearCrossEntropy, LogSoftmax, LogSoftmaxBackward,
+    LogSumExp, LogSumExpBackward, Op, Softmax, SoftmaxBackward, Surprisal, TransformOp as _,
 };
 use crate::{cpu, reference};
 

@@ -157,7 +157,10 @@ impl LinearCrossEntropy {
             return excluded("form", "a linear layer makes logits");
         }
         if self.loss.has_gradient() {
-            return excluded("gradient", "of the logits is not kept; ask for dhidden, dweight, dbias");
+            return excluded(
+                "gradient",
+                "of the logits is not kept; ask for dhidden, dweight, dbias",
+            );
         }
         self.loss.validate_kind(false)
     }
@@ -168,7 +171,10 @@ impl LinearCrossEntropy {
         if input.weight.classes() != input.hidden.classes() {
             return Err(Error::ShapeMismatch {
                 what: "weight",
-                expected: format!("[classes, {}], as many columns as hidden", input.hidden.classes()),
+                expected: format!(
+                    "[classes, {}], as many columns as hidden",
+                    input.hidden.classes()
+                ),
                 found: input.weight.shape(),
             });
         }
@@ -187,7 +193,8 @@ impl LinearCrossEntropy {
         if input.targets.probs().is_some() {
             return Err(Error::InvalidInput {
                 what: "targets",
-                reason: "are probabilities, as large as the logits; class indices are taken".to_owned(),
+                reason: "are probabilities, as large as the logits; class indices are taken"
+                    .to_owned(),
             });
         }
         if input.targets.len() != rows {
@@ -220,11 +227,7 @@ pub struct LinearCrossEntropyInput<'a> {
 
 impl<'a> LinearCrossEntropyInput<'a> {
     /// A layer without a bias, what it reads, and the targets.
-    pub fn new(
-        hidden: Matrix<'a>,
-        weight: Matrix<'a>,
-        targets: impl Into<Targets<'a>>,
-    ) -> Self {
+    pub fn new(hidden: Matrix<'a>, weight: Matrix<'a>, targets: impl Into<Targets<'a>>) -> Self {
         let upstream = Upstream::default();
         Self { hidden, weight, bias: None, targets: targets.into(), upstream }
     }

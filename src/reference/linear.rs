@@ -2,7 +2,9 @@
 
 use crate::error::Result;
 use crate::matrix::{Array, Matrix};
-use crate::op::{CrossEntropyInput, LinearCrossEntropy, LinearCrossEntropyInput, LinearCrossEntropyOutput};
+use crate::op::{
+    CrossEntropyInput, LinearCrossEntropy, LinearCrossEntropyInput, LinearCrossEntropyOutput,
+};
 use crate::reference::cross_entropy;
 
 /// Cross-entropy of a linear layer's logits with the layer's gradients, formula (24): the logits as they

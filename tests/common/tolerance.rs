@@ -190,6 +190,8 @@ pub struct OptionBounds {
     own: f64,
     smooth: Vec<f64>,
     z_slope: f64,
+    /// Relative error of the chain's slope that the error of its input makes.
+    slope_error: f64,
 }
 
 impl OptionBounds {
@@ -213,9 +215,19 @@ impl OptionBounds {
             own: (1.0 - e) * weight(target).abs(),
             smooth,
             z_slope: 2.0 * op.z_loss().abs() * if lse.is_finite() { lse.abs() } else { 0.0 },
+            slope_error: 0.0,
             z,
             arithmetic,
         }
+    }
+
+    /// Of logits that are off by this themselves. The chain multiplies it by no more than the scale,
+    /// and its slope, 1 - tanh^2, has a logarithm that changes no faster than by 2 / softcap.
+    pub fn with_logit_error(mut self, op: &surprisal::CrossEntropy, error: f64) -> Self {
+        let scaled = self.arithmetic.scale * error * op.logit_scale().abs();
+        self.z_error += scaled;
+        self.slope_error = op.softcap().map_or(0.0, |cap| 2.0 * scaled / cap);
+        self
     }
 
     fn smooth_sum(&self) -> f64 {
@@ -238,6 +250,14 @@ impl OptionBounds {
         self.plain.lse() + self.arithmetic.scale * self.z_error
     }
 
+    /// What a column's gradient is at most, in the same terms as its bound.
+    pub fn column_size(&self, j: usize, target: usize, dloss: f64, slope: f64) -> f64 {
+        let p = (f64::from(self.z[j]) - self.plain.lse_value()).exp();
+        let own = if j == target { self.own } else { 0.0 };
+        let dz = (self.own + self.smooth_sum() + self.z_slope) * p + self.smooth[j] + own;
+        dloss * slope.abs() * dz
+    }
+
     /// Of a column's gradient, for the upstream gradient and the chain's slope there.
     pub fn column(&self, j: usize, target: usize, dloss: f64, slope: f64) -> f64 {
         let z = self.z[j];
@@ -254,11 +274,17 @@ impl OptionBounds {
         let magnitude =
             a * p + self.smooth[j] + if j == target { self.own * (1.0 - p) } else { 0.0 };
         // 1 / cosh^2: an exponential of twice the distance, squared.
-        let slope_error = 40.0 * U * magnitude * slope.abs();
+        let slope_error = (40.0 * U + self.slope_error) * magnitude * slope.abs();
         let terms = if j == target { (a - self.own).max(0.0) * p_error + own } else { a * p_error };
         let dz = terms + more * p + sums * magnitude;
         self.arithmetic.scale * dloss * (slope.abs() * dz + slope_error + FLUSH)
     }
+}
+
+/// Of a sum of `terms` products in f32, in any order, from the sum of their magnitudes: each product is
+/// rounded or not, and each takes part in at most as many additions as there are terms.
+pub fn product(arithmetic: Arithmetic, terms: usize, sum_of_magnitudes: f64) -> f64 {
+    arithmetic.scale * (U * (terms as f64 + 1.0) * sum_of_magnitudes + terms as f64 * FLUSH)
 }
 
 /// Of a natural logarithm.

@@ -42,6 +42,38 @@ pub(crate) struct CrossEntropyArgs {
     /// Probabilities below this count as this, 1e-10 unless set; for --input probs
     #[arg(long, allow_negative_numbers = true, value_name = "E")]
     pub(crate) clamp: Option<f64>,
+    #[command(flatten)]
+    pub(crate) options: CrossEntropyOptions,
+    #[command(flatten)]
+    pub(crate) loss: LossArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LinearCrossEntropyArgs {
+    /// What the layer reads, [rows, hidden]; leading dimensions are taken together
+    pub(crate) hidden: InputSpec,
+    /// The layer, [classes, hidden]
+    pub(crate) weight: InputSpec,
+    /// Class indices, one for each row, in any shape
+    pub(crate) targets: InputSpec,
+    /// The layer's bias, [classes]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bias: Option<InputSpec>,
+    /// Writes the gradient with respect to WEIGHT
+    #[arg(long, value_name = "FILE")]
+    pub(crate) grad_weight: Option<OutputSpec>,
+    /// Writes the gradient with respect to the bias
+    #[arg(long, value_name = "FILE", requires = "bias")]
+    pub(crate) grad_bias: Option<OutputSpec>,
+    #[command(flatten)]
+    pub(crate) options: CrossEntropyOptions,
+    #[command(flatten)]
+    pub(crate) loss: LossArgs,
+}
+
+// The options of cross-entropy, wherever its logits come from.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CrossEntropyOptions {
     /// Reports accuracy and perplexity too
     #[arg(long)]
     pub(crate) metrics: bool,
@@ -66,8 +98,6 @@ pub(crate) struct CrossEntropyArgs {
     /// What a mean divides by, instead of the batch's total weight
     #[arg(long, allow_negative_numbers = true, value_name = "N")]
     pub(crate) normalizer: Option<f64>,
-    #[command(flatten)]
-    pub(crate) loss: LossArgs,
 }
 
 #[derive(Debug, clap::Args)]

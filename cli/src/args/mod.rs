@@ -11,8 +11,8 @@ use crate::files::{InputSpec, OutputSpec};
 
 pub(crate) use bench::BenchArgs;
 pub(crate) use losses::{
-    BinaryCrossEntropyArgs, CrossEntropyArgs, DivergenceArgs, ElementwiseArgs, FocalArgs,
-    KlDivergenceArgs, LossArgs,
+    BinaryCrossEntropyArgs, CrossEntropyArgs, CrossEntropyOptions, DivergenceArgs, ElementwiseArgs,
+    FocalArgs, KlDivergenceArgs, LinearCrossEntropyArgs, LossArgs,
 };
 pub(crate) use values::{
     ClassWeights, DeviceArg, DtypeArg, ElementwiseKind, MemoryLimit, NumberOrFile, UnitArg,
@@ -33,6 +33,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Cross-entropy of rows of logits against class indices or probabilities
     CrossEntropy(Box<CrossEntropyArgs>),
+    /// Cross-entropy of the logits that a linear layer makes, which are never stored
+    LinearCrossEntropy(Box<LinearCrossEntropyArgs>),
     /// Binary cross-entropy of each element against its label
     BinaryCrossEntropy(Box<BinaryCrossEntropyArgs>),
     /// Focal loss: cross-entropy in which what is predicted well counts less

@@ -6,13 +6,13 @@ use surprisal::{
 
 use super::stream::StreamedFiles;
 use super::{Job, Outcome, Start, open_vector};
-use crate::args::{ClassWeights, CrossEntropyArgs};
+use crate::args::{ClassWeights, CrossEntropyArgs, CrossEntropyOptions, LossArgs};
 use crate::error::{Failure, Result};
-use crate::files::{Data, InputArray, matrix};
+use crate::files::{Data, InputArray, InputSpec, matrix};
 use crate::stream::{Matrices, Rows};
 
 pub(crate) fn run(args: &CrossEntropyArgs) -> Result<()> {
-    let weights = args.class_weights.as_ref().and_then(ClassWeights::file);
+    let weights = args.options.weights_file();
     let inputs = [
         ("logits", Some(&args.logits)),
         ("targets", Some(&args.targets)),
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &CrossEntropyArgs) -> Result<()> {
     if let Some(weights) = &weights {
         op = op.with_class_weights(weights.to_f64());
     }
-    let inverse = matches!(args.class_weights, Some(ClassWeights::InverseFrequency));
+    let inverse = args.options.weighs_by_frequency();
     if targets.dtype.is_float() && job.streams() {
         if inverse {
             op = weighted(
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &CrossEntropyArgs) -> Result<()> {
 }
 
 /// With weights by how rare a class is.
-fn weighted(
+pub(super) fn weighted(
     job: &Job<'_>,
     op: CrossEntropy,
     targets: Targets<'_>,
@@ -139,24 +139,36 @@ pub(super) fn over(kept: u64, rows: usize, classes: usize) -> String {
 
 /// The operation, but for the class weights.
 fn op(args: &CrossEntropyArgs) -> CrossEntropy {
-    let mut op = CrossEntropy::new()
-        .with_reduction(args.loss.reduction.into())
-        .with_unit(Unit::from(args.loss.unit))
-        .with_form(args.input.into())
-        .with_clamp(args.clamp)
-        .with_label_smoothing(args.label_smoothing)
-        .with_z_loss(args.z_loss)
-        .with_softcap(args.softcap)
-        .with_logit_scale(args.logit_scale)
-        .with_normalizer(args.normalizer);
-    // Probability targets refuse a value to ignore if it was asked for.
-    if let Some(ignored) = args.ignore_index {
-        op = op.with_ignore_index(ignored.0);
-    }
-    if args.metrics {
-        op = op.with_metrics();
-    }
+    let op = args.options.op(&args.loss).with_form(args.input.into()).with_clamp(args.clamp);
     if args.loss.grad.is_some() { op.with_gradient() } else { op }
+}
+
+impl CrossEntropyOptions {
+    /// The operation without a gradient and without class weights.
+    pub(super) fn op(&self, loss: &LossArgs) -> CrossEntropy {
+        let mut op = CrossEntropy::new()
+            .with_reduction(loss.reduction.into())
+            .with_unit(Unit::from(loss.unit))
+            .with_label_smoothing(self.label_smoothing)
+            .with_z_loss(self.z_loss)
+            .with_softcap(self.softcap)
+            .with_logit_scale(self.logit_scale)
+            .with_normalizer(self.normalizer);
+        // Probability targets refuse a value to ignore if it was asked for.
+        if let Some(ignored) = self.ignore_index {
+            op = op.with_ignore_index(ignored.0);
+        }
+        if self.metrics { op.with_metrics() } else { op }
+    }
+
+    /// The file of class weights, if they are in one.
+    pub(super) fn weights_file(&self) -> Option<&InputSpec> {
+        self.class_weights.as_ref().and_then(ClassWeights::file)
+    }
+
+    pub(super) fn weighs_by_frequency(&self) -> bool {
+        matches!(self.class_weights, Some(ClassWeights::InverseFrequency))
+    }
 }
 
 /// The shape of the rows' losses: the targets', or the rows' own where targets are probabilities.

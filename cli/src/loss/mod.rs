@@ -5,6 +5,7 @@ mod cross_entropy;
 mod divergence;
 mod elementwise;
 mod focal;
+mod linear;
 mod stream;
 
 use std::time::Instant;
@@ -25,6 +26,7 @@ pub(crate) use cross_entropy::run as cross_entropy;
 pub(crate) use divergence::{js_divergence, kl_divergence};
 pub(crate) use elementwise::{binary_cross_entropy, elementwise};
 pub(crate) use focal::run as focal;
+pub(crate) use linear::run as linear_cross_entropy;
 
 /// The files of a run, by name only.
 struct Start<'a> {
@@ -42,8 +44,18 @@ impl<'a> Start<'a> {
         args: &'a LossArgs,
         inputs: [(&'static str, Option<&'a InputSpec>); N],
     ) -> Result<Self> {
+        Self::with_outputs(args, inputs, &[])
+    }
+
+    /// With files that are written beside the loss, its log-sum-exp and the gradient.
+    fn with_outputs<const N: usize>(
+        args: &'a LossArgs,
+        inputs: [(&'static str, Option<&'a InputSpec>); N],
+        more: &[(&'static str, &'a Option<OutputSpec>)],
+    ) -> Result<Self> {
         let clock = Clock::start();
-        let outputs = args.common.outputs(&[("--grad", &args.grad), ("--lse", &args.lse)]);
+        let own = [("--grad", &args.grad), ("--lse", &args.lse)];
+        let outputs = args.common.outputs(&[&own[..], more].concat());
         let inputs: Vec<_> = inputs
             .into_iter()
             .chain([("upstream", args.upstream.file())])
@@ -92,10 +104,11 @@ impl<'a> Start<'a> {
         if device.info().kind != DeviceKind::Reference {
             files.check_dtype("--grad", input.dtype)?;
         }
-        let mut moved = vec![input.dtype];
-        moved.extend(others.iter().map(|other| other.dtype));
+        let size = |file: &InputArray| (file.dtype, file.len() as u64);
+        let mut moved = vec![size(input)];
+        moved.extend(others.iter().map(|other| size(other)));
         if args.grad.is_some() {
-            moved.push(input.dtype);
+            moved.push(size(input));
         }
         let work = Work { rows, classes, moved, asked: args.common.dtype };
         let (shape, each) = (input.shape.clone(), each.to_vec());
@@ -262,7 +275,7 @@ impl Job<'_> {
     /// Writes what was asked for, and reports.
     fn finish(mut self, mut outcome: Outcome, timings: &Timings) -> Result<()> {
         let started = Instant::now();
-        let (like, asked) = (self.work.moved[0], self.work.asked);
+        let (like, asked) = (self.work.moved[0].0, self.work.asked);
         let gradient = outcome.gradient.1.take();
         outcome.gradient.1 = gradient.map(|array| returned(array, like, asked, &self.device));
         self.write_loss(&outcome.loss)?;
@@ -296,6 +309,8 @@ impl Job<'_> {
             let what = match *option {
                 "--out" => "loss",
                 "--lse" => "log-sum-exp",
+                "--grad-weight" => "gradient of the weight",
+                "--grad-bias" => "gradient of the bias",
                 _ => "gradient",
             };
             report.wrote(what, spec.path());

@@ -5,8 +5,8 @@ use crate::device::timings::Timings;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
 use crate::op::{
-    KeptRows, LinearCrossEntropy, LinearCrossEntropyInput, LinearCrossEntropyOutput, Loss, Upstream,
-    upstream_of_rows,
+    KeptRows, LinearCrossEntropy, LinearCrossEntropyInput, LinearCrossEntropyOutput, Loss,
+    Upstream, upstream_of_rows,
 };
 
 impl OwnedGpu {
@@ -48,6 +48,9 @@ impl OwnedGpu {
         _op: &LinearCrossEntropy,
         _input: &LinearCrossEntropyInput<'_>,
     ) -> Result<(LinearCrossEntropyOutput, Timings)> {
-        Err(Error::DeviceTooSmall { device: self.info().name, reason: "no products yet".to_owned() })
+        Err(Error::DeviceTooSmall {
+            device: self.info().name,
+            reason: "no products yet".to_owned(),
+        })
     }
 }

@@ -1,0 +1,259 @@
+//! Linear layers with cross-entropy behind them: any device against the reference.
+
+use surprisal::{
+    Array, CrossEntropy, Dtype, LinearCrossEntropy, LinearCrossEntropyInput,
+    LinearCrossEntropyOutput, Loss, Matrix, Reduction, Upstream, reference,
+};
+
+use super::Subject;
+use super::cases::{Rng, stored};
+use super::suite::{Outcome, compare, compare_all};
+use super::tolerance::{self, Arithmetic, OptionBounds};
+
+/// A layer, what it reads, and the targets; -100 is the ignored value.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    pub rows: usize,
+    pub width: usize,
+    pub classes: usize,
+    pub hidden: Array,
+    pub weight: Array,
+    pub bias: Option<Array>,
+    pub targets: Vec<i64>,
+    pub dloss: Vec<f32>,
+}
+
+impl Layer {
+    /// Normal numbers that make logits of about 2, with a bias; every seventh row is ignored, and has
+    /// NaN where it could be read.
+    pub fn new(rows: usize, width: usize, classes: usize, dtype: Dtype) -> Self {
+        let mut rng = Rng::new((rows * 31 + width * 7 + classes) as u64);
+        let mut normal = |count: usize, scale: f64| -> Vec<f32> {
+            (0..count).map(|_| (rng.normal() * scale) as f32).collect()
+        };
+        let mut hidden = normal(rows * width, 1.0);
+        let weight = normal(classes * width, 2.0 / (width as f64).sqrt());
+        let (bias, dloss) = (normal(classes, 0.5), normal(rows, 1.0));
+        let targets = (0..rows)
+            .map(|row| if row % 7 == 3 { -100 } else { rng.below(classes) as i64 })
+            .collect::<Vec<_>>();
+        for (row, _) in targets.iter().enumerate().filter(|(_, target)| **target == -100) {
+            hidden[row * width..(row + 1) * width].fill(f32::NAN);
+        }
+        Self {
+            rows,
+            width,
+            classes,
+            hidden: stored(&hidden, dtype),
+            weight: stored(&weight, dtype),
+            bias: Some(stored(&bias, dtype)),
+            targets,
+            dloss,
+        }
+    }
+
+    pub fn without_bias(self) -> Self {
+        Self { bias: None, ..self }
+    }
+
+    pub fn input(&self, reduction: Reduction) -> LinearCrossEntropyInput<'_> {
+        let hidden = Matrix::new(self.hidden.values(), self.rows, self.width);
+        let weight = Matrix::new(self.weight.values(), self.classes, self.width);
+        let upstream = match reduction {
+            Reduction::None => Upstream::Each((&self.dloss).into()),
+            _ => Upstream::Scalar(-1.5),
+        };
+        LinearCrossEntropyInput::new(
+            hidden.expect("its shape"),
+            weight.expect("its shape"),
+            &self.targets,
+        )
+        .with_bias(self.bias.as_ref().map(Array::values))
+        .with_upstream(upstream)
+    }
+
+    fn target(&self, row: usize) -> Option<usize> {
+        usize::try_from(self.targets[row]).ok()
+    }
+}
+
+/// The stored logits of the kept rows, 0 elsewhere, and how far they may be off.
+fn logits(layer: &Layer, arithmetic: Arithmetic) -> (Vec<f64>, Vec<f64>) {
+    let (width, classes) = (layer.width, layer.classes);
+    let (hidden, weight) = (layer.hidden.to_f64(), layer.weight.to_f64());
+    let bias = layer.bias.as_ref().map_or(vec![0.0; classes], Array::to_f64);
+    let mut logits = vec![0.0; layer.rows * classes];
+    let mut errors = vec![0.0f64; layer.rows];
+    for row in (0..layer.rows).filter(|&row| layer.target(row).is_some()) {
+        let x = &hidden[row * width..(row + 1) * width];
+        for j in 0..classes {
+            let w = &weight[j * width..(j + 1) * width];
+            let terms = || x.iter().zip(w).map(|(x, w)| x * w);
+            logits[row * classes + j] = terms().sum::<f64>() + bias[j];
+            let magnitude = terms().map(f64::abs).sum::<f64>() + bias[j].abs();
+            let error = tolerance::product(arithmetic, width + 1, magnitude);
+            errors[row] = errors[row].max(error);
+        }
+    }
+    (logits, errors)
+}
+
+/// Loss and gradients with any options, against the reference, and the loss alone against that.
+pub fn check(subject: &Subject, layer: &Layer, op: &LinearCrossEntropy) -> Outcome {
+    let (loss, arithmetic) = (op.loss(), subject.arithmetic);
+    let input = layer.input(loss.reduction());
+    let error = |error: surprisal::Error| error.to_string();
+    let shape = (layer.rows, layer.width, layer.classes, layer.hidden.dtype());
+    let what = |name: &str| format!("{} {shape:?} {op:?}: {name}", subject.name);
+    let want =
+        reference::linear_cross_entropy(&op.clone().with_gradient(), &input).map_err(error)?;
+    let got = subject.device.run(op, input).map_err(error)?;
+    if (got.kept_rows, got.metrics.is_some()) != (want.kept_rows, loss.has_metrics()) {
+        return Err(what("kept rows and metrics"));
+    }
+    let (logits, errors) = logits(layer, arithmetic);
+    let (classes, lse) = (layer.classes, want.lse.to_f64());
+    let bounds = row_bounds(arithmetic, loss, layer, (&logits, &errors), &lse);
+    check_losses(subject, layer, loss, (&got, &want), &bounds).map_err(|e| what(&e))?;
+    compare_all(&what("lse"), &got.lse, &lse, |row| {
+        layer.target(row).map_or(0.0, |_| bounds[row].lse())
+    })?;
+    check_metrics(loss, &got, &want).map_err(|e| what(&e))?;
+
+    // The gradient of the logits, and how far it may be off.
+    let columns: Vec<Column> = (0..layer.rows * classes)
+        .map(|i| column(loss, layer, (i / classes, i % classes), &bounds, logits[i], &want))
+        .collect();
+    let sum = |terms: &mut dyn Iterator<Item = (usize, f64)>| {
+        let (mut count, mut off, mut magnitude) = (0, 0.0, 0.0);
+        for (i, factor) in terms {
+            count += 1;
+            off += columns[i].off * factor.abs();
+            magnitude += columns[i].size * factor.abs();
+        }
+        off + tolerance::product(arithmetic, count, magnitude + off)
+    };
+    let (hidden, weight, width) = (layer.hidden.to_f64(), layer.weight.to_f64(), layer.width);
+    let kept = || (0..layer.rows).filter(|&row| layer.target(row).is_some());
+    let outputs = [
+        (op.has_hidden_gradient(), "dhidden", &got.dhidden, &want.dhidden),
+        (op.has_weight_gradient(), "dweight", &got.dweight, &want.dweight),
+        (op.has_bias_gradient() && layer.bias.is_some(), "dbias", &got.dbias, &want.dbias),
+    ];
+    for (asked, name, got, want) in outputs {
+        let (Some(got), true) = (got, asked) else {
+            if got.is_some() || asked {
+                return Err(what(&format!("{name} is there or is not")));
+            }
+            continue;
+        };
+        let want = want.as_ref().map(Array::to_f64).unwrap_or_default();
+        compare_all(&what(name), got, &want, |i| match name {
+            "dhidden" => {
+                let (row, h) = (i / width, i % width);
+                sum(&mut (0..classes).map(|j| (row * classes + j, weight[j * width + h])))
+            }
+            "dweight" => {
+                let (j, h) = (i / width, i % width);
+                sum(&mut kept().map(|row| (row * classes + j, hidden[row * width + h])))
+            }
+            _ => sum(&mut kept().map(|row| (row * classes + i, 1.0))),
+        })?;
+    }
+    Ok(())
+}
+
+fn chain(loss: &CrossEntropy, x: f64) -> (f64, f64) {
+    let z = x * loss.logit_scale();
+    loss.softcap().map_or((z, loss.logit_scale()), |cap| {
+        (cap * (z / cap).tanh(), loss.logit_scale() / (z / cap).cosh().powi(2))
+    })
+}
+
+fn row_bounds(
+    arithmetic: Arithmetic,
+    loss: &CrossEntropy,
+    layer: &Layer,
+    (logits, errors): (&[f64], &[f64]),
+    lse: &[f64],
+) -> Vec<OptionBounds> {
+    let rows = logits.chunks(layer.classes).zip(errors).enumerate();
+    rows.map(|(row, (x, error))| {
+        let z: Vec<f64> = x.iter().map(|&x| chain(loss, x).0).collect();
+        let y = layer.target(row).unwrap_or(0);
+        OptionBounds::new(arithmetic, loss, &z, y, lse[row]).with_logit_error(loss, *error)
+    })
+    .collect()
+}
+
+/// An element of the gradient of the logits.
+struct Column {
+    size: f64,
+    off: f64,
+}
+
+fn column(
+    loss: &CrossEntropy,
+    layer: &Layer,
+    (row, j): (usize, usize),
+    bounds: &[OptionBounds],
+    logit: f64,
+    want: &LinearCrossEntropyOutput,
+) -> Column {
+    let Some(y) = layer.target(row) else { return Column { size: 0.0, off: 0.0 } };
+    let divisor = loss.normalizer().unwrap_or(want.total_weight);
+    let dloss = match loss.reduction() {
+        Reduction::None => f64::from(layer.dloss[row]).abs(),
+        Reduction::Mean => 1.5 / divisor,
+        _ => 1.5,
+    };
+    let slope = chain(loss, logit).1;
+    let size = bounds[row].column_size(j, y, dloss, slope);
+    Column { size, off: bounds[row].column(j, y, dloss, slope) }
+}
+
+fn check_losses(
+    subject: &Subject,
+    layer: &Layer,
+    loss: &CrossEntropy,
+    (got, want): (&LinearCrossEntropyOutput, &LinearCrossEntropyOutput),
+    bounds: &[OptionBounds],
+) -> Outcome {
+    let none = loss.clone().with_normalizer(None).with_reduction(Reduction::None);
+    let rows = layer.input(Reduction::None);
+    let rows = reference::linear_cross_entropy(&LinearCrossEntropy::new(none), &rows);
+    let losses = rows.map_err(|error| error.to_string())?.loss;
+    let losses = losses.each().map(Array::to_f64).unwrap_or_default();
+    let bound = |row: usize| layer.target(row).map_or(0.0, |y| bounds[row].loss(y, losses[row]));
+    match (&got.loss, &want.loss) {
+        (Loss::Each(got), Loss::Each(want)) => compare_all("loss", got, &want.to_f64(), bound),
+        (got, want) => {
+            let divisor = loss.normalizer().unwrap_or(rows_weight(layer, loss));
+            let scale = if loss.reduction() == Reduction::Mean { divisor } else { 1.0 };
+            let sum: f64 = losses.iter().map(|loss| loss.abs()).sum();
+            let bound = (0..layer.rows).map(bound).sum::<f64>()
+                + tolerance::loss_sum(subject.arithmetic, layer.rows, sum);
+            let (got, want) = (got.reduced().unwrap_or(-1.0), want.reduced().unwrap_or(-2.0));
+            compare("loss", 0, got, want, bound / scale)
+        }
+    }
+}
+
+fn rows_weight(layer: &Layer, loss: &CrossEntropy) -> f64 {
+    let weight = |class: usize| loss.class_weights().map_or(1.0, |weights| weights[class]);
+    (0..layer.rows).filter_map(|row| layer.target(row)).map(weight).sum()
+}
+
+/// Best columns may differ where two logits are as good as equal, which these are not.
+fn check_metrics(
+    loss: &CrossEntropy,
+    got: &LinearCrossEntropyOutput,
+    want: &LinearCrossEntropyOutput,
+) -> Outcome {
+    let (Some(got), Some(want), true) = (&got.metrics, &want.metrics, loss.has_metrics()) else {
+        return Ok(());
+    };
+    let close = (got.perplexity - want.perplexity).abs() <= 1e-4 * want.perplexity;
+    let same = (&got.argmax, got.correct) == (&want.argmax, want.correct);
+    if same && close { Ok(()) } else { Err(format!("metrics: {got:?}, want {want:?}")) }
+}
