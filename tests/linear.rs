@@ -289,3 +289,107 @@ fn sixteen_bit_gradients_are_rounded_once() {
     let output = Device::cpu().run(&op, input).expect("sound");
     assert_eq!(output.dweight.expect("asked for").to_f64(), [-2500.0, 2500.0]);
 }
+
+#[test]
+fn windows_of_any_size() {
+    let rows = 50;
+    let layer = Layer::new(rows, 16, 40, Dtype::F16);
+    let with_normalizer = CrossEntropy::new().with_normalizer(17.5);
+    for loss in [CrossEntropy::new().with_metrics(), with_normalizer] {
+        for reduction in [Reduction::Mean, Reduction::Sum, Reduction::None] {
+            if loss.normalizer().is_some() && reduction != Reduction::Mean {
+                continue;
+            }
+            let op = LinearCrossEntropy::new(loss.clone().with_reduction(reduction));
+            for device in [Device::reference(), Device::cpu()] {
+                let whole = device.run(&op.clone().with_gradient(), layer.input(reduction));
+                for window in [1, 7, 49, 50] {
+                    let cut = cut(&device, &op.clone().with_gradient(), &layer, window);
+                    expect_alike(whole.as_ref().expect("sound"), &cut);
+                }
+            }
+        }
+    }
+}
+
+/// A batch in windows, put together.
+fn cut(
+    device: &Device,
+    op: &LinearCrossEntropy,
+    layer: &Layer,
+    window: usize,
+) -> LinearCrossEntropyOutput {
+    let input = layer.input(op.loss().reduction());
+    let mut whole = device.run(op, input).expect("sound");
+    let stream = device.stream_linear(op, input.weight, input.bias, input.targets);
+    let mut stream = stream.expect("sound");
+    let hidden = layer.hidden.to_f64();
+    let (mut dhidden, mut each, mut lse) = (Vec::new(), Vec::new(), Vec::new());
+    for first in (0..layer.rows).step_by(window) {
+        let rows = window.min(layer.rows - first);
+        let values: Vec<f16> = hidden[first * layer.width..][..rows * layer.width]
+            .iter()
+            .map(|&x| f16::from_f64(x))
+            .collect();
+        let upstream = match input.upstream {
+            Upstream::Each(_) => Upstream::Each((&layer.dloss[first..first + rows]).into()),
+            number => number,
+        };
+        let matrix = Matrix::new(&values, rows, layer.width).expect("its shape");
+        let part = stream.push(matrix, upstream).expect("sound");
+        dhidden.extend(part.matrix.expect("asked for").to_f64());
+        each.extend(part.each.map_or(Vec::new(), |each| each.to_f64()));
+        lse.extend(part.lse.expect("it has one").to_f64());
+    }
+    let total = stream.finish().expect("whole");
+    whole.loss = total.total.loss.map_or(Loss::Each(Array::F64(each)), Loss::Reduced);
+    (whole.lse, whole.dhidden) = (Array::F64(lse), Some(Array::F64(dhidden)));
+    (whole.dweight, whole.dbias) = (total.dweight, total.dbias);
+    (whole.kept_rows, whole.total_weight) = (total.total.kept_rows, total.total.total_weight);
+    if let (Some(whole), Some(cut)) = (&mut whole.metrics, total.total.metrics) {
+        (whole.correct, whole.perplexity) = (cut.correct, cut.perplexity);
+    }
+    whole
+}
+
+fn expect_alike(whole: &LinearCrossEntropyOutput, cut: &LinearCrossEntropyOutput) {
+    let near = |a: &[f64], b: &[f64]| {
+        // Half a unit of f16, and what sums in another order cost.
+        let largest = a.iter().fold(0.0f64, |max, x| max.max(x.abs()));
+        a.len() == b.len()
+            && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-3 * a.abs() + 1e-5 * largest)
+    };
+    let arrays = |o: &LinearCrossEntropyOutput| {
+        let gradients =
+            [&o.dhidden, &o.dweight, &o.dbias].map(|a| a.as_ref().expect("asked for").to_f64());
+        let each = o.loss.each().map_or(vec![o.loss.reduced().unwrap_or(0.0)], Array::to_f64);
+        gradients.into_iter().chain([each, o.lse.to_f64()]).collect::<Vec<_>>()
+    };
+    for (which, (whole, cut)) in arrays(whole).iter().zip(arrays(cut)).enumerate() {
+        assert!(near(whole, &cut), "{which}: {whole:?}, in windows {cut:?}");
+    }
+    assert_eq!((whole.kept_rows, whole.total_weight), (cut.kept_rows, cut.total_weight));
+    let metrics =
+        |o: &LinearCrossEntropyOutput| o.metrics.as_ref().map(|m| (m.correct, m.perplexity as f32));
+    assert_eq!(metrics(whole), metrics(cut));
+}
+
+#[test]
+fn windows_that_do_not_add_up() {
+    let layer = Layer::new(4, 3, 5, Dtype::F32);
+    let (device, op) = (Device::cpu(), LinearCrossEntropy::new(CrossEntropy::new()));
+    let input = layer.input(Reduction::Mean);
+    let stream =
+        || device.stream_linear(&op, input.weight, input.bias, input.targets).expect("sound");
+    let error = stream().finish().expect_err("no row came");
+    assert!(matches!(error, Error::ShapeMismatch { what: "batch", .. }), "{error}");
+    let five = [0.0f32; 15];
+    let five = Matrix::new(&five, 5, 3).expect("its shape");
+    let error = stream().push(five, Upstream::default()).expect_err("too many");
+    assert!(matches!(error, Error::ShapeMismatch { what: "window", .. }), "{error}");
+    let empty =
+        device.stream_linear(&op.clone().with_weight_gradient(), input.weight, None, &[] as &[i64]);
+    let total = empty.expect("sound").finish().expect("nothing is missing");
+    assert!(total.total.loss.is_some_and(f64::is_nan));
+    assert_eq!(total.dweight.expect("asked for").to_f64(), [0.0; 15]);
+}

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::matrix::{Array, Matrix, Values, with_values};
-use crate::op::{CrossEntropy, InputForm, Loss, Metrics, Op, Targets, Upstream, sealed};
+use crate::op::{CrossEntropy, InputForm, Loss, Metrics, Op, Reduction, Targets, Upstream, sealed};
 
 /// Cross-entropy of the logits that a linear layer makes, with the gradients of everything that the
 /// layer reads: what ends a language model, where the logits would be the largest matrix by far.
@@ -134,6 +134,12 @@ impl LinearCrossEntropy {
     /// What is done with a chunk of logits: the loss, and its gradient if one is needed.
     pub(crate) fn of_logits(&self) -> CrossEntropy {
         if self.has_gradient() { self.loss.clone().with_gradient() } else { self.loss.clone() }
+    }
+
+    /// The same with losses one by one, of a window whose mean is taken elsewhere.
+    pub(crate) fn of_window(&self) -> Self {
+        let loss = self.loss.clone().with_reduction(Reduction::None).with_normalizer(None);
+        Self { loss, ..self.clone() }
     }
 
     /// How many rows of `bytes` each fit beside `fixed` bytes.

@@ -3,11 +3,13 @@
 #[cfg(feature = "gpu")]
 mod gpu;
 mod host;
+mod linear;
 mod op;
 mod parts;
 #[cfg(not(target_arch = "wasm32"))]
 mod ring;
 
+pub use linear::{LinearStream, LinearTotal};
 pub use op::Stream;
 #[cfg(not(target_arch = "wasm32"))]
 pub use ring::{StageTimes, Stages, overlap};
