@@ -124,8 +124,9 @@ impl Layer {
 
     /// Rows that the operation takes at a time.
     fn chunk(&self) -> usize {
-        let row = 4 * (self.shape.classes + 2 * self.shape.width) as u64;
-        ((self.scratch / row).max(1) as usize).min(self.shape.rows)
+        let Shape { rows, width, classes } = self.shape;
+        let fit = self.scratch / (4 * (classes + 2 * width)) as u64;
+        (fit as usize).clamp(1, 512.max((64 << 20) / (4 * classes))).min(rows)
     }
 
     fn fused(&self, gradients: bool) -> Result<LinearCrossEntropyOutput> {
@@ -244,14 +245,14 @@ fn run(options: &Options) -> Result<()> {
         let Shape { rows, width, classes } = shape;
         let is_stored = rows * classes * 4 <= STORED;
         println!("\n{rows} x {width} x {classes}, {} rows at a time", layer.chunk());
+        let (loss, all) = (peak(&layer, false)?, peak(&layer, true)?);
+        if let (Some(loss), Some(all)) = (loss, all) {
+            println!("peak beyond what was there: loss {loss} MiB, with gradients {all} MiB");
+        }
         check(&mut layer, is_stored)?;
         for gradients in [false, true] {
             let times = time(&mut layer, gradients, is_stored, options.rounds)?;
             report(shape, gradients, times);
-        }
-        let (loss, all) = (peak(&layer, false)?, peak(&layer, true)?);
-        if let (Some(loss), Some(all)) = (loss, all) {
-            println!("peak beyond what was there: loss {loss} MiB, with gradients {all} MiB");
         }
     }
     Ok(())

@@ -17,6 +17,10 @@ use crate::op::{
     Metrics, Reduction, Upstream, upstream_of_rows,
 };
 
+/// Rows at a time are no more than these, or as many as have logits of so many bytes: more of them make
+/// no product faster, and the memory's first touch costs.
+const ROWS: usize = 512;
+const LOGITS: usize = 64 << 20;
 /// Classes whose weights are widened to f32 at a time.
 const PANEL: usize = 1024;
 /// Columns that a thread sums up at a time.
@@ -115,7 +119,8 @@ impl<'a> Layer<'a> {
         let sums = if is_narrow { self.dweight.len() as u64 } else { 0 };
         let panel = if is_narrow { width * classes.min(PANEL as u64) } else { 0 };
         let rows = self.op.rows_in_scratch(4 * (classes + 2 * width), 4 * (sums + panel))?;
-        Ok(usize::try_from(rows).unwrap_or(usize::MAX).max(1))
+        let enough = ROWS.max(LOGITS / (4 * self.classes()).max(1));
+        Ok(usize::try_from(rows).unwrap_or(usize::MAX).clamp(1, enough))
     }
 
     /// What some rows, all of them kept, add to the batch.
@@ -125,7 +130,9 @@ impl<'a> Layer<'a> {
         let hidden = rows_of(&self.input.hidden, rows, &mut work.hidden);
         let hidden = View::new(hidden, rows.len(), width);
 
-        work.logits.resize(rows.len() * classes, 0.0);
+        if work.logits.len() < rows.len() * classes {
+            work.logits = bytemuck::zeroed_vec(rows.len() * classes);
+        }
         let logits = &mut work.logits[..rows.len() * classes];
         let into = match &self.bias {
             Some(bias) => {
@@ -151,8 +158,10 @@ impl<'a> Layer<'a> {
             write_rows(&mut self.dhidden, rows, dhidden, width);
         }
         if self.op.has_weight_gradient() {
+            // The first chunk does not read the zeros, and so touches the memory once.
+            let into = if self.lse.len() == rows.len() { Into::Replace } else { Into::Add };
             let dweight = (&mut self.dweight[..], width, 0..width);
-            product(dweight, dlogits.transposed(), hidden, Into::Add);
+            product(dweight, dlogits.transposed(), hidden, into);
         }
         for_each_chunk(&mut self.dbias, COLUMNS, |first, sums| {
             for row in logits.chunks_exact(classes) {
