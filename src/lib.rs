@@ -135,6 +135,11 @@ pub use wgpu;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+/// The example of the reliability's page, run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/RELIABILITY.md")]
+struct Reliability;
+
 /// The examples of the losses' page, run as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/LOSSES.md")]

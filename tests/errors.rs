@@ -223,8 +223,21 @@ fn a_lost_device() {
         assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
         assert_message(&error, &["lost"]);
     }
-    // A new one works.
-    Device::with_gpu(common::gpu()).run(&Softmax, two_by_three()).expect("it is another device");
+}
+
+#[test]
+fn a_new_device_after_one_was_lost() {
+    let op = CrossEntropy::new().with_gradient();
+    let input = CrossEntropyInput::new(two_by_three(), &[0i64, 1]);
+    let sound = Device::with_gpu(common::gpu()).run(&op, input).expect("it works");
+    for k in [0, 4, 12] {
+        let lost = Device::with_gpu(common::gpu().with_fault_at(k, Fault::DeviceLost));
+        lost.run(&op, input).expect_err("it is lost on the way");
+        let new = Device::with_gpu(common::gpu());
+        assert_eq!(new.run(&op, input).as_ref(), Ok(&sound), "after call {k}");
+        assert!(matches!(lost.run(&op, input), Err(Error::DeviceLost { .. })), "it stays lost");
+        assert_eq!(new.run(&op, input).as_ref(), Ok(&sound), "beside a lost one");
+    }
 }
 
 #[test]

@@ -7,15 +7,21 @@ use surprisal::{AdapterChoice, Device, DeviceKind};
 
 use crate::args::{CommonArgs, DeviceArg};
 use crate::error::{Failure, Result};
+use crate::fault;
+
+/// As many threads on the CPU as the options ask for. They are those of the process: once only.
+pub(crate) fn set_threads(threads: Option<u32>) -> Result<()> {
+    let Some(threads) = threads else { return Ok(()) };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads as usize);
+    pool.build_global().map_err(Failure::run)
+}
 
 /// The device that the options ask for. `auto` says on stderr which one it takes.
 pub(crate) fn open(args: &CommonArgs) -> Result<Device> {
-    if let Some(threads) = args.threads {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads as usize)
-            .build_global()
-            .map_err(Failure::run)?;
-    }
+    fault::injected(chosen(args)?)
+}
+
+fn chosen(args: &CommonArgs) -> Result<Device> {
     let gpu = |choice: &AdapterChoice| Device::gpu_with(choice).map_err(Failure::run);
     // An adapter that was named and is not there is bad usage, not a failed run.
     let named = |choice: &AdapterChoice| Device::gpu_with(choice).map_err(Failure::input);

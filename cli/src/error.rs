@@ -15,17 +15,19 @@ const INPUT: u8 = 2;
 pub(crate) struct Failure {
     pub(crate) code: u8,
     pub(crate) message: String,
+    /// Whether another device could do what this one could not.
+    pub(crate) is_of_device: bool,
 }
 
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
     pub(crate) fn run(message: impl Display) -> Self {
-        Self { code: RUN, message: message.to_string() }
+        Self { code: RUN, message: message.to_string(), is_of_device: false }
     }
 
     pub(crate) fn input(message: impl Display) -> Self {
-        Self { code: INPUT, message: message.to_string() }
+        Self { code: INPUT, message: message.to_string(), is_of_device: false }
     }
 
     /// A file that cannot be read is bad input.
@@ -67,7 +69,7 @@ impl Failure {
             | Error::DeviceTooSmall { .. }
             | Error::TooLarge { .. }
             | Error::Shader { .. }
-            | Error::Gpu { .. } => Self::run(error),
+            | Error::Gpu { .. } => Self { is_of_device: true, ..Self::run(error) },
             error => Self::input(format!("{file}: {error}")),
         }
     }

@@ -5,6 +5,8 @@ mod args;
 mod bench;
 mod device;
 mod error;
+mod fallback;
+mod fault;
 mod files;
 mod interrupt;
 mod loss;
@@ -40,12 +42,17 @@ fn main() -> ExitCode {
 }
 
 fn fail(failure: &Failure) -> ExitCode {
-    let words = failure.message.split_whitespace().collect::<Vec<_>>().join(" ");
+    tell(&failure.message);
+    ExitCode::from(failure.code)
+}
+
+/// One line on stderr.
+fn tell(message: &str) {
+    let words = message.split_whitespace().collect::<Vec<_>>().join(" ");
     // File names and headers may hold anything; a terminal is to see text, and not a megabyte of it.
     let line: String = words.chars().take(MAX_LINE).flat_map(shown).collect();
     // Nobody is left to tell if stderr is closed.
     let _ = writeln!(std::io::stderr(), "surprisal: {line}");
-    ExitCode::from(failure.code)
 }
 
 /// Characters of a message that are shown at most.
@@ -66,19 +73,23 @@ fn run() -> Result<()> {
         }
         Err(error) => return Err(Failure::usage(&error)),
     };
-    match args.command {
-        Command::CrossEntropy(args) => loss::cross_entropy(&args),
-        Command::LinearCrossEntropy(args) => loss::linear_cross_entropy(&args),
-        Command::BinaryCrossEntropy(args) => loss::binary_cross_entropy(&args),
-        Command::Focal(args) => loss::focal(&args),
-        Command::KlDivergence(args) => loss::kl_divergence(&args),
-        Command::JsDivergence(args) => loss::js_divergence(&args),
-        Command::Elementwise(args) => loss::elementwise(&args),
-        Command::Softmax(args) => transform::softmax(&args),
-        Command::LogSoftmax(args) => transform::log_softmax(&args),
-        Command::Logsumexp(args) => transform::logsumexp(&args),
-        Command::Entropy(args) => transform::entropy(&args),
-        Command::Bench(args) => bench::run(&args),
+    fallback::run(args.command, start)
+}
+
+fn start(command: &Command) -> Result<()> {
+    match command {
+        Command::CrossEntropy(args) => loss::cross_entropy(args),
+        Command::LinearCrossEntropy(args) => loss::linear_cross_entropy(args),
+        Command::BinaryCrossEntropy(args) => loss::binary_cross_entropy(args),
+        Command::Focal(args) => loss::focal(args),
+        Command::KlDivergence(args) => loss::kl_divergence(args),
+        Command::JsDivergence(args) => loss::js_divergence(args),
+        Command::Elementwise(args) => loss::elementwise(args),
+        Command::Softmax(args) => transform::softmax(args),
+        Command::LogSoftmax(args) => transform::log_softmax(args),
+        Command::Logsumexp(args) => transform::logsumexp(args),
+        Command::Entropy(args) => transform::entropy(args),
+        Command::Bench(args) => bench::run(args),
         Command::Devices => device::list(),
     }
 }

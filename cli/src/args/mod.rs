@@ -63,6 +63,25 @@ pub(crate) enum Command {
     Devices,
 }
 
+impl Command {
+    /// The options of commands that compute something of files.
+    pub(crate) fn common_mut(&mut self) -> Option<&mut CommonArgs> {
+        Some(match self {
+            Self::CrossEntropy(args) => &mut args.loss.common,
+            Self::BinaryCrossEntropy(args) => &mut args.loss.common,
+            Self::Focal(args) => &mut args.loss.common,
+            Self::KlDivergence(args) => &mut args.divergence.loss.common,
+            Self::JsDivergence(args) => &mut args.loss.common,
+            Self::Elementwise(args) => &mut args.loss.common,
+            Self::Softmax(args) | Self::LogSoftmax(args) | Self::Logsumexp(args) => {
+                &mut args.common
+            }
+            Self::Entropy(args) => &mut args.transform.common,
+            Self::Bench(_) | Self::Devices => return None,
+        })
+    }
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct TransformArgs {
     /// [rows, classes]; leading dimensions are taken together
@@ -91,7 +110,8 @@ pub(crate) struct CommonArgs {
     /// Reports nothing, unless --json is given
     #[arg(long)]
     pub(crate) quiet: bool,
-    /// Where to compute; `auto` takes a real GPU if there is one, and the CPU otherwise
+    /// Where to compute; `auto` takes a real GPU if there is one, and the CPU otherwise or when the
+    /// GPU fails
     #[arg(long, default_value = "auto")]
     pub(crate) device: DeviceArg,
     /// Which GPU, as `surprisal devices` prints them

@@ -32,16 +32,12 @@ use crate::bench::host::Host;
 use crate::bench::measure::{Who, rounds};
 use crate::bench::report::{Report, Row};
 use crate::bench::resident::{Resident, check_transfer, transfer};
+use crate::device::set_threads;
 use crate::error::{Failure, Result};
 
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let [json, plot] = file::open([("--json", &args.json), ("--plot", &args.plot)])?;
-    if let Some(threads) = args.threads {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads as usize)
-            .build_global()
-            .map_err(Failure::run)?;
-    }
+    set_threads(args.threads)?;
     let bench = Bench { cpu: Device::cpu(), other: open(args)? };
     let stopwatch = match bench.other.as_ref().and_then(Device::as_gpu) {
         Some(gpu) => Some(Stopwatch::new(gpu).map_err(Failure::run)?),

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "no test binary uses all of it")]
 
+pub mod batch;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -20,12 +22,24 @@ pub struct Run {
 
 /// Runs the command in a folder. Mesa's own line about the desktop is not ours.
 pub fn surprisal(folder: &Path, args: &[&str]) -> Run {
-    let output: Output = Command::new(env!("CARGO_BIN_EXE_surprisal"))
-        .args(args)
-        .current_dir(folder)
-        .env("XDG_RUNTIME_DIR", folder)
-        .output()
-        .expect("the command starts");
+    finished(command(folder, args))
+}
+
+/// The same, on a GPU that fails as `cli/src/fault.rs` says.
+pub fn with_fault(folder: &Path, fault: &str, args: &[&str]) -> Run {
+    let mut command = command(folder, args);
+    command.env("SURPRISAL_FAULT", fault);
+    finished(command)
+}
+
+fn command(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_surprisal"));
+    command.args(args).current_dir(folder).env("XDG_RUNTIME_DIR", folder);
+    command
+}
+
+fn finished(mut command: Command) -> Run {
+    let output: Output = command.output().expect("the command starts");
     let stderr = String::from_utf8(output.stderr).expect("messages are text");
     Run {
         code: output.status.code().expect("it ends by itself"),
