@@ -11,15 +11,19 @@ const RUN: u8 = 1;
 /// 2: bad usage or bad input.
 const INPUT: u8 = 2;
 
+/// Why a run ends before its end.
 #[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) code: u8,
-    pub(crate) message: String,
+pub struct Failure {
+    /// What the process returns.
+    pub code: u8,
+    /// What is said on stderr.
+    pub message: String,
     /// Whether another device could do what this one could not.
-    pub(crate) is_of_device: bool,
+    pub is_of_device: bool,
 }
 
-pub(crate) type Result<T> = std::result::Result<T, Failure>;
+/// What can end a run.
+pub type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
     pub(crate) fn run(message: impl Display) -> Self {

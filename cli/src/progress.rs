@@ -4,12 +4,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// A bar that does not show where there is no terminal, or where quiet is asked for.
 #[derive(Debug)]
-pub(crate) struct Progress {
+pub struct Progress {
     bar: ProgressBar,
 }
 
 impl Progress {
-    pub(crate) fn new(quiet: Quiet) -> Self {
+    /// A bar that shows nothing yet.
+    pub fn new(quiet: Quiet) -> Self {
         let bar =
             if quiet == Quiet::Yes { ProgressBar::hidden() } else { ProgressBar::no_length() };
         // A style that does not parse would only cost the looks.
@@ -43,8 +44,10 @@ impl Progress {
 
 /// Whether the user asked for silence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Quiet {
+pub enum Quiet {
+    /// Nothing is shown.
     Yes,
+    /// Progress is shown where a person looks.
     No,
 }
 

@@ -188,7 +188,8 @@ impl Gpu {
         let probe = self.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some("probe"),
             size: 4,
-            usage: wgpu::BufferUsages::MAP_WRITE,
+            // Mapping alone is no usage to Vulkan.
+            usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
             mapped_at_creation: true,
         });
         let is_alive = probe.get_mapped_range_mut(..).is_ok();

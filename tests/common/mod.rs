@@ -36,7 +36,8 @@ pub fn gpu() -> Gpu {
 }
 
 fn gpu_with_limits(required_limits: wgpu::Limits) -> Gpu {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let instance =
+        wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
     let adapter = instance.request_adapter(&wgpu::RequestAdapterOptions::default());
     let adapter = pollster::block_on(adapter).expect("an adapter");
     let descriptor = wgpu::DeviceDescriptor { required_limits, ..Default::default() };

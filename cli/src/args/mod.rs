@@ -68,6 +68,7 @@ impl Command {
     pub(crate) fn common_mut(&mut self) -> Option<&mut CommonArgs> {
         Some(match self {
             Self::CrossEntropy(args) => &mut args.loss.common,
+            Self::LinearCrossEntropy(args) => &mut args.loss.common,
             Self::BinaryCrossEntropy(args) => &mut args.loss.common,
             Self::Focal(args) => &mut args.loss.common,
             Self::KlDivergence(args) => &mut args.divergence.loss.common,

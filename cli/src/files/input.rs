@@ -1,7 +1,7 @@
 //! Reading an array: its header first, its elements when they are wanted.
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
 
@@ -10,46 +10,60 @@ use half::{bf16, f16};
 use surprisal::{Array, Matrix};
 
 use crate::error::{Failure, Result};
-use crate::files::{FileDtype, Format, InputSpec, npy, safetensors};
+use crate::files::{FileDtype, Format, Header, InputSpec, npy, safetensors};
 use crate::progress::Progress;
 
 /// Bytes read between two updates of the progress.
 const CHUNK: usize = 16 << 20;
 
-/// An array in a file whose header has been read and checked.
+/// An array in a file, or in whatever else holds bytes, whose header has been read and checked.
 #[derive(Debug)]
-pub(crate) struct InputArray {
+pub struct InputArray<S = File> {
     spec: InputSpec,
-    file: File,
-    pub(crate) dtype: FileDtype,
-    pub(crate) shape: Vec<u64>,
+    source: S,
+    /// What an element is.
+    pub dtype: FileDtype,
+    /// The header's shape.
+    pub shape: Vec<u64>,
     elements: usize,
     offset: u64,
 }
 
 /// The elements of a file.
 #[derive(Debug)]
-pub(crate) enum Data {
+pub enum Data {
+    /// As the library takes them.
     Floats(Array),
+    /// Of 32 bits.
     I32(Vec<i32>),
+    /// Of 64 bits, or fewer.
     I64(Vec<i64>),
 }
 
 impl InputArray {
-    /// Reads the header, and checks that the file holds what it promises.
-    pub(crate) fn open(spec: &InputSpec) -> Result<Self> {
+    /// Opens a file and reads its header.
+    pub fn open(spec: &InputSpec) -> Result<Self> {
         let path = spec.path();
-        let failed = |error: String| Failure::input(format!("{spec}: {error}"));
         // Looked at before it is opened: opening a pipe waits for somebody to write to it.
         let metadata = path.metadata().map_err(|error| Failure::read(path, error))?;
         if !metadata.is_file() {
-            return Err(failed("not a file".to_owned()));
+            return Err(Failure::input(format!("{spec}: not a file")));
         }
-        let mut file = File::open(path).map_err(|error| Failure::read(path, error))?;
-        let (dtype, shape, offset) = match spec.0.format {
-            Format::Npy => npy::read_header(&mut file),
+        let file = File::open(path).map_err(|error| Failure::read(path, error))?;
+        Self::from_source(spec, file)
+    }
+}
+
+impl<S: Read + Seek> InputArray<S> {
+    /// Reads the header, and checks that the source holds what it promises. Of `spec` counts what
+    /// format it names and which tensor.
+    pub fn from_source(spec: &InputSpec, mut source: S) -> Result<Self> {
+        let failed = |error: String| Failure::input(format!("{spec}: {error}"));
+        let length = length(&mut source).map_err(|error| Failure::read(spec.path(), error))?;
+        let Header { dtype, shape, offset } = match spec.0.format {
+            Format::Npy => npy::read_header(&mut source, length),
             Format::Safetensors => {
-                safetensors::read_header(&mut file, metadata.len(), spec.0.tensor.as_deref())
+                safetensors::read_header(&mut source, length, spec.0.tensor.as_deref())
             }
         }
         .map_err(failed)?;
@@ -61,14 +75,11 @@ impl InputArray {
         };
         let end = count.and_then(|count| count.checked_mul(dtype.size())?.checked_add(offset));
         match (count, end) {
-            (Some(count), Some(end)) if end <= metadata.len() => {
+            (Some(count), Some(end)) if end <= length => {
                 let elements = usize::try_from(count).map_err(|error| failed(error.to_string()))?;
-                Ok(Self { spec: spec.clone(), file, dtype, shape, elements, offset })
+                Ok(Self { spec: spec.clone(), source, dtype, shape, elements, offset })
             }
-            (_, Some(end)) => {
-                let length = metadata.len();
-                Err(failed(format!("is truncated: it has {length} bytes of {end}")))
-            }
+            (_, Some(end)) => Err(failed(format!("is truncated: it has {length} bytes of {end}"))),
             (_, None) => Err(failed(format!("claims the shape {}", shown(&shape)))),
         }
     }
@@ -81,11 +92,13 @@ impl InputArray {
         &self.spec
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// How many elements there are.
+    pub fn len(&self) -> usize {
         self.elements
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
         self.elements == 0
     }
 
@@ -118,8 +131,13 @@ impl InputArray {
         (self.elements / columns.max(1), columns)
     }
 
+    /// Where the elements begin, in bytes.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// Reads the elements.
-    pub(crate) fn read(&mut self, progress: &Progress) -> Result<Data> {
+    pub fn read(&mut self, progress: &Progress) -> Result<Data> {
         self.start(progress)?;
         let data = match self.dtype {
             FileDtype::F16 => Data::Floats(Array::F16(self.typed::<f16>(progress)?)),
@@ -180,9 +198,9 @@ impl InputArray {
 
     /// Reads some elements into `array`, whose memory is used again if it has their type. Integers are
     /// read as f64.
-    pub(crate) fn read_window(&mut self, elements: Range<usize>, array: &mut Array) -> Result<()> {
+    pub fn read_window(&mut self, elements: Range<usize>, array: &mut Array) -> Result<()> {
         let start = self.offset + elements.start as u64 * self.dtype.size();
-        self.file
+        self.source
             .seek(SeekFrom::Start(start))
             .map_err(|error| Failure::read(self.spec.path(), error))?;
         let count = elements.len();
@@ -233,7 +251,7 @@ impl InputArray {
     }
 
     fn read_bytes(&mut self, bytes: &mut [u8]) -> Result<()> {
-        self.file.read_exact(bytes).map_err(|error| match error.kind() {
+        self.source.read_exact(bytes).map_err(|error| match error.kind() {
             std::io::ErrorKind::UnexpectedEof => {
                 let reason = "is truncated: it became shorter while it was read";
                 Failure::input(format!("{}: {reason}", self.spec))
@@ -243,7 +261,7 @@ impl InputArray {
     }
 
     fn start(&mut self, progress: &Progress) -> Result<()> {
-        self.file
+        self.source
             .seek(SeekFrom::Start(self.offset))
             .map_err(|error| Failure::read(self.spec.path(), error))?;
         progress.start("reading", self.elements as u64 * self.dtype.size());
@@ -264,6 +282,12 @@ impl InputArray {
         }
         Ok(values)
     }
+}
+
+fn length(source: &mut impl Seek) -> std::io::Result<u64> {
+    let length = source.seek(SeekFrom::End(0))?;
+    source.rewind()?;
+    Ok(length)
 }
 
 /// The matrix that a file holds.

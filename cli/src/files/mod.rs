@@ -1,6 +1,7 @@
 //! Arrays in files: `.npy` and `.safetensors`.
 
 mod input;
+mod literal;
 mod npy;
 mod output;
 mod safetensors;
@@ -8,7 +9,8 @@ mod safetensors;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-pub(crate) use input::{Data, InputArray, matrix, shown};
+pub use input::{Data, InputArray};
+pub(crate) use input::{matrix, shown};
 pub(crate) use output::{Outputs, check_distinct};
 
 /// Both formats are little-endian, and are read by casting bytes.
@@ -16,7 +18,8 @@ const _: () = assert!(cfg!(target_endian = "little"), "the command needs a littl
 
 /// An element type that a file may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FileDtype {
+#[expect(missing_docs, reason = "they are called what they are")]
+pub enum FileDtype {
     F16,
     Bf16,
     F32,
@@ -32,7 +35,8 @@ pub(crate) enum FileDtype {
 }
 
 impl FileDtype {
-    pub(crate) fn size(self) -> u64 {
+    /// Bytes of an element.
+    pub fn size(self) -> u64 {
         match self {
             Self::I8 | Self::U8 => 1,
             Self::F16 | Self::Bf16 | Self::I16 | Self::U16 => 2,
@@ -73,6 +77,14 @@ impl std::fmt::Display for FileDtype {
     }
 }
 
+/// What a file says of an array, and where its elements begin.
+#[derive(Debug)]
+struct Header {
+    dtype: FileDtype,
+    shape: Vec<u64>,
+    offset: u64,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Npy,
@@ -111,7 +123,7 @@ impl FromStr for Spec {
 
 /// A file to read.
 #[derive(Debug, Clone)]
-pub(crate) struct InputSpec(Spec);
+pub struct InputSpec(Spec);
 
 impl FromStr for InputSpec {
     type Err = String;

@@ -1,52 +1,70 @@
-//! The header of a `.npy` file, by the npyz crate; the elements are read and written as bytes.
+//! The header of a `.npy` file; the elements are read and written as bytes.
 
-use std::fs::File;
-use std::io::{Read, Seek, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::{self, Read, Write};
 
-use npyz::{DType, NpyHeader, Order, WriterBuilder as _};
+use crate::files::literal::{Dictionary, Refusal};
+use crate::files::{FileDtype, Header};
 
-use crate::files::FileDtype;
+const MAGIC: [u8; 6] = *b"\x93NUMPY";
+/// Bytes of a header's text at most, as `numpy.load` has it.
+const MAX_TEXT: u64 = 10_000;
+/// The elements start at a multiple of this, as NumPy writes it.
+const ALIGNMENT: usize = 64;
 
-/// Headers are a few hundred bytes; a longer one is junk.
-const MAX_HEADER: u64 = 1 << 20;
-
-/// Dtype, shape and the offset of the first element.
-pub(super) fn read_header(file: &mut File) -> Result<(FileDtype, Vec<u64>, u64), String> {
-    // npyz multiplies the dimensions of a shape without looking for overflow, which panics in builds
-    // that check for it.
-    let reader = AssertUnwindSafe(|| NpyHeader::from_reader(file.take(MAX_HEADER)));
-    let header = catch_unwind(reader)
-        .map_err(|_| "claims a shape that no file can have".to_owned())?
-        .map_err(|error| format!("not a .npy file: {error}"))?;
-    let offset = file.stream_position().map_err(|error| error.to_string())?;
-    if header.order() == Order::Fortran && header.shape().len() > 1 {
+/// Reads the header at the start of a file of so many bytes.
+pub(super) fn read_header(file: &mut impl Read, bytes: u64) -> Result<Header, String> {
+    let junk = |reason: &str| format!("not a .npy file: {reason}");
+    let mut start = [0; 12];
+    let (magic, length) = start.split_at_mut(8);
+    file.read_exact(magic).map_err(|_| junk("it has no header"))?;
+    if magic[..6] != MAGIC {
+        return Err(junk("it does not begin like one"));
+    }
+    let length = match (magic[6], magic[7]) {
+        (1, 0) => &mut length[..2],
+        (2 | 3, 0) => length,
+        (major, minor) => return Err(junk(&format!("version {major}.{minor} is unknown"))),
+    };
+    file.read_exact(length).map_err(|_| junk("it has no header"))?;
+    let text_start = 8 + length.len() as u64;
+    let length = length.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte));
+    if length > bytes.saturating_sub(text_start) {
+        return Err(junk("its header is longer than the file"));
+    }
+    if length > MAX_TEXT {
+        return Err(junk(&format!("its header is longer than {MAX_TEXT} bytes")));
+    }
+    let mut text = vec![0; length as usize];
+    file.read_exact(&mut text).map_err(|error| error.to_string())?;
+    let text = str::from_utf8(&text).map_err(|_| junk("its header is no text"))?;
+    let dictionary = Dictionary::parse(text).map_err(|refusal| match refusal {
+        Refusal::Junk(reason) => junk(&reason),
+        Refusal::Records => "holds records; plain numbers are read".to_owned(),
+    })?;
+    if dictionary.fortran_order && dictionary.shape.len() > 1 {
         return Err("is in Fortran order; save it with np.ascontiguousarray".to_owned());
     }
-    let dtype = match header.dtype() {
-        DType::Plain(plain) => dtype_of(&plain.to_string())?,
-        other => return Err(format!("holds records {}; plain numbers are read", other.descr())),
-    };
-    Ok((dtype, header.shape().to_vec(), offset))
+    let dtype = dtype_of(dictionary.descr)?;
+    Ok(Header { dtype, shape: dictionary.shape, offset: text_start + length })
 }
 
-fn dtype_of(code: &str) -> Result<FileDtype, String> {
-    if code.starts_with('>') {
-        return Err(format!("is big-endian ({code}); save it little-endian"));
-    }
-    Ok(match &code[1..] {
-        "f2" => FileDtype::F16,
-        "f4" => FileDtype::F32,
-        "f8" => FileDtype::F64,
-        "i1" => FileDtype::I8,
-        "u1" => FileDtype::U8,
-        "i2" => FileDtype::I16,
-        "u2" => FileDtype::U16,
-        "i4" => FileDtype::I32,
-        "u4" => FileDtype::U32,
-        "i8" => FileDtype::I64,
-        "u8" => FileDtype::U64,
-        _ => return Err(format!("holds {code}; f2, f4, f8 and integers are read")),
+fn dtype_of(descr: &str) -> Result<FileDtype, String> {
+    Ok(match descr {
+        "<f2" => FileDtype::F16,
+        "<f4" => FileDtype::F32,
+        "<f8" => FileDtype::F64,
+        "|i1" | "<i1" => FileDtype::I8,
+        "|u1" | "<u1" => FileDtype::U8,
+        "<i2" => FileDtype::I16,
+        "<u2" => FileDtype::U16,
+        "<i4" => FileDtype::I32,
+        "<u4" => FileDtype::U32,
+        "<i8" => FileDtype::I64,
+        "<u8" => FileDtype::U64,
+        _ if descr.starts_with('>') => {
+            return Err(format!("is big-endian ({descr}); save it little-endian"));
+        }
+        _ => return Err(format!("holds {descr}; f2, f4, f8 and integers are read")),
     })
 }
 
@@ -55,21 +73,69 @@ pub(super) fn write_header(
     out: &mut impl Write,
     dtype: FileDtype,
     shape: &[u64],
-) -> std::io::Result<()> {
-    let code = match dtype {
+) -> io::Result<()> {
+    let invalid = |message: String| io::Error::new(io::ErrorKind::InvalidInput, message);
+    let descr = match dtype {
         FileDtype::F16 => "<f2",
         FileDtype::F32 => "<f4",
         FileDtype::F64 => "<f8",
-        other => {
-            let message = format!("{other} is not written to .npy");
-            return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, message));
-        }
+        other => return Err(invalid(format!("{other} is not written to .npy"))),
     };
-    let dtype = DType::new_scalar(code.parse().map_err(std::io::Error::other)?);
-    npyz::WriteOptions::new_header_only()
-        .dtype(dtype)
-        .shape(shape)
-        .writer(out)
-        .write_header_only()
-        .map(drop)
+    let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
+    let shape = if shape.len() == 1 { sizes.trim_end() } else { sizes.trim_end_matches(", ") };
+    let mut text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
+    // After the text comes a newline, before it what it takes to say what the file is.
+    let before = MAGIC.len() + 4;
+    let length = (before + text.len() + 1).next_multiple_of(ALIGNMENT) - before;
+    if length as u64 > MAX_TEXT {
+        return Err(invalid(format!("its header would take more than {MAX_TEXT} bytes")));
+    }
+    text.extend(std::iter::repeat_n(' ', length - 1 - text.len()));
+    out.write_all(&MAGIC)?;
+    out.write_all(&[1, 0])?;
+    out.write_all(&(length as u16).to_le_bytes())?;
+    writeln!(out, "{text}")
+}
+
+#[cfg(test)]
+mod tests {
+    use npyz::WriterBuilder as _;
+
+    use super::{FileDtype, read_header, write_header};
+
+    const SHAPES: [&[u64]; 6] = [&[], &[0], &[7], &[3, 2], &[1797, 10], &[1, 2, 3, 4, 5, 6, 7, 8]];
+
+    #[test]
+    fn headers_that_are_written_are_those_of_the_npyz_crate() {
+        for (dtype, descr) in
+            [(FileDtype::F16, "<f2"), (FileDtype::F32, "<f4"), (FileDtype::F64, "<f8")]
+        {
+            for shape in SHAPES {
+                let (mut got, mut theirs) = (Vec::new(), Vec::new());
+                write_header(&mut got, dtype, shape).expect("memory can be written");
+                npyz::WriteOptions::new_header_only()
+                    .dtype(npyz::DType::new_scalar(descr.parse().expect("it is one")))
+                    .shape(shape)
+                    .writer(&mut theirs)
+                    .write_header_only()
+                    .expect("memory can be written");
+                assert_eq!(got.len() % 64, 0);
+                let header = npyz::NpyHeader::from_reader(&got[..]).expect("it is sound");
+                assert_eq!(header.shape(), shape);
+                assert_eq!(header.dtype().descr(), format!("'{descr}'"));
+                for bytes in [got, theirs] {
+                    let length = bytes.len() as u64;
+                    let header = read_header(&mut &bytes[..], length).expect("it is sound");
+                    assert_eq!((header.dtype, &header.shape[..]), (dtype, shape));
+                    assert_eq!(header.offset, length);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn headers_that_would_be_too_long_to_read_again() {
+        let error = write_header(&mut Vec::new(), FileDtype::F32, &[1; 4000]).expect_err("12 KB");
+        assert!(error.to_string().contains("10000"), "{error}");
+    }
 }

@@ -96,7 +96,7 @@ impl Outputs {
             check_place(path).map_err(|reason| {
                 Failure::input(format!("{option} {}: {reason}", path.display()))
             })?;
-            if spec.0.tensor.as_deref() == Some("__metadata__") {
+            if spec.0.tensor.as_deref() == Some(safetensors::METADATA) {
                 let reason = "__metadata__ is the format's own name; choose another";
                 return Err(Failure::input(format!("{option} {}: {reason}", path.display())));
             }

@@ -1,23 +1,26 @@
 //! The header of a `.safetensors` file, by the safetensors crate; the elements are read and written
 //! as bytes.
 
-use std::fs::File;
-use std::io::{Read as _, Write};
+use std::fmt;
+use std::io::{Read, Write};
 
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use crate::files::FileDtype;
+use crate::files::{FileDtype, Header};
 
 /// The format's own limit.
 const MAX_HEADER: u64 = 100_000_000;
+/// The one name that is no tensor's.
+pub(super) const METADATA: &str = "__metadata__";
 
-/// Dtype, shape and the offset of the first element of the tensor that is named, or of the only one.
+/// The header of the tensor that is named, or of the only one, in a file of so many bytes.
 pub(super) fn read_header(
-    file: &mut File,
+    file: &mut impl Read,
     bytes: u64,
     tensor: Option<&str>,
-) -> Result<(FileDtype, Vec<u64>, u64), String> {
+) -> Result<Header, String> {
     let junk = |reason: &str| format!("not a .safetensors file: {reason}");
     let mut length = [0; 8];
     file.read_exact(&mut length).map_err(|_| junk("it has no header"))?;
@@ -27,12 +30,51 @@ pub(super) fn read_header(
     }
     let mut header = vec![0; length as usize];
     file.read_exact(&mut header).map_err(|error| error.to_string())?;
-    let metadata: Metadata =
+    let Tensors(mut tensors) =
         serde_json::from_slice(&header).map_err(|error| junk(&error.to_string()))?;
+    tensors.sort_by_key(|(_, info)| info.data_offsets);
+    let count = tensors.len();
+    let metadata = Metadata::new(None, tensors).map_err(|error| junk(&error.to_string()))?;
+    if metadata.offset_keys().len() != count {
+        return Err(junk("two of its tensors have one name"));
+    }
     let info = choose(&metadata, tensor)?;
     let dtype = dtype_of(info.dtype)?;
     let shape = info.shape.iter().map(|&n| n as u64).collect();
-    Ok((dtype, shape, 8 + length + info.data_offsets.0 as u64))
+    let offset = (info.data_offsets.0 as u64).checked_add(8 + length);
+    let offset = offset.ok_or_else(|| junk("its tensors are longer than any file"))?;
+    Ok(Header { dtype, shape, offset })
+}
+
+/// The tensors in the order of the header. (The crate's own way in keeps the last of a name.)
+struct Tensors(Vec<(String, TensorInfo)>);
+
+impl<'de> Deserialize<'de> for Tensors {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+struct Entries;
+
+impl<'de> Visitor<'de> for Entries {
+    type Value = Tensors;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("tensors by their names")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tensors, A::Error> {
+        let mut tensors = Vec::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if name == METADATA {
+                map.next_value::<IgnoredAny>()?;
+            } else {
+                tensors.push((name, map.next_value()?));
+            }
+        }
+        Ok(Tensors(tensors))
+    }
 }
 
 fn choose<'a>(metadata: &'a Metadata, tensor: Option<&str>) -> Result<&'a TensorInfo, String> {
