@@ -244,6 +244,7 @@ impl Job<'_> {
             "class_weights" | "pos_weight" | "alpha" => {
                 [option(what)].into_iter().chain(file(what)).collect::<Vec<_>>().join(" ")
             }
+            "scratch_bytes" => "--memory-limit".to_owned(),
             what => file(what).unwrap_or_else(|| option(what)),
         };
         match error {

@@ -205,7 +205,7 @@ impl Context<'_> {
 }
 
 /// The array as `--dtype` has it stored.
-fn restore(array: &mut Array, asked: Option<DtypeArg>) {
+pub(crate) fn restore(array: &mut Array, asked: Option<DtypeArg>) {
     if asked.is_some() {
         let read = std::mem::replace(array, Array::F32(Vec::new()));
         *array = stored(read, asked);
@@ -219,7 +219,7 @@ fn held_size(file: FileDtype, asked: Option<DtypeArg>) -> usize {
 }
 
 /// Some of the elements.
-fn part_of(data: &Array, range: Range<usize>) -> Values<'_> {
+pub(crate) fn part_of(data: &Array, range: Range<usize>) -> Values<'_> {
     match data.values() {
         Values::F16(values) => values[range].into(),
         Values::Bf16(values) => values[range].into(),

@@ -1,9 +1,12 @@
 //! `surprisal linear-cross-entropy`.
 
+mod windows;
+
 use std::time::Instant;
 
 use surprisal::{
-    Array, DeviceKind, Dtype, LinearCrossEntropy, LinearCrossEntropyInput, LinearCrossEntropyOutput,
+    Array, CrossEntropy, DeviceKind, LinearCrossEntropy, LinearCrossEntropyInput,
+    LinearCrossEntropyOutput,
 };
 
 use super::cross_entropy::{index_shape, over, target_values, weighted};
@@ -11,7 +14,7 @@ use super::{Job, Outcome, Start, open_vector};
 use crate::args::LinearCrossEntropyArgs;
 use crate::error::{Failure, Result};
 use crate::files::{InputArray, matrix};
-use crate::storage::{as_read, returned};
+use crate::storage::returned;
 
 pub(crate) fn run(args: &LinearCrossEntropyArgs) -> Result<()> {
     let weights = args.options.weights_file();
@@ -47,16 +50,34 @@ pub(crate) fn run(args: &LinearCrossEntropyArgs) -> Result<()> {
     if args.options.weighs_by_frequency() {
         loss = weighted(&job, loss, target_values, classes)?;
     }
-    let held = [(&hidden, args.loss.grad.is_some()), (&weight, args.grad_weight.is_some())];
-    let scratch = job.scratch(held, targets.len())?;
-    let hidden_data = job.read_matrix(&mut hidden)?;
     let weight_data = job.read_matrix(&mut weight)?;
     let bias_data = bias.as_mut().map(|bias| job.read_matrix(bias)).transpose()?;
-
-    let mut op = LinearCrossEntropy::new(loss);
-    if let Some(bytes) = scratch {
-        op = op.with_scratch_bytes(bytes);
+    let op = op(args, loss);
+    let layer = Layer { weight: &weight, weight_data, bias: bias.as_ref(), bias_data };
+    if job.streams() {
+        return windows::stream(job, &op, hidden, &layer, target_values);
     }
+    let hidden_data = job.read_matrix(&mut hidden)?;
+    let of_hidden = matrix(&hidden, &hidden_data)?;
+    let of_weight = matrix(&weight, &layer.weight_data)?;
+    let input = LinearCrossEntropyInput::new(of_hidden, of_weight, target_values)
+        .with_bias(layer.bias_data.as_ref().map(Array::values))
+        .with_upstream(job.upstream());
+    let (mut output, timings) = job.compute(&op, input)?;
+    job.write_layer(&layer, output.dweight.take(), output.dbias.take())?;
+    job.finish(outcome(output, rows, classes), &timings)
+}
+
+/// The layer's files, and what was read of them.
+struct Layer<'a> {
+    weight: &'a InputArray,
+    weight_data: Array,
+    bias: Option<&'a InputArray>,
+    bias_data: Option<Array>,
+}
+
+fn op(args: &LinearCrossEntropyArgs, loss: CrossEntropy) -> LinearCrossEntropy {
+    let mut op = LinearCrossEntropy::new(loss);
     if args.loss.grad.is_some() {
         op = op.with_hidden_gradient();
     }
@@ -66,17 +87,7 @@ pub(crate) fn run(args: &LinearCrossEntropyArgs) -> Result<()> {
     if args.grad_bias.is_some() {
         op = op.with_bias_gradient();
     }
-    let of_hidden = matrix(&hidden, &hidden_data)?;
-    let of_weight = matrix(&weight, &weight_data)?;
-    let input = LinearCrossEntropyInput::new(of_hidden, of_weight, target_values)
-        .with_bias(bias_data.as_ref().map(Array::values))
-        .with_upstream(job.upstream());
-    let (mut output, timings) = job.compute(&op, input)?;
-    job.write_beside("--grad-weight", "dweight", output.dweight.take(), &weight)?;
-    if let Some(bias) = &bias {
-        job.write_beside("--grad-bias", "dbias", output.dbias.take(), bias)?;
-    }
-    job.finish(outcome(output, rows, classes), &timings)
+    op
 }
 
 /// How many classes the layer has, which has to be as wide as its input.
@@ -116,20 +127,15 @@ impl Job<'_> {
         bias.map_or(Ok(()), |bias| self.files.check_dtype("--grad-bias", bias.dtype))
     }
 
-    /// What a limit of memory leaves beside inputs and outputs, if there is one.
-    fn scratch(&self, held: [(&InputArray, bool); 2], targets: usize) -> Result<Option<u64>> {
-        let Some(limit) = &self.start.args.common.memory_limit else { return Ok(None) };
-        let bytes = |(file, is_written): (&InputArray, bool)| {
-            let dtype = self.work.asked.map_or(as_read(file.dtype), Dtype::from);
-            file.len() as u64 * dtype.size() as u64 * (1 + u64::from(is_written))
-        };
-        let resident = held.map(bytes).iter().sum::<u64>() + 8 * targets as u64;
-        if limit.bytes > resident {
-            return Ok(Some(limit.bytes - resident));
-        }
-        Err(Failure::input(format!(
-            "--memory-limit: {limit} does not hold inputs and outputs, {resident} bytes"
-        )))
+    /// Writes the gradients of the layer, if they were asked for.
+    fn write_layer(
+        &mut self,
+        layer: &Layer<'_>,
+        dweight: Option<Array>,
+        dbias: Option<Array>,
+    ) -> Result<()> {
+        self.write_beside("--grad-weight", "dweight", dweight, layer.weight)?;
+        layer.bias.map_or(Ok(()), |bias| self.write_beside("--grad-bias", "dbias", dbias, bias))
     }
 
     /// Writes the gradient of a file, if it was asked for.
