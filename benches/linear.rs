@@ -103,7 +103,9 @@ impl Layer {
             shape,
             hidden: wave(rows * width, 1.0, 0.7),
             weight: wave(classes * width, 2.0 / (width as f32).sqrt(), 1.3),
-            targets: (0..rows).map(|row| (row * 7919 % classes) as i64).collect(),
+            targets: (0..rows)
+                .map(|row| i64::try_from(row * 7919 % classes).unwrap_or(0))
+                .collect(),
             logits: Vec::new(),
             dhidden: vec![0.0; rows * width],
             dweight: vec![0.0; classes * width],

@@ -1,4 +1,4 @@
-//! Contrastive learning by InfoNCE, which is cross-entropy of a linear layer: the embeddings of one view
+//! Contrastive learning by `InfoNCE`, which is cross-entropy of a linear layer: the embeddings of one view
 //! are what the layer reads, those of the other view its classes, and each row's class is its own partner.
 //! A view of a digit is its picture without a quarter of the pixels.
 //!
@@ -81,7 +81,7 @@ struct Outcome {
     found: f64,
 }
 
-/// InfoNCE of two views, and its gradient with respect to the encoder.
+/// `InfoNCE` of two views, and its gradient with respect to the encoder.
 fn contrast(
     device: &Device,
     encoder: &[f32],
@@ -118,7 +118,7 @@ impl Embedded {
     fn new(encoder: &[f32], view: &[f32]) -> Self {
         let (mut units, mut lengths) = (Vec::new(), Vec::new());
         for picture in view.chunks(PIXELS) {
-            let mut sums = vec![0.0; EMBEDDING];
+            let mut sums = [0.0; EMBEDDING];
             for (pixel, weights) in picture.iter().zip(encoder.chunks(EMBEDDING)) {
                 for (sum, w) in sums.iter_mut().zip(weights) {
                     *sum += pixel * w;

@@ -137,7 +137,9 @@ impl Model {
                     *sum += x;
                 }
             }
-            row.iter_mut().for_each(|x| *x = x.tanh());
+            for x in row {
+                *x = x.tanh();
+            }
         }
         hidden
     }

@@ -92,10 +92,8 @@ fn chunks_of_any_size() {
     let op = LinearCrossEntropy::new(CrossEntropy::new().with_metrics()).with_gradient();
     let row = 4 * (40 + 2 * 16);
     for rows in [1, 2, 3, 7, 49, 50, 1000] {
-        for subject in [Subject::cpu()] {
-            let op = op.clone().with_scratch_bytes(row * rows);
-            check(&subject, &layer, &op).expect("within bounds");
-        }
+        let op = op.clone().with_scratch_bytes(row * rows);
+        check(&Subject::cpu(), &layer, &op).expect("within bounds");
     }
 }
 
@@ -275,12 +273,12 @@ fn what_is_wrong_is_named() {
 fn sixteen_bit_gradients_are_rounded_once() {
     // Each row adds less than half of what f16 can tell near the sum.
     let rows = 5000;
-    let hidden = vec![f16::from_f32(1.0); rows];
+    let (hidden, targets) = (vec![f16::from_f32(1.0); rows], vec![0i64; rows]);
     let weight = [f16::ZERO; 2];
     let input = LinearCrossEntropyInput::new(
         Matrix::new(&hidden, rows, 1).expect("its shape"),
         Matrix::new(&weight, 2, 1).expect("its shape"),
-        surprisal::Targets::I64(&[0; 5000]),
+        &targets,
     );
     let loss = CrossEntropy::new().with_reduction(Reduction::Sum);
     // A chunk for each row.

@@ -42,15 +42,19 @@ impl Normal {
 
     /// In [0, 1).
     pub fn uniform(&mut self) -> f32 {
+        (self.bits() >> 40) as f32 / (1u32 << 24) as f32
+    }
+
+    fn bits(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        (self.0 >> 40) as f32 / (1u32 << 24) as f32
+        self.0
     }
 
     /// Below `n`.
     pub fn below(&mut self, n: usize) -> usize {
-        ((self.uniform() * n as f32) as usize).min(n - 1)
+        (self.bits() >> 11) as usize % n
     }
 
     pub fn values(&mut self, count: usize, scale: f32) -> Vec<f32> {

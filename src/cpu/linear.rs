@@ -33,7 +33,7 @@ pub(crate) fn linear_cross_entropy(
 ) -> Result<LinearCrossEntropyOutput> {
     op.validate(input)?;
     let kept = KeptRows::new(op.loss(), &input.targets);
-    let mut layer = Layer::new(set, op, input)?;
+    let mut layer = Layer::new(set, op, input);
     for rows in kept.rows().chunks(layer.chunk_rows()?) {
         layer.chunk(rows)?;
     }
@@ -77,13 +77,13 @@ impl<'a> Layer<'a> {
         set: InstructionSet,
         op: &'a LinearCrossEntropy,
         input: &'a LinearCrossEntropyInput<'a>,
-    ) -> Result<Self> {
+    ) -> Self {
         let (hidden, weight) = (&input.hidden, &input.weight);
         let (kept_rows, total_weight) = op.loss().totals(&input.targets);
         let room =
             |asked: bool, elements: usize| bytemuck::zeroed_vec(if asked { elements } else { 0 });
         let dhidden = if op.has_hidden_gradient() { hidden.values().len() } else { 0 };
-        Ok(Self {
+        Self {
             set,
             op,
             input,
@@ -101,7 +101,7 @@ impl<'a> Layer<'a> {
             correct: 0,
             nll: 0.0,
             work: Work::default(),
-        })
+        }
     }
 
     fn classes(&self) -> usize {

@@ -296,6 +296,7 @@ impl KeptRows {
         Self { rows: (0..all).filter(is_kept).collect(), all }
     }
 
+    #[cfg(feature = "gpu")]
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
@@ -327,6 +328,7 @@ impl KeptRows {
     }
 
     /// Rows of the batch, 0 where they are ignored, from the kept ones.
+    #[cfg(feature = "gpu")]
     pub(crate) fn spread_array(&self, kept: Array, width: usize) -> Array {
         match kept {
             Array::F16(v) => self.spread_rows(v, half::f16::ZERO, width).into(),
@@ -337,6 +339,7 @@ impl KeptRows {
     }
 
     /// The kept rows of a matrix.
+    #[cfg(feature = "gpu")]
     pub(crate) fn gather(&self, matrix: &Matrix<'_>) -> Array {
         let width = matrix.classes();
         with_values!(matrix.values(), v => {

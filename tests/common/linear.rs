@@ -34,9 +34,16 @@ impl Layer {
         let mut hidden = normal(rows * width, 1.0);
         let weight = normal(classes * width, 2.0 / (width as f64).sqrt());
         let (bias, dloss) = (normal(classes, 0.5), normal(rows, 1.0));
-        let targets = (0..rows)
-            .map(|row| if row % 7 == 3 { -100 } else { rng.below(classes) as i64 })
-            .collect::<Vec<_>>();
+        let targets =
+            (0..rows)
+                .map(|row| {
+                    if row % 7 == 3 {
+                        -100
+                    } else {
+                        i64::try_from(rng.below(classes)).unwrap_or(-1)
+                    }
+                })
+                .collect::<Vec<_>>();
         for (row, _) in targets.iter().enumerate().filter(|(_, target)| **target == -100) {
             hidden[row * width..(row + 1) * width].fill(f32::NAN);
         }
