@@ -1,6 +1,8 @@
 //! The parts of the `surprisal` command, so that tests and fuzzers can call them. Not a public API:
 //! nothing in here is kept as it is from one version to the next.
 
+#![expect(clippy::missing_errors_doc, reason = "a failure is what the user is told: it says why")]
+
 mod args;
 mod bench;
 mod device;

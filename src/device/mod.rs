@@ -151,6 +151,7 @@ impl Device {
     /// # Errors
     /// What the operation says of its input; from a GPU also
     /// [`Error::TooLarge`](crate::Error::TooLarge),
+    /// [`Error::DeviceTooSmall`](crate::Error::DeviceTooSmall),
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) and
     /// [`Error::DeviceLost`](crate::Error::DeviceLost).
     #[cfg(not(target_arch = "wasm32"))]

@@ -143,6 +143,15 @@ where
 pub fn run(bytes: &[u8]) -> usize {
     let mut bytes = Bytes(bytes.iter());
     let (rows, classes) = (bytes.below(6), bytes.below(70));
+    run_shaped(bytes, rows, classes)
+}
+
+/// [`run`] with one row of so many classes.
+pub fn run_row(bytes: &[u8], classes: usize) -> usize {
+    run_shaped(Bytes(bytes.iter()), 1, classes)
+}
+
+fn run_shaped(mut bytes: Bytes<'_>, rows: usize, classes: usize) -> usize {
     let (x, y) = (bytes.array(rows * classes), bytes.array(rows * classes));
     let matrix = |array| Matrix::new(array, rows, classes);
     let (Ok(first), Ok(second)) = (matrix(x.values()), matrix(y.values())) else { return 0 };

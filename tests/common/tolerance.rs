@@ -400,10 +400,11 @@ impl Scores {
 
     /// Of the focal loss of a target, and of the factor of its gradient; with the factor.
     pub fn focal(&self, y: usize, gamma: f64) -> (f64, f64, f64) {
-        if !self.z[y].is_finite() {
-            return (0.0, 0.0, 0.0);
-        }
         let a = &self.plain.arithmetic;
+        if !self.z[y].is_finite() {
+            // A masked target: an infinite loss, and a gradient of p - onehot.
+            return (0.0, a.scale * power(*a, 1.0, gamma) + 8.0 * self.u(), 1.0);
+        }
         let (nll, p) = (self.nll_value(y).max(0.0), self.p_value(y));
         let is_max = f64::from(self.z[y]) == self.plain.max;
         let miss = if is_max { self.plain.rest / (1.0 + self.plain.rest) } else { 1.0 - p };

@@ -81,8 +81,9 @@ pub(super) fn write_header(
         FileDtype::F64 => "<f8",
         other => return Err(invalid(format!("{other} is not written to .npy"))),
     };
-    let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
-    let shape = if shape.len() == 1 { sizes.trim_end() } else { sizes.trim_end_matches(", ") };
+    let sizes: Vec<_> = shape.iter().map(u64::to_string).collect();
+    let comma = if sizes.len() == 1 { "," } else { "" };
+    let shape = sizes.join(", ") + comma;
     let mut text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
     // After the text comes a newline, before it what it takes to say what the file is.
     let before = MAGIC.len() + 4;
@@ -135,7 +136,8 @@ mod tests {
 
     #[test]
     fn headers_that_would_be_too_long_to_read_again() {
-        let error = write_header(&mut Vec::new(), FileDtype::F32, &[1; 4000]).expect_err("12 KB");
+        let error =
+            write_header(&mut Vec::new(), FileDtype::F32, &vec![1; 4000]).expect_err("12 KB");
         assert!(error.to_string().contains("10000"), "{error}");
     }
 }

@@ -116,6 +116,7 @@ fn check(set: InstructionSet, step: usize) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a million numbers each")]
 fn functions_are_good_to_two_ulp() {
     for set in InstructionSet::ALL.into_iter().filter(|set| set.is_available()) {
         check(set, 4099);
