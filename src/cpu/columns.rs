@@ -13,7 +13,7 @@ const PIECE: usize = 1 << 16;
 /// Vectors added up in f32 before their sum joins the others.
 const RUN: usize = 128;
 /// Independent sums, to hide the latency of additions and exponentials.
-pub(super) const CHAINS: usize = 4;
+const CHAINS: usize = 4;
 
 /// How stores go: through the caches, or past them where the output is larger than they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use crate::dtype::Dtype;
 pub(super) const SHORT: usize = 2048;
 /// The longest row that lies in one lane, with others beside it.
 const NARROW: usize = 32;
-/// Elements of a group, unless a row alone has more; twice as many where nothing is written: with what
-/// follows it, it fits the L1 cache.
+/// Elements that are swept at a time, unless a row alone has more; twice as many where nothing is
+/// written: with what follows them, they fit the L1 cache.
 const ELEMENTS: usize = 1024;
 
 /// Where elements wait as f32.
@@ -47,11 +47,14 @@ impl<'a, J: PlainRows, S: Simd> Group<'a, J, S> {
 
     /// How many rows are a group, given what is done with them.
     pub(super) fn rows<T>(&self, io: &Io<'_, T>) -> usize {
-        let elements = match io {
-            _ if self.classes <= NARROW => return ROWS,
-            Io::Read(_) => 2 * ELEMENTS,
-            _ => ELEMENTS,
-        };
+        match io {
+            _ if self.classes <= NARROW => ROWS,
+            Io::Read(_) => ROWS,
+            _ => self.rows_of(ELEMENTS),
+        }
+    }
+
+    fn rows_of(&self, elements: usize) -> usize {
         (elements / self.classes).clamp(1, ROWS)
     }
 
@@ -66,6 +69,10 @@ impl<'a, J: PlainRows, S: Simd> Group<'a, J, S> {
     ) {
         let Self { sweep, classes, .. } = *self;
         let (x, out): (&[f32], &mut [T]) = match io {
+            Io::Read(x) if classes > NARROW => {
+                self.read(&mut tiles.x, first_row, x, next);
+                return self.finish(x.len() / classes, results);
+            }
             Io::Read(x) => (as_f32(sweep, x, &mut tiles.x), &mut []),
             Io::Separate(x, out) => (as_f32(sweep, x, &mut tiles.x), out),
             Io::InPlace(out) => {
@@ -88,11 +95,36 @@ impl<'a, J: PlainRows, S: Simd> Group<'a, J, S> {
             };
             s.enable(
                 #[inline(always)]
-                || stats.of_rows(s, x, next, classes, exps),
+                || stats.of_rows(s, 0, x, next, classes, exps),
             );
         }
-        self.finish(first_row, x, results);
+        self.pick(first_row, 0, x);
+        self.finish(x.len() / classes, results);
         self.write(x, (&mut tiles.lanes, &mut tiles.columns), out);
+    }
+
+    /// Sweeps rows of which nothing is written, as many at a time as fit the L1 cache.
+    fn read<T: Lanes>(
+        &mut self,
+        tile: &mut [f32; SHORT],
+        first_row: usize,
+        mut x: &[T],
+        next: Next<'_>,
+    ) {
+        let Self { sweep: Sweep { s, .. }, classes, .. } = *self;
+        let rows = self.rows_of(2 * ELEMENTS);
+        let mut row = 0;
+        while let Some(now) = x.split_off(..x.len().min(rows * classes)).filter(|x| !x.is_empty()) {
+            let next = if x.is_empty() { next } else { Next::of(x) };
+            let now = as_f32(self.sweep, now, tile);
+            let stats = &mut self.stats;
+            s.enable(
+                #[inline(always)]
+                || stats.of_rows(s, row, now, next, classes, &mut []),
+            );
+            self.pick(first_row, row, now);
+            row += rows;
+        }
     }
 
     /// Writes the columns, given what `run` has left of them.
@@ -140,32 +172,29 @@ impl<'a, J: PlainRows, S: Simd> Group<'a, J, S> {
         }
     }
 
-    /// Sets the results of rows whose statistics are there.
-    fn finish(&mut self, first_row: usize, x: &[f32], results: &mut RowResults<'_>) {
-        let Self { job, sweep: Sweep { s, .. }, classes, stats, picks, .. } = self;
-        let mut is_any_ignored = false;
-        for (row, (pick, x)) in picks.iter_mut().zip(x.chunks_exact(*classes)).enumerate() {
-            *pick = job.pick(first_row + row);
+    /// Looks up what the job says of rows from `row` on, whose elements are `x`.
+    fn pick(&mut self, first_row: usize, row: usize, x: &[f32]) {
+        let Self { job, classes, stats, picks, .. } = self;
+        for (row, x) in (row..).zip(x.chunks_exact(*classes)) {
+            picks[row] = job.pick(first_row + row);
             stats.upstream[row] = job.upstream(first_row + row);
-            match *pick {
-                Pick::Nothing => {}
-                Pick::Column(column) => {
-                    (stats.x[row], stats.weight[row]) = (x[column], job.weight(column));
-                }
-                Pick::Ignored => is_any_ignored = true,
+            if let Pick::Column(column) = picks[row] {
+                (stats.x[row], stats.weight[row]) = (x[column], job.weight(column));
             }
         }
-        let rows = x.len() / *classes;
+    }
+
+    /// Sets the results of rows whose statistics are there.
+    fn finish(&mut self, rows: usize, results: &mut RowResults<'_>) {
+        let Self { job, sweep: Sweep { s, .. }, stats, picks, .. } = self;
         s.enable(
             #[inline(always)]
             || stats.finish(*s, *job, rows, results),
         );
-        if is_any_ignored {
-            for row in (0..rows).filter(|&row| picks[row] == Pick::Ignored) {
-                for numbers in [&mut *results.losses, &mut *results.lse] {
-                    if let Some(number) = numbers.get_mut(row) {
-                        *number = 0.0;
-                    }
+        for row in (0..rows).filter(|&row| picks[row] == Pick::Ignored) {
+            for numbers in [&mut *results.losses, &mut *results.lse] {
+                if let Some(number) = numbers.get_mut(row) {
+                    *number = 0.0;
                 }
             }
         }

@@ -32,6 +32,45 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
 pub(crate) fn exp_of_negative<S: Simd>(s: S, x: S::F) -> S::F {
     // Below this it is 0; NaN is kept.
     let x = s.max(s.splat(-120.0), x);
+    if S::HAS_LOOKUP { exp_by_table(s, x) } else { exp_by_polynomial(s, x) }
+}
+
+/// 2^(i/16).
+const POWERS: [f32; 16] = [
+    1.0,
+    1.044_273_7,
+    1.090_507_7,
+    1.138_788_6,
+    1.189_207_1,
+    1.241_857_8,
+    1.296_839_6,
+    1.354_255_6,
+    1.414_213_5,
+    1.476_826_2,
+    1.542_210_8,
+    1.610_490_3,
+    1.681_792_9,
+    1.756_252_2,
+    1.834_008_1,
+    1.915_206_6,
+];
+
+/// e^x = 2^floor(n) 2^(i/16) e^t, with n in sixteenths.
+#[inline(always)]
+fn exp_by_table<S: Simd>(s: S, x: S::F) -> S::F {
+    let round = s.splat(ROUND / 16.0);
+    let sixteenths = s.fma(x, s.splat(std::f32::consts::LOG2_E), round);
+    let n = s.sub(sixteenths, round);
+    let power = s.lookup(&POWERS, sixteenths);
+    let t = s.fma(n, s.splat(-LN_2_HIGH), x);
+    let t = s.fma(n, s.splat(-LN_2_LOW), t);
+    // |t| <= ln(2) / 32; off by 2^-26.7 relatively.
+    let tail = polynomial(s, t, [1.0, 0.5, 0.166_666_67]);
+    s.scale(s.fma(s.mul(power, t), tail, power), n)
+}
+
+#[inline(always)]
+fn exp_by_polynomial<S: Simd>(s: S, x: S::F) -> S::F {
     let n = s.sub(s.fma(x, s.splat(std::f32::consts::LOG2_E), s.splat(ROUND)), s.splat(ROUND));
     let t = s.fma(n, s.splat(-LN_2_HIGH), x);
     let t = s.fma(n, s.splat(-LN_2_LOW), t);

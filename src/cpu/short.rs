@@ -1,12 +1,13 @@
 //! What is done along rows that fit the L1 cache: their statistics, and what comes of them.
 
 use crate::cpu::RowStat;
-use crate::cpu::columns::CHAINS;
 use crate::cpu::lanes::{Lanes, load, store};
 use crate::cpu::math::exp_of_negative;
 use crate::cpu::plain::{Columns, Picked, PlainRows, RowResults, Swept};
 use crate::cpu::simd::Simd;
 
+/// Vectors that a sweep takes at a time, each with a sum of its own.
+const CHAINS: usize = 2;
 /// The most rows that are handled together.
 pub(super) const ROWS: usize = 64;
 
@@ -67,24 +68,26 @@ impl Stats {
         }
     }
 
-    /// In two sweeps: the maxima, then the sums. Each `exp(x - max)` is left in `exps`, unless that is
-    /// empty.
+    /// Of rows from `first` on, in two sweeps: the maxima, then the sums. Each `exp(x - max)` is left
+    /// in `exps`, unless that is empty.
     #[inline(always)]
     pub(super) fn of_rows<S: Simd>(
         &mut self,
         s: S,
+        first: usize,
         x: &[f32],
         next: Next<'_>,
         classes: usize,
         exps: &mut [f32],
     ) {
-        for (max, x) in self.max.iter_mut().zip(x.chunks_exact(classes)) {
+        let (max, rest) = (&mut self.max[first..], &mut self.rest[first..]);
+        for (max, x) in max.iter_mut().zip(x.chunks_exact(classes)) {
             *max = max_of_short(s, x);
         }
         for (row, x) in x.chunks_exact(classes).enumerate() {
-            let first = row * classes;
-            let exps = if exps.is_empty() { &mut [] } else { &mut exps[first..first + classes] };
-            self.rest[row] = rest_of_short(s, x, next.from(first), self.max[row], exps);
+            let at = row * classes;
+            let exps = if exps.is_empty() { &mut [] } else { &mut exps[at..at + classes] };
+            rest[row] = rest_of_short(s, x, next.from(at), max[row], exps);
         }
     }
 
@@ -99,7 +102,7 @@ impl Stats {
         wanted: Columns,
         columns: &mut [f32],
     ) {
-        let (zero, one) = (s.splat(0.0), s.splat(1.0));
+        let one = s.splat(1.0);
         let blocks = x.chunks(S::LANES * classes).zip(columns.chunks_exact_mut(S::LANES * classes));
         for (block, (x, columns)) in blocks.enumerate() {
             // Lanes without a row keep what an earlier one left.
@@ -112,18 +115,19 @@ impl Stats {
             for x in columns.chunks_exact(S::LANES) {
                 max = s.max(s.load(x), max);
             }
-            let (mut rest, mut ties) = (zero, zero);
+            let (mut rest, mut others) = (s.splat(0.0), s.splat(0.0));
             for x in columns.chunks_exact_mut(S::LANES) {
                 let v = s.load(x);
-                let is_top = s.eq(v, max);
+                let is_other = s.ne(v, max);
                 // Where the maximum is infinite this is no number for the maximum itself.
                 let e = exp_of_negative(s, s.sub(v, max));
-                rest = s.add(rest, s.select(is_top, zero, e));
-                ties = s.add(ties, s.select(is_top, one, zero));
+                rest = s.add_where(is_other, rest, e);
+                others = s.add_where(is_other, others, one);
                 if wanted == Columns::Exps {
-                    s.store(x, s.select(is_top, one, e));
+                    s.store(x, e);
                 }
             }
+            let ties = s.sub(s.splat(classes as f32), others);
             s.store(&mut self.max[block * S::LANES..], max);
             s.store(&mut self.rest[block * S::LANES..], s.add(rest, s.sub(ties, one)));
         }
@@ -251,7 +255,7 @@ pub(super) fn max_of_short<S: Simd>(s: S, x: &[f32]) -> f32 {
     for x in blocks.remainder().chunks(S::LANES) {
         max[0] = s.max(load(s, x, f32::NEG_INFINITY), max[0]);
     }
-    s.largest(s.max(s.max(max[0], max[1]), s.max(max[2], max[3])))
+    s.largest(s.max(max[0], max[1]))
 }
 
 #[inline(always)]
@@ -263,7 +267,7 @@ pub(super) fn rest_of_short<S: Simd>(
     exps: &mut [f32],
 ) -> f32 {
     let top = s.splat(max);
-    let mut sums = [Rest { rest: s.splat(0.0), ties: 0 }; CHAINS];
+    let mut sums = [Rest { rest: s.splat(0.0), others: 0 }; CHAINS];
     let mut blocks = x.chunks_exact(CHAINS * S::LANES);
     let mut j = 0;
     if exps.is_empty() {
@@ -295,27 +299,30 @@ pub(super) fn rest_of_short<S: Simd>(
         }
         j = end;
     }
-    let [a, b, c, d] = sums;
-    let rest = s.sum(s.add(s.add(a.rest, b.rest), s.add(c.rest, d.rest)));
-    rest + ((a.ties + b.ties + c.ties + d.ties) as f32 - 1.0)
+    let [a, b] = sums;
+    let rest = s.sum(s.add(a.rest, b.rest));
+    // Lanes past the end are among the others: they hold -inf, which `max` never is.
+    let lanes = x.len().next_multiple_of(S::LANES) as u32;
+    let ties = lanes - (a.others + b.others);
+    rest + (ties as f32 - 1.0)
 }
 
-/// The sum of the exponentials of what is below the maximum, and how often the maximum itself was met.
+/// The sum of the exponentials of what is not the maximum, and how many these are.
 #[derive(Clone, Copy)]
 struct Rest<F> {
     rest: F,
-    ties: u32,
+    others: u32,
 }
 
 impl<F: Copy> Rest<F> {
     /// Returns `exp(x - top)`.
     #[inline(always)]
     fn add<S: Simd<F = F>>(&mut self, s: S, x: F, top: F) -> F {
-        let is_top = s.eq(x, top);
+        let is_other = s.ne(x, top);
         // Where the maximum is infinite this is no number for the maximum itself.
         let e = exp_of_negative(s, s.sub(x, top));
-        self.rest = s.select(is_top, self.rest, s.add(self.rest, e));
-        self.ties += s.count(is_top);
+        self.rest = s.add_where(is_other, self.rest, e);
+        self.others += s.count(is_other);
         e
     }
 }

@@ -137,6 +137,10 @@ impl Simd for Avx2 {
         unsafe { _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b) }
     }
     #[inline(always)]
+    fn ne(self, a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_cmp_ps::<_CMP_NEQ_UQ>(a, b) }
+    }
+    #[inline(always)]
     fn lt(self, a: __m256, b: __m256) -> __m256 {
         unsafe { _mm256_cmp_ps::<_CMP_LT_OQ>(a, b) }
     }
@@ -151,6 +155,10 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn select(self, m: __m256, a: __m256, b: __m256) -> __m256 {
         unsafe { _mm256_blendv_ps(b, a, m) }
+    }
+    #[inline(always)]
+    fn add_where(self, m: __m256, a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_add_ps(a, _mm256_and_ps(b, m)) }
     }
 
     #[inline(always)]

@@ -40,6 +40,7 @@ impl Simd for Avx512 {
     type F = __m512;
     type M = __mmask16;
     const LANES: usize = LANES;
+    const HAS_LOOKUP: bool = true;
 
     #[inline(always)]
     fn enable<R>(self, f: impl FnOnce() -> R) -> R {
@@ -133,6 +134,10 @@ impl Simd for Avx512 {
         unsafe { _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b) }
     }
     #[inline(always)]
+    fn ne(self, a: __m512, b: __m512) -> __mmask16 {
+        unsafe { _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(a, b) }
+    }
+    #[inline(always)]
     fn lt(self, a: __m512, b: __m512) -> __mmask16 {
         unsafe { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b) }
     }
@@ -148,10 +153,21 @@ impl Simd for Avx512 {
     fn select(self, m: __mmask16, a: __m512, b: __m512) -> __m512 {
         unsafe { _mm512_mask_blend_ps(m, b, a) }
     }
+    #[inline(always)]
+    fn add_where(self, m: __mmask16, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_mask_add_ps(a, m, a, b) }
+    }
 
     #[inline(always)]
     fn scale(self, x: __m512, n: __m512) -> __m512 {
         unsafe { _mm512_scalef_ps(x, n) }
+    }
+    #[inline(always)]
+    fn lookup(self, table: &[f32; 16], index: __m512) -> __m512 {
+        unsafe {
+            let table = _mm512_loadu_ps(table.as_ptr());
+            _mm512_permutexvar_ps(_mm512_castps_si512(index), table)
+        }
     }
     #[inline(always)]
     fn split(self, x: __m512) -> (__m512, __m512) {

@@ -30,6 +30,8 @@ pub(crate) trait Simd: Copy + Send + Sync {
     type M: Copy + Send + Sync;
     /// Numbers in a vector.
     const LANES: usize;
+    /// Whether [`lookup`](Simd::lookup) is an instruction.
+    const HAS_LOOKUP: bool = false;
 
     /// Calls `f` with the instruction set enabled.
     fn enable<R>(self, f: impl FnOnce() -> R) -> R;
@@ -56,8 +58,10 @@ pub(crate) trait Simd: Copy + Send + Sync {
     fn abs(self, x: Self::F) -> Self::F;
     fn neg(self, x: Self::F) -> Self::F;
 
-    /// `a == b`.
+    /// `a == b`; false if either is NaN.
     fn eq(self, a: Self::F, b: Self::F) -> Self::M;
+    /// The contrary.
+    fn ne(self, a: Self::F, b: Self::F) -> Self::M;
     /// `a < b`.
     fn lt(self, a: Self::F, b: Self::F) -> Self::M;
     fn any(self, m: Self::M) -> bool;
@@ -66,11 +70,23 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// `a` where the mask is true, `b` elsewhere.
     fn select(self, m: Self::M, a: Self::F, b: Self::F) -> Self::F;
 
-    /// `x * 2^n` for whole `n` in `[-250, 250]` and `x` in `[1/2, 2]`, rounded once.
+    /// `a + b` where the mask is true, `a` elsewhere; `a` is not -0.
+    fn add_where(self, m: Self::M, a: Self::F, b: Self::F) -> Self::F;
+
+    /// `x * 2^n` for whole `n` in `[-250, 250]` and `x` in `[1/2, 2]`, rounded once. Where
+    /// [`lookup`](Simd::lookup) is an instruction `n` need not be whole: its floor counts.
     fn scale(self, x: Self::F, n: Self::F) -> Self::F;
     /// Of positive normal numbers: what is left of each over a power of two, in `[sqrt(1/2), sqrt(2))`,
     /// and that power's exponent.
     fn split(self, x: Self::F) -> (Self::F, Self::F);
+
+    /// The entries that the last four bits of each lane say.
+    #[inline(always)]
+    fn lookup(self, table: &[f32; 16], index: Self::F) -> Self::F {
+        let mut lanes = [0.0; MAX_LANES];
+        self.store(&mut lanes, index);
+        self.load(&lanes.map(|lane| table[lane.to_bits() as usize % 16]))
+    }
 
     /// The sum of all lanes.
     fn sum(self, x: Self::F) -> f32;

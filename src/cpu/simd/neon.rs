@@ -111,6 +111,10 @@ impl Simd for Neon {
         unsafe { vceqq_f32(a, b) }
     }
     #[inline(always)]
+    fn ne(self, a: float32x4_t, b: float32x4_t) -> uint32x4_t {
+        unsafe { vmvnq_u32(vceqq_f32(a, b)) }
+    }
+    #[inline(always)]
     fn lt(self, a: float32x4_t, b: float32x4_t) -> uint32x4_t {
         unsafe { vcltq_f32(a, b) }
     }
@@ -125,6 +129,13 @@ impl Simd for Neon {
     #[inline(always)]
     fn select(self, m: uint32x4_t, a: float32x4_t, b: float32x4_t) -> float32x4_t {
         unsafe { vbslq_f32(m, a, b) }
+    }
+    #[inline(always)]
+    fn add_where(self, m: uint32x4_t, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        unsafe {
+            let b = vandq_u32(vreinterpretq_u32_f32(b), m);
+            vaddq_f32(a, vreinterpretq_f32_u32(b))
+        }
     }
 
     #[inline(always)]

@@ -115,6 +115,10 @@ impl Simd for Portable {
         std::array::from_fn(|i| a[i] == b[i])
     }
     #[inline(always)]
+    fn ne(self, a: V, b: V) -> Self::M {
+        std::array::from_fn(|i| a[i] != b[i])
+    }
+    #[inline(always)]
     fn lt(self, a: V, b: V) -> Self::M {
         std::array::from_fn(|i| a[i] < b[i])
     }
@@ -129,6 +133,10 @@ impl Simd for Portable {
     #[inline(always)]
     fn select(self, m: Self::M, a: V, b: V) -> V {
         std::array::from_fn(|i| if m[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    fn add_where(self, m: Self::M, a: V, b: V) -> V {
+        std::array::from_fn(|i| if m[i] { a[i] + b[i] } else { a[i] })
     }
 
     #[inline(always)]

@@ -119,3 +119,44 @@ fn powers_of_two() {
         }
     }
 }
+
+/// The sum of two numbers where they differ, the first where they do not; and what a table holds for the
+/// first.
+struct SumAndLookup<'a>(&'a [f32; MAX_LANES], &'a [f32; MAX_LANES], &'a [f32; 16]);
+
+impl Job for SumAndLookup<'_> {
+    type Output = [[f32; MAX_LANES]; 2];
+
+    fn run<S: Simd>(self, s: S) -> Self::Output {
+        let mut to = [[0.0; MAX_LANES]; 2];
+        s.enable(
+            #[inline(always)]
+            || {
+                for i in (0..MAX_LANES).step_by(S::LANES) {
+                    let (a, b) = (s.load(&self.0[i..]), s.load(&self.1[i..]));
+                    s.store(&mut to[0][i..], s.add_where(s.ne(a, b), a, b));
+                    s.store(&mut to[1][i..], s.lookup(self.2, a));
+                }
+            },
+        );
+        to
+    }
+}
+
+#[test]
+fn sums_where_numbers_differ_and_entries_of_a_table() {
+    let table = std::array::from_fn(|i| i as f32);
+    for set in available() {
+        let a = std::array::from_fn(|i| f32::from_bits(0x4123_4560 + 7 * i as u32));
+        let mut b = a;
+        b[1] = f32::NAN;
+        b[2] = 1.0;
+        b[MAX_LANES - 1] = f32::INFINITY;
+        let [sums, entries] = dispatch(set, SumAndLookup(&a, &b, &table));
+        for i in 0..MAX_LANES {
+            let want = if a[i] == b[i] { a[i] } else { a[i] + b[i] };
+            assert!(same(sums[i], want), "{} and {} by {set}: {}", a[i], b[i], sums[i]);
+            assert!(same(entries[i], (a[i].to_bits() % 16) as f32), "{} by {set}", a[i]);
+        }
+    }
+}
