@@ -180,7 +180,7 @@ fn gradients_by_finite_differences() {
 
 #[test]
 fn special_values() {
-    for device in [Device::reference(), Device::cpu()] {
+    for device in [Device::reference(), Device::cpu(), Device::with_gpu(common::gpu())] {
         let weight = [1.0f32, 0.0, 0.0, 1.0, 0.0, 0.0];
         let op = LinearCrossEntropy::new(CrossEntropy::new().with_reduction(Reduction::None));
         let run = |hidden: &[f32; 4], bias: &[f32; 3], targets: &[i64; 2]| {
@@ -214,7 +214,7 @@ fn special_values() {
 
 #[test]
 fn empty_batches() {
-    for device in [Device::reference(), Device::cpu()] {
+    for device in [Device::reference(), Device::cpu(), Device::with_gpu(common::gpu())] {
         for (targets, hidden) in [(&[][..], &[][..]), (&[-100i64, -100], &[0.5f32; 6][..])] {
             let hidden = Matrix::new(hidden, targets.len(), 3).expect("its shape");
             let weight = Matrix::new(&[1.0f32; 12], 4, 3).expect("its shape");

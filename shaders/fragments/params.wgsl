@@ -48,6 +48,11 @@ struct Params {
     dloss_stride: u32,      // of an upstream gradient for each element
     pairs_offset: u32,      // in rows, like the one below
     edges_offset: u32,
+    columns: u32,           // of a product, or of a window of classes
+    depth: u32,             // elements that a product sums, for each of its own
+    bias_offset: u32,
+    first_column: u32,      // of the classes, in a window of them
+    continued: u32,         // 1: pieces of rows go on from where a window before left them
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::collections::HashMap;
 
+mod product;
 mod windowed;
 
 pub(crate) use windowed::WindowedCall;
@@ -39,6 +40,16 @@ struct Dispatch {
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
     grid: [u32; 2],
+    /// Of a product; 0 of what only goes through rows.
+    operations: u64,
+}
+
+impl Dispatch {
+    fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.bind_group, &[]);
+        pass.dispatch_workgroups(self.grid[0], self.grid[1], 1);
+    }
 }
 
 /// In the place of the best column of a row that is ignored; `SKIPPED` of `stats_metrics.wgsl`.
@@ -49,8 +60,11 @@ pub(crate) type Roles<'a> = HashMap<Role, &'a wgpu::Buffer>;
 
 impl Call {
     pub(crate) async fn new(gpu: &Gpu, description: Description<'_>) -> Result<Self> {
-        let Description { name, problem, roles, weights } = description;
-        let plan = Plan::new(&problem, gpu.caps(), &gpu.tuning())?;
+        let Description { name, problem, roles, weights, layer } = description;
+        let plan = match layer {
+            Some(layer) => layer.plan(&problem, gpu.caps(), gpu.tuning_ref())?,
+            None => Plan::new(&problem, gpu.caps(), gpu.tuning_ref())?,
+        };
         let pipelines = pipelines(gpu, &plan.steps).await?;
         gpu.scoped(name, |gpu| {
             let owned = Owned::new(gpu, &plan, weights.as_deref())?;
@@ -82,19 +96,38 @@ impl Call {
     /// Records the operation. Nothing is submitted; the results are there once the encoder's
     /// commands have run.
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
+        self.encode_some(&self.dispatches, encoder);
+    }
+
+    fn encode_some(&self, dispatches: &[Dispatch], encoder: &mut wgpu::CommandEncoder) {
         let descriptor =
             wgpu::ComputePassDescriptor { label: Some(self.name), timestamp_writes: None };
-        self.encode_in_pass(&mut encoder.begin_compute_pass(&descriptor));
+        let mut pass = encoder.begin_compute_pass(&descriptor);
+        dispatches.iter().for_each(|dispatch| dispatch.encode(&mut pass));
     }
 
     /// [`Self::encode`] in a compute pass of the caller's: one that other dispatches share, or that
     /// writes timestamps. The pass is left with another pipeline and another bind group 0.
     pub fn encode_in_pass(&self, pass: &mut wgpu::ComputePass<'_>) {
-        for dispatch in &self.dispatches {
-            pass.set_pipeline(&dispatch.pipeline);
-            pass.set_bind_group(0, &dispatch.bind_group, &[]);
-            pass.dispatch_workgroups(dispatch.grid[0], dispatch.grid[1], 1);
-        }
+        self.dispatches.iter().for_each(|dispatch| dispatch.encode(pass));
+    }
+
+    /// [`Self::encode`], into as many encoders as it takes that none of them is busy for long.
+    pub(crate) fn encode_in_parts(&self) -> Vec<wgpu::CommandEncoder> {
+        let limit = self.gpu.tuning_ref().product_operations;
+        let mut operations = self.dispatches.first().map_or(0, |first| first.operations);
+        let parts = self.dispatches.chunk_by(|_, next| {
+            operations += next.operations;
+            let joins = operations <= limit;
+            operations = if joins { operations } else { next.operations };
+            joins
+        });
+        let part = |dispatches: &[Dispatch]| {
+            let mut encoder = self.gpu.encoder();
+            self.encode_some(dispatches, &mut encoder);
+            encoder
+        };
+        parts.map(part).collect()
     }
 
     /// How many dispatches [`encode`](Self::encode) records.
@@ -214,8 +247,9 @@ impl Call {
 }
 
 /// The buffers that a call keeps for itself.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Owned {
+    logits: Option<wgpu::Buffer>,
     stats: Option<wgpu::Buffer>,
     summary: Option<wgpu::Buffer>,
     scratch: Option<wgpu::Buffer>,
@@ -227,6 +261,7 @@ struct Owned {
 impl Owned {
     fn get(&self, slot: Slot) -> Option<&wgpu::Buffer> {
         match slot {
+            Slot::Input => self.logits.as_ref(),
             Slot::Stats => self.stats.as_ref(),
             Slot::Summary => self.summary.as_ref(),
             Slot::Scratch => self.scratch.as_ref(),
@@ -248,6 +283,7 @@ impl Owned {
             })
             .transpose()?;
         Ok(Self {
+            logits: some("a chunk of logits", plan.logits_bytes, Usage::STORAGE),
             stats: some("stats", plan.stats_bytes, results),
             summary: some("summary", summary_bytes, results | Usage::UNIFORM),
             scratch: some("scratch", plan.scratch_bytes, Usage::STORAGE),
@@ -274,13 +310,19 @@ fn dispatches<'a, B: Borrow<wgpu::Buffer> + 'a>(
     owned: &'a Owned,
     roles: &'a HashMap<Role, B>,
 ) -> Result<Vec<Dispatch>> {
-    let buffer =
-        |bound: &Bound| owned.get(bound.slot).or_else(|| roles.get(&bound.role).map(B::borrow));
+    let buffer = |bound: &Bound| {
+        let of_call = match bound.role {
+            Role::Slot(slot) => owned.get(slot),
+            _ => None,
+        };
+        of_call.or_else(|| roles.get(&bound.role).map(B::borrow))
+    };
     let params = Uniforms::new(gpu, steps)?;
     let bound = steps.iter().zip(pipelines).enumerate().map(|(i, (step, pipeline))| Dispatch {
         bind_group: bind(gpu, step, &pipeline, params.binding(i), &buffer),
         pipeline,
         grid: step.grid,
+        operations: step.operations(),
     });
     Ok(bound.collect())
 }

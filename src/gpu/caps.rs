@@ -1,6 +1,8 @@
 //! What a device can do, and the sizes chosen for it: plain numbers, so that planning can be
 //! tested against any device there might be.
 
+use crate::gpu::product::Tile;
+
 /// The limits and features that planning depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caps {
@@ -91,6 +93,11 @@ pub struct Tuning {
     pub split_max_rows: u32,
     /// How many workgroups a split aims at, over all rows.
     pub split_workgroups: u32,
+    /// What a workgroup of a product of matrices computes at a time.
+    pub product_tile: Tile,
+    /// Operations of a product that one dispatch does at most, a multiplication and an addition being
+    /// two: what keeps it short.
+    pub product_operations: u64,
 }
 
 impl Tuning {
@@ -107,6 +114,7 @@ impl Tuning {
             reduce: if subgroup.is_some() { Reduce::Subgroup } else { Reduce::Tree },
             min_row_workgroup: smallest,
             max_row_workgroup: largest,
+            product_tile: self.product_tile.fit(caps),
             ..self
         }
     }
@@ -133,6 +141,8 @@ impl Tuning {
         split_min_classes: 1 << 15,
         split_max_rows: 4,
         split_workgroups: 16,
+        product_tile: Tile::Slim,
+        product_operations: 4 << 30,
     };
 
     /// Where the kernels change on a GPU. Nothing of this has been measured on one yet:
@@ -150,6 +160,8 @@ impl Tuning {
         split_min_classes: 1 << 15,
         split_max_rows: 64,
         split_workgroups: 512,
+        product_tile: Tile::Large,
+        product_operations: 1 << 37,
     };
 
     /// The sizes for a device: those of its kind, as far as it allows them.

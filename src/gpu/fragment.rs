@@ -18,6 +18,7 @@ pub enum Slot {
     Factors = 10,
     Pairs = 11,
     Edges = 12,
+    Bias = 13,
 }
 
 /// How a kernel uses what it binds.
@@ -206,6 +207,30 @@ fragments! {
     SCRATCH_PIECES = "fragments/scratch_pieces.wgsl";
     REDUCED_SUM = "fragments/reduced_sum.wgsl";
     REDUCED_MEAN = "fragments/reduced_mean.wgsl";
+    LEFT_F32 = "fragments/left_f32.wgsl" binds Input Read;
+    LEFT_F32X4 = "fragments/left_f32x4.wgsl" binds Input Read;
+    LEFT_HALVES = "fragments/left_halves.wgsl" binds Input Read;
+    LEFT_UPRIGHT = "fragments/left_upright.wgsl";
+    LEFT_TURNED = "fragments/left_turned.wgsl";
+    RIGHT_F32 = "fragments/right_f32.wgsl" binds Second Read;
+    RIGHT_F32X4 = "fragments/right_f32x4.wgsl" binds Second Read;
+    RIGHT_HALVES = "fragments/right_halves.wgsl" binds Second Read;
+    RIGHT_UPRIGHT = "fragments/right_upright.wgsl";
+    RIGHT_TURNED = "fragments/right_turned.wgsl";
+    PRODUCT_F32 = "fragments/product_f32.wgsl" binds Output ReadWrite;
+    PRODUCT_F32X4 = "fragments/product_f32x4.wgsl" binds Output ReadWrite;
+    START_ZERO = "fragments/start_zero.wgsl";
+    START_BIAS = "fragments/start_bias.wgsl" binds Bias Read;
+    START_STORED = "fragments/start_stored.wgsl";
+    TILE_SLIM = "fragments/tile_slim.wgsl";
+    TILE_MEDIUM = "fragments/tile_medium.wgsl";
+    TILE_LARGE = "fragments/tile_large.wgsl";
+    PRODUCT_TILE = "fragments/product_tile.wgsl";
+    PRODUCT = "product.wgsl";
+    LOGITS_TILE = "fragments/logits_tile.wgsl";
+    TARGET_LOGIT = "fragments/target_logit.wgsl";
+    TILE_SWEEP = "tile_sweep.wgsl";
+    COLUMN_SUMS = "column_sums.wgsl" binds Input Read, Output ReadWrite;
     ROW = "row.wgsl";
     LANE = "lane.wgsl";
     SPLIT_SWEEP = "split_sweep.wgsl";

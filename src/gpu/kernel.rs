@@ -4,6 +4,8 @@ use crate::gpu::caps::Reduce;
 #[allow(clippy::wildcard_imports, reason = "the table below is made of their names")]
 use crate::gpu::fragment::*;
 use crate::gpu::ops::RowOp;
+use crate::gpu::product::ProductKernel;
+use crate::gpu::tile_sweep::TileSweep;
 use crate::gpu::word::Word;
 use crate::op::InputForm;
 
@@ -152,6 +154,14 @@ pub struct RowKernel {
 pub enum Kernel {
     /// Rows of a matrix.
     Rows(RowKernel),
+    /// A product of two matrices.
+    Product(ProductKernel),
+    /// Sums the columns of a matrix.
+    ColumnSums,
+    /// Multiplies tiles of logits and sweeps them.
+    TileSweep(TileSweep),
+    /// Folds what [`Kernel::TileSweep`] left of rows.
+    TileFinish(RowKernel),
     /// Puts the halves together that rows of 16-bit elements share a u32 with.
     JoinEdges,
     /// Counts and weighs kept rows and finds the first bad target, by blocks.
@@ -178,6 +188,10 @@ impl Kernel {
     pub fn fragments(&self) -> Vec<&'static Fragment> {
         match self {
             Self::Rows(kernel) => kernel.fragments(),
+            Self::Product(kernel) => kernel.fragments(),
+            Self::ColumnSums => vec![&PARAMS, &COLUMN_SUMS],
+            Self::TileSweep(kernel) => kernel.fragments(),
+            Self::TileFinish(kernel) => kernel.fragments_with(&TARGET_LOGIT),
             Self::JoinEdges => vec![&PARAMS, &EDGES, &JOIN_EDGES],
             Self::ScanTargets(targets, weighting) => vec![
                 &PARAMS,
@@ -268,35 +282,21 @@ impl Kernel {
     /// Its name, for labels and messages.
     pub fn name(&self) -> String {
         match self {
-            Self::Rows(k) => {
-                let mut name = format!(
-                    "{:?} {:?} {:?} {:?} {:?}",
-                    k.op, k.family, k.word, k.columns, k.reduce
-                );
-                // What an operation does not have is left out.
-                let options = [
-                    (k.op.has_index_targets() && k.has_row(), format!("{:?} targets", k.targets)),
-                    (k.upstream != UpstreamFrom::Scalar, format!("{:?} upstream", k.upstream)),
-                    (k.weighting != Weighting::None, format!("{:?}", k.weighting)),
-                    (k.chain != Chain::None, format!("{:?}", k.chain)),
-                    (k.form != InputForm::Logits, k.form.to_string()),
-                    (k.metrics, "metrics".to_owned()),
-                    (k.factors, "factors".to_owned()),
-                    (k.sharing == Sharing::Shared, "shared".to_owned()),
-                ];
-                for (_, option) in options.into_iter().filter(|(is_there, _)| *is_there) {
-                    name += " ";
-                    name += &option;
-                }
-                name
-            }
+            Self::Rows(kernel) => kernel.name(),
+            Self::Product(kernel) => kernel.name(),
+            Self::TileSweep(kernel) => kernel.name(),
+            Self::TileFinish(kernel) => format!("{} of tiles", kernel.name()),
             other => format!("{other:?}"),
         }
     }
 
     /// Words of scratch that a piece of a split row takes.
     pub fn piece_words(&self) -> u64 {
-        if let Self::Rows(kernel) = self { kernel.files().acc.words } else { 1 }
+        match self {
+            Self::Rows(kernel) | Self::TileFinish(kernel) => kernel.files().acc.words,
+            Self::TileSweep(kernel) => kernel.row.files().acc.words,
+            _ => 1,
+        }
     }
 }
 

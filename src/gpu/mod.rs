@@ -11,8 +11,10 @@ mod module;
 mod ops;
 mod params;
 pub mod plan;
+mod product;
 mod record;
 mod row_kernel;
+mod tile_sweep;
 mod transfer;
 mod variants;
 mod word;
@@ -29,8 +31,10 @@ pub use kernel::{
 };
 pub use ops::{ElementOp, RowOp};
 pub use params::{Params, Summary};
+pub use product::{Form, ProductKernel, Start, Tile};
 pub use record::{
     BackwardBuffers, CrossEntropyBuffers, Description, DivergenceBuffers, ElementwiseBuffers,
-    Record, RowBackwardBuffers, RowResultBuffers, TransformBuffers,
+    LinearCrossEntropyBuffers, Record, RowBackwardBuffers, RowResultBuffers, TransformBuffers,
 };
+pub use tile_sweep::TileSweep;
 pub use word::Word;

@@ -52,6 +52,11 @@ pub struct Params {
     pub dloss_stride: u32,
     pub pairs_offset: u32,
     pub edges_offset: u32,
+    pub columns: u32,
+    pub depth: u32,
+    pub bias_offset: u32,
+    pub first_column: u32,
+    pub continued: u32,
 }
 
 /// `Summary` of `shaders/fragments/summary.wgsl`: what a batch comes to.

@@ -3,10 +3,36 @@
 use crate::gpu::caps::Reduce;
 #[allow(clippy::wildcard_imports, reason = "the lists below are made of their names")]
 use crate::gpu::fragment::*;
-use crate::gpu::kernel::{Columns, Family, RowKernel, UpstreamFrom};
+use crate::gpu::kernel::{Chain, Columns, Family, RowKernel, Sharing, UpstreamFrom, Weighting};
 use crate::gpu::ops::{OpFiles, RowOp};
+use crate::op::InputForm;
 
 impl RowKernel {
+    /// Its name, for labels and messages.
+    pub(super) fn name(self) -> String {
+        let mut name = format!(
+            "{:?} {:?} {:?} {:?} {:?}",
+            self.op, self.family, self.word, self.columns, self.reduce
+        );
+        // What an operation does not have is left out.
+        let has_targets = self.op.has_index_targets() && self.has_row();
+        let options = [
+            (has_targets, format!("{:?} targets", self.targets)),
+            (self.upstream != UpstreamFrom::Scalar, format!("{:?} upstream", self.upstream)),
+            (self.weighting != Weighting::None, format!("{:?}", self.weighting)),
+            (self.chain != Chain::None, format!("{:?}", self.chain)),
+            (self.form != InputForm::Logits, self.form.to_string()),
+            (self.metrics, "metrics".to_owned()),
+            (self.factors, "factors".to_owned()),
+            (self.sharing == Sharing::Shared, "shared".to_owned()),
+        ];
+        for (_, option) in options.into_iter().filter(|(is_there, _)| *is_there) {
+            name += " ";
+            name += &option;
+        }
+        name
+    }
+
     /// Whether the kernel begins and finishes rows.
     pub(super) fn has_row(self) -> bool {
         matches!(self.family, Family::Row | Family::Lane | Family::SplitFinish)
@@ -36,10 +62,15 @@ impl RowKernel {
     }
 
     pub(super) fn fragments(self) -> Vec<&'static Fragment> {
+        self.fragments_with(self.io())
+    }
+
+    /// The same with another file in the place of the one that knows where the matrices lie.
+    pub(super) fn fragments_with(self, io: &'static Fragment) -> Vec<&'static Fragment> {
         let files = self.files();
         let mut list = vec![&PARAMS, &FLOATS];
         list.extend(self.word.fragments());
-        list.push(self.io());
+        list.push(io);
         if self.has_edges() {
             list.extend([&EDGES, &STORE_RAGGED]);
         }

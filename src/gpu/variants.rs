@@ -8,6 +8,8 @@ use crate::gpu::kernel::{
     Chain, Columns, Family, Kernel, RowKernel, Sharing, TargetType, UpstreamFrom, Weighting,
 };
 use crate::gpu::ops::{ElementOp, RowOp};
+use crate::gpu::product::ProductKernel;
+use crate::gpu::tile_sweep::TileSweep;
 use crate::gpu::word::Word;
 use crate::op::InputForm;
 
@@ -16,6 +18,7 @@ impl Kernel {
     pub fn all() -> Vec<Self> {
         let mut all = vec![
             Self::JoinEdges,
+            Self::ColumnSums,
             Self::ScanTargets(TargetType::I32, Weighting::None),
             Self::ScanTargets(TargetType::I64, Weighting::None),
             Self::ScanTargets(TargetType::I32, Weighting::Weights),
@@ -28,6 +31,8 @@ impl Kernel {
             Self::SumMetrics,
             Self::FinishMetrics,
         ];
+        all.extend(ProductKernel::all().into_iter().map(Self::Product));
+        all.extend(TileSweep::all());
         let mut seen = HashSet::new();
         for op in RowOp::all() {
             for word in Word::ALL {

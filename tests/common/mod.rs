@@ -9,6 +9,7 @@ pub mod golden;
 pub mod hostile;
 pub mod linear;
 pub mod losses;
+pub mod products;
 pub mod suite;
 pub mod tolerance;
 

@@ -4,11 +4,13 @@
 mod common;
 mod family;
 mod narrow;
+mod products;
 
 use common::cases::{Case, Family};
 use common::{Subject, one_family_each, suite};
 use family::{FAMILY, family_failure};
 use narrow::{NARROW, narrow_failure};
+use products::{LAYERS, PRODUCTS, layer_failure, product_failure};
 use surprisal::gpu::{FRAGMENTS, Gpu, Reduce, Sources};
 use surprisal::{CrossEntropy, Dtype};
 
@@ -348,6 +350,20 @@ fn the_suite_rejects_every_mutant_of_16_bits() {
     for dtype in [Dtype::F16, Dtype::Bf16] {
         assert_eq!(narrow_failure(&subject(&gpu, "row", Reduce::Tree), dtype), None);
     }
+}
+
+#[test]
+fn the_suite_rejects_every_mutant_of_products() {
+    let gpu = common::gpu();
+    let mut survivors = Vec::new();
+    for (mutants, fails) in [(PRODUCTS, product_failure as fn(&Gpu) -> _), (LAYERS, layer_failure)]
+    {
+        assert_eq!(fails(&gpu), None);
+        for mutant in mutants {
+            survivors.extend(survivor(mutant, fails(&gpu.with_sources(mutant.sources()))));
+        }
+    }
+    assert!(survivors.is_empty(), "survived: {survivors:#?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Planning against made-up limits: pure data, no GPU.
 
 mod problems;
+mod products;
 
 use std::collections::HashSet;
 
@@ -209,7 +210,7 @@ fn check_step(
                 other => prop_assert!(false, "dloss is bound for {other:?}"),
             },
             Slot::Weights => prop_assert_eq!(end, problem.classes * 4),
-            Slot::Params | Slot::Summary => {}
+            Slot::Params | Slot::Summary | Slot::Bias => {}
         }
     }
     Ok(())

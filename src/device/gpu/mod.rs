@@ -53,15 +53,9 @@ impl OwnedGpu {
     ) -> Result<Call> {
         let clock = Clock::start();
         let call = self.gpu.prepare(op, buffers).await?;
-        let encoder = self
-            .gpu
-            .scoped("a recording", |gpu| {
-                let mut encoder = gpu.encoder();
-                call.encode(&mut encoder);
-                encoder
-            })
-            .await?;
-        self.gpu.submit(encoder).await?;
+        for encoder in self.gpu.scoped("a recording", |_| call.encode_in_parts()).await? {
+            self.gpu.submit(encoder).await?;
+        }
         self.gpu.wait().await?;
         timings.compute += clock.elapsed();
         Ok(call)

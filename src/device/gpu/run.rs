@@ -19,7 +19,7 @@ use crate::op::{
 };
 
 /// The upstream gradient on the device; `dloss` holds what was uploaded of it.
-fn upstream_buffer<'a>(
+pub(super) fn upstream_buffer<'a>(
     upstream: Upstream<'_>,
     dloss: Option<&'a Pooled<'_>>,
 ) -> UpstreamBuffer<'a> {
@@ -372,7 +372,7 @@ struct Asked {
 }
 
 /// The two columns of the rows' results.
-async fn read_rows(call: &Call) -> Result<(Vec<f32>, Vec<f32>)> {
+pub(super) async fn read_rows(call: &Call) -> Result<(Vec<f32>, Vec<f32>)> {
     Ok(call.read_stats().await?.into_iter().map(|[first, second]| (first, second)).unzip())
 }
 

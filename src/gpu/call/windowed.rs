@@ -26,7 +26,7 @@ pub(crate) struct WindowedCall {
 impl WindowedCall {
     /// Prepares, and does what comes before the rows. Submits.
     pub(crate) async fn begin(gpu: &Gpu, description: Description<'_>, room: u64) -> Result<Self> {
-        let Description { name, problem, roles, weights } = description;
+        let Description { name, problem, roles, weights, .. } = description;
         let plan = windows(gpu, &problem, room).begin()?;
         let owned = gpu.scoped(name, |gpu| Owned::new(gpu, &plan, weights.as_deref())).await??;
         let roles = roles.into_iter().map(|(role, buffer)| (role, buffer.clone())).collect();

@@ -1,9 +1,17 @@
 //! Which bytes of which buffer a window of rows binds.
 
 use super::{Bound, Destination, EDGES_ROW, PAIRS_ROW, Pass, Planner, Region, UpstreamRegion};
+use crate::gpu::caps::Caps;
 use crate::gpu::fragment::Slot;
 use crate::gpu::params::{Params, Summary};
 use crate::op::InputForm;
+
+/// A binding of so many bytes from `start` on, and how many bytes into it they start.
+pub(super) fn window(caps: &Caps, slot: Slot, start: u64, bytes: u64) -> (Bound, u64) {
+    let residual = start % caps.storage_alignment;
+    // A last u32 may be half another's.
+    (Bound::new(slot, start - residual, (residual + bytes).next_multiple_of(4)), residual)
+}
 
 impl Planner<'_> {
     /// A binding of rows `first..first + rows`, and how many bytes into it the first row starts.
@@ -15,12 +23,8 @@ impl Planner<'_> {
         last: u64,
         rows: [u64; 2],
     ) -> (Bound, u64) {
-        let start = offset + rows[0] * stride;
-        let aligned = start - start % self.caps.storage_alignment;
-        // A last u32 may be half another's.
-        let size =
-            (start - aligned + (rows[1] - 1).saturating_mul(stride) + last).next_multiple_of(4);
-        (Bound::new(slot, aligned, size), start - aligned)
+        let bytes = (rows[1] - 1).saturating_mul(stride) + last;
+        window(self.caps, slot, offset + rows[0] * stride, bytes)
     }
 
     pub(super) fn matrix_window(

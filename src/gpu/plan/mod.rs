@@ -6,14 +6,20 @@
 
 mod bind;
 mod blocks;
+mod layer;
 mod problem;
+mod product;
 mod step;
+mod tiles;
 mod windows;
 
+pub use layer::Layer;
+pub(crate) use layer::chunk_region;
 pub use problem::{
     Destination, LossNumbers, Pass, Problem, Region, Role, TargetRegion, UpstreamRegion,
 };
 
+pub use product::{MAX_DEPTH, Operand, Product};
 pub use step::{Bound, Plan, Step};
 use windows::Held;
 pub(crate) use windows::Windows;
@@ -66,6 +72,27 @@ struct Planner<'a> {
 
 fn too_large(what: &'static str, needed: u64, limit: u64) -> Error {
     Error::TooLarge { what, needed, limit }
+}
+
+/// Near-square: the workgroups left over are fewer than one row of the grid.
+fn grid(groups: u64, max_workgroups: u32) -> [u32; 2] {
+    if groups <= u64::from(max_workgroups) {
+        return [groups as u32, 1];
+    }
+    let width = groups.isqrt() + u64::from(groups.isqrt().pow(2) < groups);
+    [width as u32, groups.div_ceil(width) as u32]
+}
+
+/// Whether a device has so many storage bindings.
+fn check_bindings(needed: u32, caps: &Caps) -> Result<()> {
+    if needed <= caps.max_storage_bindings {
+        return Ok(());
+    }
+    let allowed = caps.max_storage_bindings;
+    Err(Error::DeviceTooSmall {
+        device: "in use".to_owned(),
+        reason: format!("a kernel binds {needed} storage buffers, the device allows {allowed}"),
+    })
 }
 
 impl<'a> Planner<'a> {
@@ -171,6 +198,7 @@ impl<'a> Planner<'a> {
         let held = self.held.rows.min(problem.rows);
         let plan = Plan {
             has_summary: problem.has_summary(),
+            logits_bytes: 0,
             stats_bytes: bytes(problem.has_stats(), problem.rows, problem.stats_row()),
             pairs_bytes: bytes(has_pairs, held, PAIRS_ROW),
             edges_bytes: bytes(has_edges, held, EDGES_ROW),
@@ -202,16 +230,7 @@ impl<'a> Planner<'a> {
 
     fn check_bindings(&self) -> Result<()> {
         let needed = self.steps.iter().map(|step| step.kernel.storage_bindings()).max();
-        if needed.unwrap_or(0) > self.caps.max_storage_bindings {
-            return Err(Error::DeviceTooSmall {
-                device: "in use".to_owned(),
-                reason: format!(
-                    "a kernel binds {} storage buffers, the device allows {}",
-                    needed.unwrap_or(0),
-                    self.caps.max_storage_bindings
-                ),
-            });
-        }
+        check_bindings(needed.unwrap_or(0), self.caps)?;
         // Windows of rows fit by construction; blocks of rows and scratch have sizes of their own,
         // which only a device below every known one could refuse.
         let limit = self.caps.max_binding_bytes;
@@ -220,15 +239,6 @@ impl<'a> Planner<'a> {
             Some(size) => Err(too_large("a block of rows", size, limit)),
             None => Ok(()),
         }
-    }
-
-    /// Near-square: the workgroups left over are fewer than one row of the grid.
-    fn grid(&self, groups: u64) -> [u32; 2] {
-        if groups <= u64::from(self.caps.max_workgroups) {
-            return [groups as u32, 1];
-        }
-        let width = groups.isqrt() + u64::from(groups.isqrt().pow(2) < groups);
-        [width as u32, groups.div_ceil(width) as u32]
     }
 
     fn base_params(&self, rows: u64) -> Params {
@@ -368,7 +378,7 @@ impl<'a> Planner<'a> {
     }
 
     fn push(&mut self, kernel: Kernel, size: u32, groups: u64, params: Params, from: &[Bound]) {
-        let grid = self.grid(groups);
+        let grid = grid(groups, self.caps.max_workgroups);
         let slots = kernel.bindings();
         let bound = |slot| from.iter().copied().find(|bound| bound.slot == slot);
         self.steps.push(Step {

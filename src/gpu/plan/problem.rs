@@ -151,6 +151,18 @@ pub enum Role {
     Slot(Slot),
     /// The output of a first pass.
     Aside,
+    /// What a linear layer reads.
+    Hidden,
+    /// A linear layer's weights.
+    Weight,
+    /// A linear layer's bias.
+    Bias,
+    /// The gradient of what a linear layer reads.
+    Dhidden,
+    /// The gradient of its weights.
+    Dweight,
+    /// The gradient of its bias.
+    Dbias,
 }
 
 /// What is to be computed, with everything that the plan depends on.

@@ -40,6 +40,14 @@ pub struct Step {
     pub bindings: Vec<Bound>,
 }
 
+impl Step {
+    /// Operations of a product, a multiplication and an addition being two.
+    pub(crate) fn operations(&self) -> u64 {
+        let Params { rows, columns, depth, .. } = self.params;
+        [rows, columns, depth].into_iter().map(u64::from).product::<u64>() * 2
+    }
+}
+
 /// The dispatches of a call, in order, and the buffers that they need besides the caller's.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
@@ -53,6 +61,8 @@ pub struct Plan {
     pub edges_bytes: u64,
     /// Bytes of the buffer of intermediate results.
     pub scratch_bytes: u64,
+    /// Bytes of the buffer with a chunk of logits, 0 if they are the caller's.
+    pub logits_bytes: u64,
     /// Whether there is a [`Summary`](crate::gpu::Summary).
     pub has_summary: bool,
 }

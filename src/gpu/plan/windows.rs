@@ -25,7 +25,7 @@ pub(crate) struct Windows<'a> {
 }
 
 impl<'a> Windows<'a> {
-    fn planner(&self, first: u64) -> Result<Planner<'a>> {
+    pub(super) fn planner(&self, first: u64) -> Result<Planner<'a>> {
         let mut planner = Planner::new(self.problem, self.caps, self.tuning)?;
         planner.held = Held { first, rows: self.room };
         planner.window_rows = planner.window_rows.min(self.room).max(1);

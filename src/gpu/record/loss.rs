@@ -62,15 +62,8 @@ impl Record for CrossEntropy {
             _ => None,
         };
         let op = if probs.is_some() { RowOp::LabelCrossEntropy } else { RowOp::CrossEntropy };
-        let mut builder = Builder::new(op, "cross-entropy", "logits", buffers.logits)?;
-        let classes = builder.problem.classes;
-        self.validate_options(classes)?;
-        self.validate_kind(probs.is_some())?;
-        builder.problem.loss = self.numbers(classes, probs.is_some());
-        if self.class_weights().is_some() || builder.problem.loss.weighting != Weighting::None {
-            let weights = (0..classes as usize).map(|j| self.weight(j) as f32);
-            builder.weights = Some(weights.collect());
-        }
+        let mut builder = Builder::new(op, "cross-entropy", "logits", buffers.logits)?
+            .cross_entropy(self, probs.is_some())?;
         builder = match buffers.targets {
             TargetsBuffer::I32(vector) => {
                 builder.targets(vector, TargetType::I32, self.ignore_index())?
@@ -95,6 +88,20 @@ impl Record for CrossEntropy {
             (asked, _) => return Err(unasked(asked, "dtargets")),
         };
         builder.output_if(self.has_gradient(), "dlogits", buffers.dlogits)?.finish()
+    }
+}
+
+impl Builder<'_> {
+    /// The options of cross-entropy.
+    pub(super) fn cross_entropy(mut self, op: &CrossEntropy, by_label: bool) -> Result<Self> {
+        let classes = self.problem.classes;
+        op.validate_options(classes)?;
+        op.validate_kind(by_label)?;
+        self.problem.loss = op.numbers(classes, by_label);
+        if op.class_weights().is_some() || self.problem.loss.weighting != Weighting::None {
+            self.weights = Some((0..classes as usize).map(|j| op.weight(j) as f32).collect());
+        }
+        Ok(self)
     }
 }
 

@@ -4,9 +4,11 @@ use std::ops::Range;
 
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
+mod linear;
 mod loss;
 mod transform;
 
+pub use linear::LinearCrossEntropyBuffers;
 pub use loss::{CrossEntropyBuffers, DivergenceBuffers, ElementwiseBuffers};
 pub use transform::{BackwardBuffers, RowBackwardBuffers, RowResultBuffers, TransformBuffers};
 
@@ -17,7 +19,7 @@ use crate::gpu::fragment::Slot;
 use crate::gpu::kernel::{Sharing, TargetType};
 use crate::gpu::ops::RowOp;
 use crate::gpu::plan::{
-    Destination, LossNumbers, Pass, Problem, Role, TargetRegion, UpstreamRegion,
+    Destination, Layer, LossNumbers, Pass, Problem, Region, Role, TargetRegion, UpstreamRegion,
 };
 use crate::op::{Reduction, sealed};
 
@@ -41,6 +43,8 @@ pub struct Description<'a> {
     pub(crate) roles: Roles<'a>,
     /// The weight of each class, where there are any.
     pub(crate) weights: Option<Vec<f32>>,
+    /// What makes the logits, where they are not the caller's.
+    pub(crate) layer: Option<Layer>,
 }
 
 impl Gpu {
@@ -72,7 +76,6 @@ struct Builder<'a> {
     problem: Problem,
     parts: Vec<Part<'a>>,
     weights: Option<Vec<f32>>,
-    input: MatrixBuffer<'a>,
 }
 
 /// What a caller's buffer is in a call, and which bytes of it.
@@ -90,12 +93,19 @@ impl<'a> Builder<'a> {
         input: MatrixBuffer<'a>,
     ) -> Result<Self> {
         input.validate(slot)?;
+        let mut builder = Self::over(op, name, (input.rows, input.classes), input.region);
+        builder.insert(Role::Slot(Slot::Input), input.buffer, input.range());
+        Ok(builder)
+    }
+
+    /// Over an input that is not in a buffer of the caller's.
+    fn over(op: RowOp, name: &'static str, (rows, classes): (u64, u64), input: Region) -> Self {
         let main = Pass { op, output: Destination::None, role: Role::Slot(Slot::Output) };
         let problem = Problem {
             passes: vec![main],
-            rows: input.rows,
-            classes: input.classes,
-            input: input.region,
+            rows,
+            classes,
+            input,
             second: None,
             factors: None,
             targets: None,
@@ -104,14 +114,12 @@ impl<'a> Builder<'a> {
             reduction: Reduction::None,
             loss: LossNumbers::default(),
         };
-        let mut builder = Self { name, problem, parts: Vec::new(), weights: None, input };
-        builder.insert(Role::Slot(Slot::Input), input.buffer, input.range());
-        Ok(builder)
+        Self { name, problem, parts: Vec::new(), weights: None }
     }
 
     /// A matrix like the input.
     fn matrix(&self, name: &'static str, matrix: MatrixBuffer<'a>) -> Result<MatrixBuffer<'a>> {
-        self.matrix_of(name, matrix, self.input.region.dtype)
+        self.matrix_of(name, matrix, self.problem.input.dtype)
     }
 
     fn matrix_of(
@@ -125,12 +133,13 @@ impl<'a> Builder<'a> {
             let reason = format!("is {}; here it has to be {dtype}", matrix.region.dtype);
             return Err(Error::InvalidBuffer { name, reason });
         }
-        if (matrix.rows, matrix.classes) == (self.input.rows, self.input.classes) {
+        let (rows, classes) = (self.problem.rows, self.problem.classes);
+        if (matrix.rows, matrix.classes) == (rows, classes) {
             return Ok(matrix);
         }
         Err(Error::ShapeMismatch {
             what: name,
-            expected: format!("[{}, {}]", self.input.rows, self.input.classes),
+            expected: format!("[{rows}, {classes}]"),
             found: format!("[{}, {}]", matrix.rows, matrix.classes),
         })
     }
@@ -158,9 +167,9 @@ impl<'a> Builder<'a> {
     /// Where the columns of the last pass go.
     fn output(mut self, name: &'static str, output: OutputBuffer<'a>) -> Result<Self> {
         let last = self.problem.passes.last();
-        let dtype = last.map_or(self.input.region.dtype, |pass| self.columns_dtype(pass.op));
+        let dtype = last.map_or(self.problem.input.dtype, |pass| self.columns_dtype(pass.op));
         let destination = match output {
-            OutputBuffer::InPlace if dtype == self.input.region.dtype => Destination::InPlace,
+            OutputBuffer::InPlace if dtype == self.problem.input.dtype => Destination::InPlace,
             OutputBuffer::InPlace => {
                 let reason = format!("are {dtype}: they cannot take the place of the input");
                 return Err(Error::InvalidBuffer { name, reason });
@@ -179,7 +188,7 @@ impl<'a> Builder<'a> {
 
     /// A loss is f32, whatever it is the loss of.
     fn columns_dtype(&self, op: RowOp) -> Dtype {
-        if matches!(op, RowOp::ElementLosses(_)) { Dtype::F32 } else { self.input.region.dtype }
+        if matches!(op, RowOp::ElementLosses(_)) { Dtype::F32 } else { self.problem.input.dtype }
     }
 
     /// A pass before the others, with a matrix of its own for its columns if it has any.
@@ -328,7 +337,7 @@ impl<'a> Builder<'a> {
         }
         let roles = self.parts.iter().map(|part| (part.role, part.buffer)).collect();
         let Self { name, problem, weights, .. } = self;
-        Ok(Description { name, problem, roles, weights })
+        Ok(Description { name, problem, roles, weights, layer: None })
     }
 }
 

@@ -1,0 +1,20 @@
+// A tile of logits in workgroup memory, in the place of a matrix of them.
+
+// A word more than a row has keeps neighbouring rows in different banks.
+const LOGITS_STRIDE: u32 = COLUMN_WORDS + 1u;
+
+var<workgroup> logits: array<vec4<f32>, TILE_ROWS * LOGITS_STRIDE>;
+
+fn block_store(row: u32, column: u32, sums: mat4x4<f32>) {
+    let at = row % TILE_ROWS * LOGITS_STRIDE + column % TILE_COLUMNS / 4u;
+    logits[at] = sums[0];
+    logits[at + LOGITS_STRIDE] = sums[1];
+    logits[at + 2u * LOGITS_STRIDE] = sums[2];
+    logits[at + 3u * LOGITS_STRIDE] = sums[3];
+}
+
+// Tiles start at multiples of their size, windows of classes too.
+fn load_input(row: u32, word: u32) -> Values {
+    let column = word % TILE_COLUMNS;
+    return logits[row % TILE_ROWS * LOGITS_STRIDE + column / 4u][column % 4u];
+}

@@ -1,0 +1,145 @@
+//! The loss of a linear layer without a matrix of logits: tiles of them are swept where they are made,
+//! and what their rows come to is folded as that of split rows is.
+
+use super::layer::Planner;
+use super::product::{Extents, parts};
+use super::{Bound, Pass, Plan, SCRATCH_WORD, Step};
+use crate::error::Result;
+use crate::gpu::fragment::Slot;
+use crate::gpu::kernel::{Family, Kernel, RowKernel, TargetType};
+use crate::gpu::params::Params;
+use crate::gpu::product::Tile;
+use crate::gpu::tile_sweep::TileSweep;
+use crate::gpu::word::Word;
+
+/// Iterations of an invocation in one dispatch: see [`super::MAX_DEPTH`].
+const MAX_ITERATIONS: u64 = 28_000;
+
+/// A layer whose loss is computed by tiles.
+pub(super) struct Tiles<'a> {
+    planner: &'a Planner<'a>,
+    pass: Pass,
+    tile: Tile,
+    /// What the finished rows are, as pieces.
+    row: RowKernel,
+    /// Workgroups that share a row's tiles.
+    stripes: u64,
+    /// Rows and classes of a dispatch.
+    cut: [u64; 2],
+}
+
+impl<'a> Tiles<'a> {
+    /// Unless there are gradients, or the device lacks the room.
+    pub(super) fn new(planner: &'a Planner<'a>) -> Result<Option<Self>> {
+        let (layer, problem, caps) = (planner.layer, planner.problem, planner.caps);
+        let tile = match planner.tuning.fit(caps).product_tile {
+            Tile::Slim => Tile::Slim,
+            _ => Tile::Medium,
+        };
+        let fits =
+            tile.lanes() <= caps.max_workgroup_size && tile.sweep_memory() <= caps.workgroup_memory;
+        let [pass] = problem.passes[..] else { return Ok(None) };
+        let (height, width) = (u64::from(tile.rows()), u64::from(tile.columns()));
+        // Rows of hidden and of the weights that a binding holds.
+        let room = caps.max_binding_bytes.saturating_sub(caps.storage_alignment);
+        let fitting = [layer.hidden, layer.weight].map(|region| {
+            let row = region.bytes(layer.width);
+            room.checked_sub(row).map_or(0, |more| 1 + more / region.bytes(region.row_stride))
+        });
+        if layer.has_gradient() || !fits || fitting[0] == 0 || fitting[1] < width {
+            return Ok(None);
+        }
+        let blocks = problem.rows.div_ceil(height).max(1);
+        let wanted = u64::from(planner.tuning.split_workgroups).div_ceil(blocks);
+        let most = problem.classes.div_ceil(width).min(fitting[1] / width);
+        let stripes = wanted.clamp(1, most);
+        // What a step of a tile's depth takes, and the sweep of a tile.
+        let iterations = layer.width + layer.width / 4 + 2 + width;
+        let tiles = (MAX_ITERATIONS / iterations).min(fitting[1] / width / stripes);
+        if tiles == 0 {
+            return Ok(None);
+        }
+        let mut windows = planner.windows(problem).planner(0)?;
+        (windows.word, windows.splits) = (Word::F32, stripes * u64::from(tile.lanes_a_row()));
+        let Kernel::Rows(row) = windows.row_kernel(&pass, Family::SplitFinish) else {
+            return Ok(None);
+        };
+        let mut tiles =
+            Self { planner, pass, tile, row, stripes, cut: [0, tiles * stripes * width] };
+        let operations = 2 * height * tiles.cut[1] * layer.width;
+        let by_time = (planner.tuning.product_operations / operations).max(1);
+        let by_grid = (u64::from(caps.max_workgroups).pow(2) / stripes).max(1);
+        let by_scratch = layer.scratch_bytes.min(room) / tiles.row_bytes();
+        let rows = fitting[0].min(by_scratch).min(height * by_time.min(by_grid)).max(1);
+        tiles.cut[0] = if rows > height { rows - rows % height } else { rows };
+        let needed = tiles.sweep_kernel().storage_bindings();
+        Ok((needed <= caps.max_storage_bindings).then_some(tiles))
+    }
+
+    fn splits(&self) -> u64 {
+        self.stripes * u64::from(self.tile.lanes_a_row())
+    }
+
+    /// Bytes of scratch that a row takes.
+    fn row_bytes(&self) -> u64 {
+        (2 + self.splits() * Kernel::TileFinish(self.row).piece_words()) * SCRATCH_WORD
+    }
+
+    fn sweep_kernel(&self) -> Kernel {
+        let product = self.planner.logits([0, self.cut[0].max(1)]);
+        let cuts = Extents { rows: self.cut[0], columns: self.cut[1], depth: product.depth };
+        let kernel = product.kernel(self.planner.caps, &cuts, self.tile);
+        let targets = self.planner.problem.targets.map_or(TargetType::I32, |it| it.width);
+        Kernel::TileSweep(TileSweep::new(self.row, kernel, targets))
+    }
+
+    /// Adds the steps of all rows to what begins a plan.
+    pub(super) fn add_to(&self, plan: &mut Plan) -> Result<()> {
+        let rows = self.planner.problem.rows;
+        plan.scratch_bytes = plan.scratch_bytes.max(self.cut[0].min(rows) * self.row_bytes());
+        for rows in parts(rows, self.cut[0]) {
+            plan.steps.extend(self.rows(rows)?);
+        }
+        Ok(())
+    }
+
+    /// Some rows: all windows of classes, then the rows' results.
+    fn rows(&self, [first, rows]: [u64; 2]) -> Result<Vec<Step>> {
+        let problem = self.planner.problem;
+        let mut windows = self.planner.windows(problem).planner(first)?;
+        (windows.word, windows.splits) = (Word::F32, self.splits());
+        let (params, mut available) = windows.bind(&self.pass, first, rows);
+        available.push(Bound::new(Slot::Scratch, 0, rows * self.row_bytes()));
+        for columns in parts(problem.classes, self.cut[1]) {
+            let of_product = self.factors([first, rows], columns);
+            let params = Params {
+                input_offset: of_product.params.input_offset,
+                input_stride: of_product.params.input_stride,
+                second_offset: of_product.params.second_offset,
+                second_stride: of_product.params.second_stride,
+                bias_offset: of_product.params.bias_offset,
+                columns: of_product.params.columns,
+                depth: of_product.params.depth,
+                first_column: columns[0] as u32,
+                continued: u32::from(columns[0] > 0),
+                ..params
+            };
+            // What the product binds comes before the row's.
+            let from = [&of_product.bindings[..], &available[..]].concat();
+            let groups = rows.div_ceil(self.tile.rows().into()) * self.stripes;
+            windows.push(self.sweep_kernel(), self.tile.lanes(), groups, params, &from);
+        }
+        let size = windows.tuning.min_row_workgroup;
+        windows.push(Kernel::TileFinish(self.row), size, rows, params, &available);
+        Ok(windows.steps)
+    }
+
+    /// The factors of a part of the logits, as a product binds them.
+    fn factors(&self, rows: [u64; 2], columns: [u64; 2]) -> Step {
+        let product = self.planner.logits(rows);
+        let cuts = Extents { rows: self.cut[0], columns: self.cut[1], depth: product.depth };
+        let kernel = product.kernel(self.planner.caps, &cuts, self.tile);
+        let part = Extents { rows: [0, rows[1]], columns, depth: [0, product.depth] };
+        product.step(self.planner.caps, kernel, part)
+    }
+}

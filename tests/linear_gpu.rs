@@ -1,0 +1,165 @@
+//! Linear layers with cross-entropy behind them on the GPU: within bounds of the definition by every
+//! tile, in windows and chunks of any size; and the same bits wherever they are cut.
+
+mod common;
+
+use common::Subject;
+use common::linear::{Layer, check};
+use surprisal::gpu::{Gpu, Tile};
+use surprisal::{
+    CrossEntropy, Device, Dtype, LinearCrossEntropy, LinearCrossEntropyOutput, Reduction, Unit,
+};
+
+/// Every option of cross-entropy, alone and together.
+fn options(classes: usize) -> Vec<CrossEntropy> {
+    let new = CrossEntropy::new;
+    let weights: Vec<f64> = (0..classes).map(|j| (j % 5) as f64 / 3.0).collect();
+    vec![
+        new(),
+        new().with_reduction(Reduction::Sum).with_unit(Unit::Bits),
+        new().with_reduction(Reduction::None).with_metrics(),
+        new().with_class_weights(weights.clone()),
+        new().with_label_smoothing(0.1).with_normalizer(17.5),
+        new().with_z_loss(1e-2).with_logit_scale(0.5),
+        new().with_softcap(3.0),
+        new()
+            .with_class_weights(weights)
+            .with_label_smoothing(0.2)
+            .with_z_loss(1e-2)
+            .with_softcap(5.0)
+            .with_logit_scale(-1.5)
+            .with_metrics(),
+    ]
+}
+
+fn with_tile(tile: Tile) -> Gpu {
+    let gpu = common::gpu();
+    let mut tuning = gpu.tuning();
+    tuning.product_tile = tile;
+    gpu.with_tuning(tuning)
+}
+
+/// Bindings of a few rows, grids three workgroups wide.
+fn small() -> Gpu {
+    let gpu = common::gpu();
+    let mut caps = gpu.caps().clone();
+    (caps.max_binding_bytes, caps.max_workgroups) = (20_000, 3);
+    gpu.with_caps(caps)
+}
+
+/// As many dispatches and submissions as there can be.
+fn short() -> Gpu {
+    let gpu = common::gpu();
+    let mut tuning = gpu.tuning();
+    tuning.product_operations = 1;
+    gpu.with_tuning(tuning)
+}
+
+/// No room for a tile of logits beside what makes them.
+fn without_tiles() -> Gpu {
+    let gpu = common::gpu();
+    let mut caps = gpu.caps().clone();
+    caps.workgroup_memory = 12_000;
+    gpu.with_caps(caps)
+}
+
+fn check_both(subject: &Subject, layer: &Layer, loss: CrossEntropy) {
+    let op = LinearCrossEntropy::new(loss);
+    check(subject, layer, &op.clone().with_gradient()).expect("within bounds");
+    check(subject, layer, &op).expect("within bounds");
+}
+
+#[test]
+fn every_option() {
+    let subject = Subject::gpu("as it chooses", common::gpu());
+    for (rows, width, classes) in [(1, 1, 1), (37, 19, 131)] {
+        let layer = Layer::new(rows, width, classes, Dtype::F32);
+        for loss in options(classes) {
+            check_both(&subject, &layer, loss);
+        }
+    }
+}
+
+/// The least and the most that there is to an option.
+fn plain_and_all(classes: usize) -> Vec<CrossEntropy> {
+    let mut options = options(classes);
+    vec![options.swap_remove(0), options.swap_remove(0)]
+}
+
+#[test]
+fn every_way_to_cut() {
+    let subjects = [
+        Subject::gpu("medium tiles", with_tile(Tile::Medium)),
+        Subject::gpu("in small windows", small()),
+        Subject::gpu("in short dispatches", short()),
+        Subject::gpu("without tiles of logits", without_tiles()),
+    ];
+    let layer = Layer::new(64, 32, 128, Dtype::F32);
+    for subject in &subjects {
+        for loss in plain_and_all(layer.classes) {
+            check_both(subject, &layer, loss);
+        }
+    }
+}
+
+#[test]
+fn sixteen_bits_and_no_bias() {
+    let subject = Subject::gpu("small", small());
+    for dtype in [Dtype::F16, Dtype::Bf16] {
+        let layer = Layer::new(23, 17, 300, dtype);
+        for layer in [layer.clone(), layer.without_bias()] {
+            for loss in plain_and_all(layer.classes) {
+                check_both(&subject, &layer, loss);
+            }
+        }
+    }
+}
+
+#[test]
+fn each_gradient_by_itself() {
+    let layer = Layer::new(12, 8, 20, Dtype::F32);
+    let op = LinearCrossEntropy::new(CrossEntropy::new());
+    let subject = Subject::gpu("as it chooses", common::gpu());
+    for op in [
+        op.clone().with_hidden_gradient(),
+        op.clone().with_weight_gradient(),
+        op.with_bias_gradient(),
+    ] {
+        check(&subject, &layer, &op).expect("within bounds");
+    }
+}
+
+/// The bits of all that is returned.
+fn bits(gpu: Gpu, layer: &Layer, op: &LinearCrossEntropy) -> Vec<Vec<u8>> {
+    let output: LinearCrossEntropyOutput =
+        Device::with_gpu(gpu).run(op, layer.input(op.loss().reduction())).expect("it is sound");
+    let arrays = [&output.dhidden, &output.dweight, &output.dbias].into_iter().flatten();
+    let arrays = arrays.chain([&output.lse]).map(|array| array.as_bytes().to_vec());
+    arrays.chain([output.loss.reduced().map_or(Vec::new(), |x| x.to_le_bytes().to_vec())]).collect()
+}
+
+#[test]
+fn cuts_do_not_change_a_bit() {
+    for (rows, width, classes, dtype) in [(150, 16, 300, Dtype::F32), (70, 33, 517, Dtype::Bf16)] {
+        let layer = Layer::new(rows, width, classes, dtype);
+        let loss = CrossEntropy::new().with_label_smoothing(0.1).with_metrics();
+        for op in
+            [LinearCrossEntropy::new(loss.clone()), LinearCrossEntropy::new(loss).with_gradient()]
+        {
+            let whole = bits(common::gpu(), &layer, &op);
+            for gpu in [small(), short()] {
+                assert!(bits(gpu, &layer, &op) == whole, "{rows} x {width} x {classes}: {op:?}");
+            }
+            for rows in [1, 3, 64, 129] {
+                let op = op.clone().with_scratch_bytes(4 * classes as u64 * rows);
+                assert!(bits(common::gpu(), &layer, &op) == whole, "{op:?}");
+            }
+        }
+        // With stored logits, tiles of any size make the same.
+        let op = LinearCrossEntropy::new(CrossEntropy::new()).with_gradient();
+        let whole = bits(common::gpu(), &layer, &op);
+        for tile in [Tile::Slim, Tile::Medium, Tile::Large] {
+            assert!(bits(with_tile(tile), &layer, &op) == whole, "{tile:?}");
+        }
+    }
+}

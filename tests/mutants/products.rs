@@ -1,0 +1,132 @@
+//! Mistakes in products of matrices, and in what a linear layer's cross-entropy makes of them.
+
+use super::{Mutant, mutant};
+use crate::common::Subject;
+use crate::common::linear::{Layer, check as check_layer};
+use crate::common::products::{Case, FORMS, check};
+use surprisal::gpu::{Gpu, Start};
+use surprisal::{CrossEntropy, Dtype, LinearCrossEntropy};
+
+const TILE: &str = "fragments/product_tile.wgsl";
+const SWEEP: &str = "tile_sweep.wgsl";
+
+pub(crate) const PRODUCTS: &[Mutant] = &[
+    mutant("one step of the depth too few", TILE, "step < TILE_DEPTH", "step < TILE_DEPTH - 1u"),
+    mutant("one block of a tile too few", TILE, "i < DEPTH_WORDS * ROW_WORDS", "i < ROW_WORDS"),
+    mutant("rows past the depth", TILE, "vec4<bool>(row < shape.x)", "vec4<bool>(true)"),
+    mutant(
+        "columns past the depth",
+        TILE,
+        "columns < vec4<u32>(shape.y)",
+        "columns >= vec4<u32>()",
+    ),
+    mutant(
+        "a factor's row for another",
+        TILE,
+        "vec4<f32>(left.w), right",
+        "vec4<f32>(left.z), right",
+    ),
+    mutant("sums forgotten", TILE, "right, sums[2])", "right, vec4<f32>())"),
+    mutant(
+        "a block not transposed",
+        "fragments/right_upright.wgsl",
+        "return transpose(mat4x4<f32>(",
+        "return (mat4x4<f32>(",
+    ),
+    mutant(
+        "halves without their odd starts",
+        "fragments/right_halves.wgsl",
+        "(first & 1u) * 16u",
+        "0u",
+    ),
+    mutant(
+        "the third u32",
+        "fragments/left_halves.wgsl",
+        "left[at + 2u] << 1u",
+        "left[at + 1u] << 1u",
+    ),
+    mutant("no bias", "fragments/start_bias.wgsl", "bias[at.z]", "0.0"),
+    mutant(
+        "a start forgotten",
+        "fragments/start_stored.wgsl",
+        "stored_four(row, column)",
+        "vec4<f32>()",
+    ),
+    mutant(
+        "written past the last column",
+        "fragments/product_f32.wgsl",
+        "i < 4u && column + i < params.columns",
+        "i < 4u",
+    ),
+    mutant(
+        "written past the last row",
+        "fragments/product_f32.wgsl",
+        "row >= params.rows",
+        "row > params.rows",
+    ),
+    mutant(
+        "another lane's block",
+        "fragments/tile_slim.wgsl",
+        "first.y + 4u * LANES_ACROSS, sums[1]",
+        "first.y + 4u * LANES_ACROSS, sums[0]",
+    ),
+];
+
+pub(crate) const LAYERS: &[Mutant] = &[
+    mutant("windows of classes that begin anew", SWEEP, "params.continued != 0u", "false"),
+    mutant("a stripe's neighbour", SWEEP, "index % stripes", "0u"),
+    mutant("the first class of a tile", SWEEP, "word = column + part", "word = column + part + 1u"),
+    mutant(
+        "classes past the last",
+        SWEEP,
+        "min(column + TILE_COLUMNS, params.columns)",
+        "column + TILE_COLUMNS",
+    ),
+    mutant("classes counted from a window", SWEEP, "row, params.first_column + word", "row, word"),
+    mutant("no target's logit", SWEEP, "target_column < end", "target_column > end"),
+    mutant("targets counted from a window", SWEEP, ".x - params.first_column", ".x"),
+    mutant(
+        "another row's tile",
+        "fragments/logits_tile.wgsl",
+        "return logits[row % TILE_ROWS",
+        "return logits[(row + 1u) % TILE_ROWS",
+    ),
+    mutant(
+        "another target",
+        "fragments/target_logit.wgsl",
+        "scratch_coef(row)",
+        "scratch_coef(0u)",
+    ),
+    mutant("a bias's gradient begun anew", "column_sums.wgsl", "params.continued != 0u", "false"),
+    mutant("rows too few", "column_sums.wgsl", "row < params.rows", "row + 1u < params.rows"),
+];
+
+pub(crate) fn product_failure(gpu: &Gpu) -> Option<String> {
+    for dtype in [Dtype::F32, Dtype::Bf16] {
+        for form in FORMS {
+            for start in [Start::Zero, Start::Bias, Start::Stored] {
+                for (shape, gaps) in [([35, 67, 37], [3, 1]), ([33, 64, 20], [0, 0])] {
+                    let case = Case { start, gaps, ..Case::new(form, shape, dtype) };
+                    if let Err(failure) = check(gpu, &case) {
+                        return Some(failure);
+                    }
+                }
+            }
+        }
+    }
+    None
+}
+
+pub(crate) fn layer_failure(gpu: &Gpu) -> Option<String> {
+    let mut caps = gpu.caps().clone();
+    caps.max_binding_bytes = 20_000;
+    let layer = Layer::new(70, 33, 517, Dtype::F32);
+    let loss = CrossEntropy::new()
+        .with_label_smoothing(0.1)
+        .with_class_weights((0..517).map(|j| 0.5 + (j % 3) as f64))
+        .with_metrics();
+    let op = LinearCrossEntropy::new(loss).with_scratch_bytes(4 * 517 * 20);
+    let subject = Subject::gpu("in windows", gpu.with_caps(caps));
+    let ops = [op.clone(), op.with_gradient()];
+    ops.iter().find_map(|op| check_layer(&subject, &layer, op).err())
+}

@@ -1,0 +1,241 @@
+//! Plans of products and of linear layers, for made-up limits.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use surprisal::gpu::plan::{
+    Destination, Layer, MAX_DEPTH, Operand, Plan, Problem, Product, Region, Role, Step,
+};
+use surprisal::gpu::{Caps, Form, Kernel, RowOp, Slot, Start, Tuning};
+use surprisal::{Dtype, Error};
+
+use crate::problems::{caps, main_pass};
+use crate::{bound, h200, loss_and_gradient, tight};
+
+fn operand(slot: Slot, dtype: Dtype, width: u64, (offset, gap): (u64, u64)) -> Operand {
+    let region = Region { offset: offset * dtype.size() as u64, row_stride: width + gap, dtype };
+    Operand { role: Role::Slot(slot), region }
+}
+
+fn product() -> impl Strategy<Value = Product> {
+    let forms = [Form::RightTransposed, Form::Plain, Form::LeftTransposed];
+    let dtypes = [Dtype::F32, Dtype::F16, Dtype::Bf16];
+    let shape = (1u64..3000, 1u64..3000, 1u64..40_000);
+    let places = [(0u64..50, 0u64..9), (0u64..50, 0u64..9), (0u64..50, 0u64..9)];
+    let starts = [Start::Zero, Start::Bias, Start::Stored];
+    let choices = (
+        prop::sample::select(forms.to_vec()),
+        prop::sample::select(dtypes.to_vec()),
+        prop::sample::select(starts.to_vec()),
+    );
+    (shape, places, choices).prop_map(|((rows, columns, depth), places, (form, dtype, start))| {
+        let left = if form == Form::LeftTransposed { rows } else { depth };
+        let right = if form == Form::RightTransposed { depth } else { columns };
+        let of_left = if form == Form::RightTransposed { dtype } else { Dtype::F32 };
+        Product {
+            form,
+            rows,
+            columns,
+            depth,
+            left: operand(Slot::Input, of_left, left, places[0]),
+            right: operand(Slot::Second, dtype, right, places[1]),
+            output: operand(Slot::Output, Dtype::F32, columns, places[2]),
+            start,
+            bias: Some(operand(Slot::Bias, Dtype::F32, 0, places[2])),
+        }
+    })
+}
+
+/// The first byte of a matrix that a step reads or writes.
+fn first_byte(step: &Step, slot: Slot, dtype: Dtype) -> u64 {
+    let Kernel::Product(kernel) = step.kernel else { panic!("{:?}", step.kernel) };
+    let (offset, grain) = match slot {
+        Slot::Input => (step.params.input_offset, kernel.left.grain()),
+        Slot::Second => (step.params.second_offset, kernel.right.grain()),
+        Slot::Bias => (step.params.bias_offset, 1),
+        _ => (step.params.output_offset, if kernel.by_four { 4 } else { 1 }),
+    };
+    let bound = bound(step, slot).expect("it is bound");
+    bound.offset + u64::from(offset) * grain * dtype.size() as u64
+}
+
+fn check(product: &Product, caps: &Caps, tuning: &Tuning) -> Result<(), TestCaseError> {
+    let steps = match product.steps(caps, tuning) {
+        Ok(steps) => steps,
+        Err(Error::TooLarge { needed, limit, .. }) => {
+            prop_assert!(needed > limit);
+            return Ok(());
+        }
+        Err(Error::DeviceTooSmall { .. }) => return Ok(()),
+        Err(other) => return Err(TestCaseError::fail(other.to_string())),
+    };
+    // How deep each part of the product is summed already, by its first byte; and its size.
+    let mut summed = BTreeMap::new();
+    for step in &steps {
+        let Kernel::Product(kernel) = step.kernel else { panic!("{:?}", step.kernel) };
+        let p = &step.params;
+        let part = [p.rows, p.columns, p.depth].map(u64::from);
+        prop_assert!(part[2] <= MAX_DEPTH);
+        let region = product.output.region;
+        let at = first_byte(step, Slot::Output, Dtype::F32);
+        let element = (at - region.offset) / 4;
+        let (row, column) = (element / region.row_stride, element % region.row_stride);
+        let (depth, size) = summed.entry(at).or_insert((0, part[0] * part[1]));
+        prop_assert_eq!(*size, part[0] * part[1]);
+        let start = if *depth == 0 { product.start } else { Start::Stored };
+        prop_assert_eq!(kernel.start, start);
+        let left = if product.form == Form::LeftTransposed { [*depth, row] } else { [row, *depth] };
+        let upright = product.form == Form::RightTransposed;
+        let right = if upright { [column, *depth] } else { [*depth, column] };
+        for (slot, operand, [row, column]) in
+            [(Slot::Input, product.left, left), (Slot::Second, product.right, right)]
+        {
+            let region = operand.region;
+            let bytes = (row * region.row_stride + column) * region.dtype.size() as u64;
+            prop_assert_eq!(first_byte(step, slot, region.dtype), region.offset + bytes);
+        }
+        if start == Start::Bias {
+            let offset = product.bias.map_or(0, |bias| bias.region.offset);
+            prop_assert_eq!(first_byte(step, Slot::Bias, Dtype::F32), offset + 4 * column);
+        }
+        *depth += part[2];
+        check_limits(step, caps)?;
+        let (tile, groups) = (kernel.tile, u64::from(step.grid[0]) * u64::from(step.grid[1]));
+        let tiles = part[0].div_ceil(tile.rows().into()) * part[1].div_ceil(tile.columns().into());
+        prop_assert!(tiles <= groups && groups - tiles < u64::from(step.grid[0]).max(1));
+        let of_tile = 2 * u64::from(tile.rows()) * u64::from(tile.columns()) * part[2];
+        prop_assert!(tiles == 1 || tiles * of_tile <= tuning.product_operations, "too long");
+    }
+    prop_assert!(summed.values().all(|(depth, _)| *depth == product.depth), "all of the depth");
+    let size: u64 = summed.values().map(|(_, size)| size).sum();
+    prop_assert_eq!(size, product.rows * product.columns, "every element");
+    Ok(())
+}
+
+fn check_limits(step: &Step, caps: &Caps) -> Result<(), TestCaseError> {
+    prop_assert!(step.workgroup_size <= caps.max_workgroup_size);
+    prop_assert!(step.grid.iter().all(|&n| 0 < n && n <= caps.max_workgroups));
+    prop_assert_eq!(step.params.grid_width, step.grid[0]);
+    prop_assert_eq!(step.bindings.len() + 1, step.kernel.bindings().len());
+    prop_assert!(step.kernel.storage_bindings() <= caps.max_storage_bindings);
+    for bound in &step.bindings {
+        prop_assert!(0 < bound.size && bound.size <= caps.max_binding_bytes, "{bound:?}");
+        prop_assert_eq!((bound.offset % caps.storage_alignment, bound.size % 4), (0, 0));
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn products_are_computed_once(product in product(), caps in caps()) {
+        check(&product, &caps, &Tuning::new(&caps))?;
+    }
+
+    #[test]
+    fn layers_keep_the_limits(layer in layer(), caps in caps()) {
+        check_layer(&layer, &caps)?;
+    }
+}
+
+/// A layer and the problem over its logits.
+fn layer() -> impl Strategy<Value = (Layer, Problem)> {
+    let dtypes = prop::sample::select(vec![Dtype::F32, Dtype::F16, Dtype::Bf16]);
+    let shape = (1u64..3000, 1u64..200, 1u64..5000);
+    (shape, dtypes, any::<bool>(), any::<[bool; 3]>(), 4u32..24).prop_map(
+        |((rows, width, classes), dtype, has_bias, gradients, scratch)| {
+            let region = |dtype| Region { offset: 0, row_stride: width, dtype };
+            let vector = Region { offset: 0, row_stride: 0, dtype: Dtype::F32 };
+            let [hidden, weight, bias] = gradients;
+            let has_gradient = hidden || weight || bias && has_bias;
+            let output = if has_gradient { Destination::InPlace } else { Destination::None };
+            let problem = Problem {
+                passes: vec![main_pass(RowOp::CrossEntropy, output)],
+                ..loss_and_gradient(rows, classes)
+            };
+            let layer = Layer {
+                width,
+                hidden: region(dtype),
+                weight: region(dtype),
+                bias: has_bias.then_some(vector),
+                dhidden: hidden.then_some(region(Dtype::F32)),
+                dweight: weight.then_some(region(Dtype::F32)),
+                dbias: (bias && has_bias).then_some(vector),
+                scratch_bytes: 1 << scratch,
+            };
+            (layer, problem)
+        },
+    )
+}
+
+fn check_layer((layer, problem): &(Layer, Problem), caps: &Caps) -> Result<(), TestCaseError> {
+    let tuning = Tuning::new(caps);
+    let plan = match layer.plan(problem, caps, &tuning) {
+        Ok(plan) => plan,
+        Err(Error::TooLarge { .. } | Error::DeviceTooSmall { .. }) => return Ok(()),
+        Err(other) => return Err(TestCaseError::fail(other.to_string())),
+    };
+    let mut made = 0;
+    let mut finished = 0;
+    for step in &plan.steps {
+        let p = &step.params;
+        let size = u64::from(p.rows) * u64::from(p.columns);
+        check_limits(step, caps)?;
+        match step.kernel {
+            Kernel::Product(kernel) if kernel.form == Form::RightTransposed => made += size,
+            Kernel::TileSweep(_) => {
+                made += size;
+                prop_assert_eq!(u64::from(p.depth), layer.width);
+            }
+            Kernel::TileFinish(_) => finished += u64::from(p.rows),
+            _ => {}
+        }
+        for bound in step.bindings.iter().filter(|bound| bound.role == Role::Slot(Slot::Scratch)) {
+            prop_assert!(bound.offset + bound.size <= plan.scratch_bytes);
+        }
+        for bound in step.bindings.iter().filter(|bound| bound.role == Role::Slot(Slot::Input)) {
+            prop_assert!(bound.offset + bound.size <= plan.logits_bytes, "{bound:?}");
+        }
+    }
+    prop_assert_eq!(made, problem.rows * problem.classes, "every logit, once");
+    prop_assert!(finished == 0 || finished == problem.rows);
+    let by_chunks = plan.logits_bytes > 0;
+    prop_assert!(by_chunks == (finished == 0), "logits that are stored, or are not");
+    let one_row = 4 * problem.classes;
+    prop_assert!(plan.logits_bytes <= layer.scratch_bytes.max(one_row));
+    Ok(())
+}
+
+fn large_layer(gradients: bool) -> Plan {
+    let (rows, width, classes) = (8192, 256, 128_256);
+    let region = tight(width);
+    let gradient = gradients.then_some(region);
+    let output = if gradients { Destination::InPlace } else { Destination::None };
+    let problem = Problem {
+        passes: vec![main_pass(RowOp::CrossEntropy, output)],
+        ..loss_and_gradient(rows, classes)
+    };
+    let layer = Layer {
+        width,
+        hidden: region,
+        weight: region,
+        bias: None,
+        dhidden: gradient,
+        dweight: gradient,
+        dbias: None,
+        scratch_bytes: 256 << 20,
+    };
+    let caps = h200();
+    layer.plan(&problem, &caps, &Tuning::new(&caps)).expect("it fits")
+}
+
+#[test]
+fn a_loss_alone_takes_little_scratch() {
+    // Stored, the logits of 8192 tokens and a vocabulary of 128,256 are 4.2 GB.
+    let plan = large_layer(false);
+    assert_eq!(plan.logits_bytes, 0);
+    assert!(plan.scratch_bytes < 16_000_000, "{}", plan.scratch_bytes);
+    let plan = large_layer(true);
+    assert!(plan.logits_bytes + plan.scratch_bytes <= 256 << 20, "{}", plan.logits_bytes);
+}
