@@ -34,6 +34,8 @@ pub struct Step {
     pub workgroup_size: u32,
     /// Workgroups along x and y.
     pub grid: [u32; 2],
+    /// Elements of matrices that pass: what its time is estimated by.
+    pub cost: u64,
     /// Its numbers.
     pub params: Params,
     /// What it binds besides its params.
