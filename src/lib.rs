@@ -94,6 +94,7 @@
 //! | `gles` | no | wgpu's OpenGL ES backend |
 //! | `static-dxc` | no | DX12 with its shader compiler linked in; subgroups there need it |
 
+mod clock;
 pub mod cpu;
 mod device;
 mod dtype;

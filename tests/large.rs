@@ -45,7 +45,7 @@ fn mean_loss(case: &Case) -> f64 {
 
 #[test]
 fn four_thousand_rows_of_32001() {
-    // 512 MB: four windows of lavapipe's bindings, rows at every alignment.
+    // 512 MB: more than a binding of lavapipe holds, rows at every alignment.
     let case = Family::Normal.case(4000, 32_001, 3);
     let loss = mean_loss(&case);
     check_batch(&Device::cpu(), &case, 97, loss);

@@ -51,7 +51,7 @@ fn small() -> Gpu {
 fn short() -> Gpu {
     let gpu = common::gpu();
     let mut tuning = gpu.tuning();
-    tuning.product_operations = 1;
+    tuning.operations_per_second = 1;
     gpu.with_tuning(tuning)
 }
 

@@ -62,7 +62,7 @@ fn windows_of_small_bindings_and_short_dispatches() {
     let mut caps = gpu.caps().clone();
     (caps.max_binding_bytes, caps.max_workgroups) = (6000, 3);
     let mut tuning = gpu.tuning();
-    tuning.product_operations = 1;
+    tuning.operations_per_second = 1;
     for gpu in [gpu.with_caps(caps), gpu.with_tuning(tuning)] {
         for case in [[100, 200, 36], [70, 99, 131]].into_iter().flat_map(cases) {
             let case = Case { start: Start::Bias, ..case };

@@ -126,6 +126,7 @@ fn caps() -> Caps {
         workgroup_memory: 49_152,
         subgroups: Some((32, 32)),
         software: false,
+        discrete: true,
     }
 }
 

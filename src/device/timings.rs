@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::clock::Clock;
+
 /// How long the stages of a run took, by the wall clock. On the CPU everything is compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -26,27 +28,5 @@ impl Timings {
         let result = work();
         self.compute += clock.elapsed();
         result
-    }
-}
-
-/// The wall clock, where there is one; browsers' has to be asked for in another way, and is not.
-pub(crate) struct Clock {
-    #[cfg(not(target_arch = "wasm32"))]
-    start: std::time::Instant,
-}
-
-impl Clock {
-    pub(crate) fn start() -> Self {
-        Self {
-            #[cfg(not(target_arch = "wasm32"))]
-            start: std::time::Instant::now(),
-        }
-    }
-
-    pub(crate) fn elapsed(&self) -> Duration {
-        #[cfg(not(target_arch = "wasm32"))]
-        return self.start.elapsed();
-        #[cfg(target_arch = "wasm32")]
-        return Duration::ZERO;
     }
 }

@@ -8,9 +8,11 @@ mod windowed;
 
 pub(crate) use windowed::WindowedCall;
 
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::gpu::context::Gpu;
 use crate::gpu::fragment::Slot;
+use crate::gpu::pace::Pace;
 use crate::gpu::params::{Params, Summary};
 use crate::gpu::plan::{Bound, Plan, Problem, Role, Step};
 use crate::gpu::record::Description;
@@ -40,8 +42,7 @@ struct Dispatch {
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
     grid: [u32; 2],
-    /// Of a product; 0 of what only goes through rows.
-    operations: u64,
+    cost: u64,
 }
 
 impl Dispatch {
@@ -95,39 +96,56 @@ impl Call {
 
     /// Records the operation. Nothing is submitted; the results are there once the encoder's
     /// commands have run.
+    ///
+    /// No dispatch takes longer than [`Tuning::budget`](crate::gpu::Tuning::budget), as estimated; what
+    /// the encoder's commands take together is up to the caller.
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
-        self.encode_some(&self.dispatches, encoder);
+        self.encode_in_pass(&mut self.begin_pass(encoder));
     }
 
-    fn encode_some(&self, dispatches: &[Dispatch], encoder: &mut wgpu::CommandEncoder) {
-        let descriptor =
-            wgpu::ComputePassDescriptor { label: Some(self.name), timestamp_writes: None };
-        let mut pass = encoder.begin_compute_pass(&descriptor);
-        dispatches.iter().for_each(|dispatch| dispatch.encode(&mut pass));
+    fn begin_pass<'e>(&self, encoder: &'e mut wgpu::CommandEncoder) -> wgpu::ComputePass<'e> {
+        encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some(self.name),
+            timestamp_writes: None,
+        })
     }
 
     /// [`Self::encode`] in a compute pass of the caller's: one that other dispatches share, or that
     /// writes timestamps. The pass is left with another pipeline and another bind group 0.
     pub fn encode_in_pass(&self, pass: &mut wgpu::ComputePass<'_>) {
-        self.dispatches.iter().for_each(|dispatch| dispatch.encode(pass));
+        for dispatch in &self.dispatches {
+            dispatch.encode(pass);
+        }
     }
 
-    /// [`Self::encode`], into as many encoders as it takes that none of them is busy for long.
-    pub(crate) fn encode_in_parts(&self) -> Vec<wgpu::CommandEncoder> {
-        let limit = self.gpu.tuning_ref().product_operations;
-        let mut operations = self.dispatches.first().map_or(0, |first| first.operations);
-        let parts = self.dispatches.chunk_by(|_, next| {
-            operations += next.operations;
-            let joins = operations <= limit;
-            operations = if joins { operations } else { next.operations };
-            joins
-        });
-        let part = |dispatches: &[Dispatch]| {
-            let mut encoder = self.gpu.encoder();
-            self.encode_some(dispatches, &mut encoder);
-            encoder
-        };
-        parts.map(part).collect()
+    /// Records and submits the operation, in submissions that take no longer than the budget: as
+    /// estimated at first, then by what the ones before took. Waits for all but the last.
+    pub(crate) async fn submit(&self) -> Result<()> {
+        let mut pace = Pace::new(self.gpu.tuning_ref());
+        let mut rest = &self.dispatches[..];
+        while !rest.is_empty() {
+            let count = pace.take(rest.iter().map(|dispatch| dispatch.cost));
+            let (now, later) = rest.split_at(count);
+            let clock = Clock::start();
+            let encoder = self.gpu.scoped("a recording", |gpu| self.record(gpu, now)).await?;
+            self.gpu.submit(encoder).await?;
+            if !later.is_empty() {
+                self.gpu.wait().await?;
+                pace.learn(now.iter().map(|dispatch| dispatch.cost).sum(), clock.elapsed());
+            }
+            rest = later;
+        }
+        Ok(())
+    }
+
+    fn record(&self, gpu: &Gpu, dispatches: &[Dispatch]) -> wgpu::CommandEncoder {
+        let mut encoder = gpu.encoder();
+        let mut pass = self.begin_pass(&mut encoder);
+        for dispatch in dispatches {
+            dispatch.encode(&mut pass);
+        }
+        drop(pass);
+        encoder
     }
 
     /// How many dispatches [`encode`](Self::encode) records.
@@ -322,7 +340,7 @@ fn dispatches<'a, B: Borrow<wgpu::Buffer> + 'a>(
         bind_group: bind(gpu, step, &pipeline, params.binding(i), &buffer),
         pipeline,
         grid: step.grid,
-        operations: step.operations(),
+        cost: step.cost,
     });
     Ok(bound.collect())
 }

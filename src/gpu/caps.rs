@@ -1,6 +1,8 @@
 //! What a device can do, and the sizes chosen for it: plain numbers, so that planning can be
 //! tested against any device there might be.
 
+use std::time::Duration;
+
 use crate::gpu::product::Tile;
 
 /// The limits and features that planning depends on.
@@ -27,6 +29,8 @@ pub struct Caps {
     pub subgroups: Option<(u32, u32)>,
     /// Whether shaders run on a CPU.
     pub software: bool,
+    /// Whether it is a card with memory of its own.
+    pub discrete: bool,
 }
 
 impl Caps {
@@ -60,6 +64,7 @@ impl Caps {
             workgroup_memory: limits.max_compute_workgroup_storage_size,
             subgroups: usable.then_some(sizes),
             software: info.device_type == wgpu::DeviceType::Cpu,
+            discrete: info.device_type == wgpu::DeviceType::DiscreteGpu,
         }
     }
 }
@@ -95,9 +100,16 @@ pub struct Tuning {
     pub split_workgroups: u32,
     /// What a workgroup of a product of matrices computes at a time.
     pub product_tile: Tile,
-    /// Operations of a product that one dispatch does at most, a multiplication and an addition being
-    /// two: what keeps it short.
-    pub product_operations: u64,
+    /// Operations of a product of matrices in a second, a multiplication and an addition being two, as
+    /// estimated: what `elements_per_second` is for everything else.
+    pub operations_per_second: u64,
+    /// How long a dispatch should take at most, and what the [`Device`](crate::Device) submits at
+    /// once: drivers reset a GPU that does not answer, on Windows after two seconds.
+    pub budget: Duration,
+    /// Elements of matrices that pass in a second, read or written, as estimated: a dispatch has no
+    /// more than fit `budget`. Too high an estimate makes dispatches longer than it; too low a one
+    /// makes more of them.
+    pub elements_per_second: u64,
 }
 
 impl Tuning {
@@ -119,6 +131,31 @@ impl Tuning {
         }
     }
 
+    /// A quarter of what Windows allows: an estimate may be off by a factor of four.
+    const BUDGET: Duration = Duration::from_millis(500);
+
+    /// Elements that a dispatch may go through.
+    pub(crate) fn elements_a_dispatch(&self) -> u64 {
+        self.in_budget(self.elements_per_second)
+    }
+
+    /// Operations of a product that a dispatch may do.
+    pub(crate) fn operations_a_dispatch(&self) -> u64 {
+        self.in_budget(self.operations_per_second)
+    }
+
+    fn in_budget(&self, a_second: u64) -> u64 {
+        let count = u128::from(a_second).saturating_mul(self.budget.as_micros()) / 1_000_000;
+        u64::try_from(count).unwrap_or(u64::MAX).max(1)
+    }
+
+    /// Elements that take as long as so many operations of a product.
+    pub(crate) fn elements_of(&self, operations: u64) -> u64 {
+        let elements = u128::from(operations) * u128::from(self.elements_per_second);
+        let elements = elements / u128::from(self.operations_per_second.max(1));
+        u64::try_from(elements).unwrap_or(u64::MAX)
+    }
+
     /// The smallest subgroup that the reduction through subgroups has room for.
     pub(crate) const MIN_SUBGROUP: u32 = 4;
 
@@ -133,6 +170,7 @@ impl Tuning {
     /// | `lane_max_classes` | a lane a row is 4 times as fast at 32 classes, 1.5 times at 256 |
     /// | `split_min_classes` | one row: slower at 8192 classes, level at 32,768, faster at 131,072 |
     /// | the other `split_*` | 16 pieces: a third of the time at 4 rows, half at 16 |
+    /// | `elements_per_second` | loss and gradient: 400 to 850 million on idle cores, 48 million at the slowest while others used them |
     const SOFTWARE: Self = Self {
         reduce: Reduce::Subgroup,
         min_row_workgroup: 8,
@@ -142,7 +180,9 @@ impl Tuning {
         split_max_rows: 4,
         split_workgroups: 16,
         product_tile: Tile::Slim,
-        product_operations: 4 << 30,
+        operations_per_second: 8 << 30,
+        budget: Self::BUDGET,
+        elements_per_second: 50_000_000,
     };
 
     /// Where the kernels change on a GPU. Nothing of this has been measured on one yet:
@@ -152,6 +192,8 @@ impl Tuning {
     /// | row workgroups | from a subgroup of most GPUs to what hides the memory's latency |
     /// | `lane_max_classes` | the rows of neighbouring lanes are to share cache lines |
     /// | `split_*` | fewer rows than a large GPU has cores, and a few workgroups for each core |
+    /// | `elements_per_second` | loss and gradient in f32 move 6 bytes an element counted. The memory of telephones and small boards moves 4 GB/s and more: 0.7e9, of which a seventh is taken |
+    /// | of a card | the slowest, with DDR3, move 14 GB/s: 2.4e9, of which less than half is taken |
     const GPU: Self = Self {
         reduce: Reduce::Subgroup,
         min_row_workgroup: 32,
@@ -161,14 +203,23 @@ impl Tuning {
         split_max_rows: 64,
         split_workgroups: 512,
         product_tile: Tile::Large,
-        product_operations: 1 << 37,
+        operations_per_second: 1 << 38,
+        budget: Self::BUDGET,
+        elements_per_second: 100_000_000,
     };
+
+    /// As [`Self::GPU`], where memory is not shared with a processor.
+    const DISCRETE: Self = Self { elements_per_second: 1_000_000_000, ..Self::GPU };
 
     /// The sizes for a device: those of its kind, as far as it allows them.
     ///
     /// `cargo bench --bench tuning` varies them one by one on a machine's own adapter.
     pub fn new(caps: &Caps) -> Self {
-        let kind = if caps.software { Self::SOFTWARE } else { Self::GPU };
+        let kind = match caps {
+            Caps { software: true, .. } => Self::SOFTWARE,
+            Caps { discrete: true, .. } => Self::DISCRETE,
+            _ => Self::GPU,
+        };
         // A workgroup smaller than a subgroup would leave lanes idle.
         let subgroup = caps.subgroups.map_or(1, |(_, largest)| largest.next_power_of_two());
         Self {

@@ -9,6 +9,7 @@ mod fragment;
 mod kernel;
 mod module;
 mod ops;
+mod pace;
 mod params;
 pub mod plan;
 mod product;

@@ -4,6 +4,7 @@ mod problems;
 mod products;
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use problems::{caps, main_pass, problem};
 use proptest::prelude::*;
@@ -117,7 +118,35 @@ fn check(problem: &Problem, caps: &Caps, tuning: &Tuning) -> Result<(), TestCase
     prop_assert!(kernels.len() <= passes, "one kernel a pass, whatever the windows");
     for step in &plan.steps {
         check_step(step, problem, &plan, caps)?;
+        check_cost(step, problem, tuning)?;
     }
+    Ok(())
+}
+
+/// No dispatch has more elements than the budget has time for, but for one row, or one block of rows'
+/// results; and it counts all that it touches.
+fn check_cost(step: &Step, problem: &Problem, tuning: &Tuning) -> Result<(), TestCaseError> {
+    let seconds = tuning.budget.as_secs_f64();
+    let room = (tuning.elements_per_second as f64 * seconds).max(1.0);
+    let rows = u64::from(step.params.rows);
+    let (least, touched) = match (step.kernel, row_kernel(step).map(|kernel| kernel.family)) {
+        (_, Some(Family::SplitFinish)) => (1, rows),
+        (_, Some(_)) => {
+            let matrices = [Slot::Input, Slot::Second, Slot::Factors, Slot::Output];
+            let by_element = matches!(problem.upstream, UpstreamRegion::Elements(_));
+            let matrices = matrices.into_iter().chain(by_element.then_some(Slot::Dloss));
+            let bound = matrices.filter(|slot| bound(step, *slot).is_some()).count();
+            (1, rows * problem.classes * bound as u64)
+        }
+        (Kernel::ScanTargets(..) | Kernel::SumLoss { .. } | Kernel::SumMetrics, _) => {
+            (ROW_BLOCK, rows)
+        }
+        (Kernel::JoinEdges, _) => (1, rows),
+        // What folds the blocks.
+        _ => (problem.rows, 0),
+    };
+    prop_assert!(step.cost as f64 <= room || rows <= least, "{step:?} for {room} elements");
+    prop_assert!(step.cost >= touched, "{step:?} touches {touched}");
     Ok(())
 }
 
@@ -223,6 +252,14 @@ proptest! {
     fn plans_keep_the_limits(problem in problem(), caps in caps()) {
         check(&problem, &caps, &Tuning::new(&caps))?;
     }
+
+    #[test]
+    fn dispatches_keep_the_budget(problem in problem(), caps in caps(), parts in 1u64..60) {
+        let mut tuning = Tuning::new(&caps);
+        tuning.budget = Duration::from_secs(1);
+        tuning.elements_per_second = (problem.rows * problem.classes / parts).max(1);
+        check(&problem, &caps, &tuning)?;
+    }
 }
 
 #[test]
@@ -253,6 +290,7 @@ fn h200() -> Caps {
         workgroup_memory: 49_152,
         subgroups: Some((32, 32)),
         software: false,
+        discrete: true,
     }
 }
 
@@ -278,7 +316,10 @@ fn loss_and_gradient(rows: u64, classes: u64) -> Problem {
 
 fn families(rows: u64, classes: u64) -> Vec<Family> {
     let caps = h200();
-    let plan = Plan::new(&loss_and_gradient(rows, classes), &caps, &Tuning::new(&caps));
+    let mut tuning = Tuning::new(&caps);
+    // What a shorter one cuts is another test's.
+    tuning.budget = Duration::MAX;
+    let plan = Plan::new(&loss_and_gradient(rows, classes), &caps, &tuning);
     plan.expect("it fits").steps.iter().filter_map(row_kernel).map(|k| k.family).collect()
 }
 

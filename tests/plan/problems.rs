@@ -22,6 +22,7 @@ pub(crate) fn caps() -> impl Strategy<Value = Caps> {
             workgroup_memory: 16_384,
             subgroups,
             software,
+            discrete: !software && binding % 2 == 0,
         },
     )
 }

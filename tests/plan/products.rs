@@ -104,7 +104,9 @@ fn check(product: &Product, caps: &Caps, tuning: &Tuning) -> Result<(), TestCase
         let tiles = part[0].div_ceil(tile.rows().into()) * part[1].div_ceil(tile.columns().into());
         prop_assert!(tiles <= groups && groups - tiles < u64::from(step.grid[0]).max(1));
         let of_tile = 2 * u64::from(tile.rows()) * u64::from(tile.columns()) * part[2];
-        prop_assert!(tiles == 1 || tiles * of_tile <= tuning.product_operations, "too long");
+        let a_second = tuning.operations_per_second as f64;
+        let took = (tiles * of_tile) as f64 / a_second;
+        prop_assert!(tiles == 1 || took <= tuning.budget.as_secs_f64(), "too long");
     }
     prop_assert!(summed.values().all(|(depth, _)| *depth == product.depth), "all of the depth");
     let size: u64 = summed.values().map(|(_, size)| size).sum();

@@ -2,8 +2,9 @@
 
 use super::run::{read_rows, upstream_buffer};
 use super::{OwnedGpu, Pooled, matrix};
+use crate::clock::Clock;
 use crate::cpu::InstructionSet;
-use crate::device::timings::{Clock, Timings};
+use crate::device::timings::Timings;
 use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::gpu::{LinearCrossEntropyBuffers, TargetsBuffer, VectorBuffer};

@@ -9,7 +9,8 @@ mod run;
 use bytemuck::cast_slice;
 use half::{bf16, f16};
 
-use crate::device::timings::{Clock, Timings};
+use crate::clock::Clock;
+use crate::device::timings::Timings;
 use crate::device::{DeviceInfo, DeviceKind};
 use crate::dtype::{Dtype, Element};
 use crate::error::{Error, Result};
@@ -53,9 +54,7 @@ impl OwnedGpu {
     ) -> Result<Call> {
         let clock = Clock::start();
         let call = self.gpu.prepare(op, buffers).await?;
-        for encoder in self.gpu.scoped("a recording", |_| call.encode_in_parts()).await? {
-            self.gpu.submit(encoder).await?;
-        }
+        call.submit().await?;
         self.gpu.wait().await?;
         timings.compute += clock.elapsed();
         Ok(call)

@@ -1,8 +1,9 @@
 //! Each operation on buffers of the device's own: upload, compute, download.
 
 use super::{OwnedGpu, Pooled, matrix};
+use crate::clock::Clock;
 use crate::cpu::InstructionSet;
-use crate::device::timings::{Clock, Timings};
+use crate::device::timings::Timings;
 use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::gpu::{

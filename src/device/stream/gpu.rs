@@ -3,8 +3,9 @@
 use super::op::Stream;
 use super::parts::{Made, Parts};
 use super::{Batch, Counts, Part, Total};
+use crate::clock::Clock;
 use crate::device::gpu::OwnedGpu;
-use crate::device::timings::{Clock, Timings};
+use crate::device::timings::Timings;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::gpu::{

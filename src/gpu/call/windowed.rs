@@ -50,17 +50,10 @@ impl WindowedCall {
 
     async fn submit(&self, plan: &Plan) -> Result<()> {
         let pipelines = pipelines(&self.gpu, &plan.steps).await?;
-        let encoder = self
-            .gpu
-            .scoped(self.name, |gpu| {
-                let dispatches = dispatches(gpu, &plan.steps, pipelines, &self.owned, &self.roles)?;
-                let call = Call::of(gpu, self.name, &self.problem, (dispatches, &self.owned));
-                let mut encoder = gpu.encoder();
-                call.encode(&mut encoder);
-                Ok(encoder)
-            })
-            .await??;
-        self.gpu.submit(encoder).await
+        let bind = |gpu: &Gpu| dispatches(gpu, &plan.steps, pipelines, &self.owned, &self.roles);
+        let dispatches = self.gpu.scoped(self.name, bind).await??;
+        let parts = (dispatches, &self.owned);
+        Call::of(&self.gpu, self.name, &self.problem, parts).submit().await
     }
 
     /// What all windows came to, if the operation has that.

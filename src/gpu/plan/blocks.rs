@@ -10,7 +10,8 @@ use crate::op::Reduction;
 impl Planner<'_> {
     /// Rows of up to sixteen bytes that a window of whole blocks can have.
     fn block_window_rows(&self) -> u64 {
-        (self.binding_room() / 16 / ROW_BLOCK).max(1) * ROW_BLOCK
+        let bound = (self.binding_room() / 16 / ROW_BLOCK).max(1) * ROW_BLOCK;
+        bound.min(self.block_rows_in_time())
     }
 
     fn sum_workgroup(&self) -> u32 {

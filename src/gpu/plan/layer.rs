@@ -183,6 +183,7 @@ impl Planner<'_> {
             kernel: Kernel::ColumnSums,
             workgroup_size: size,
             grid,
+            cost: rows * classes,
             params: Params {
                 rows: rows as u32,
                 columns: classes as u32,

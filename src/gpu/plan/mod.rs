@@ -6,6 +6,7 @@
 
 mod bind;
 mod blocks;
+mod cost;
 mod layer;
 mod problem;
 mod product;
@@ -142,7 +143,8 @@ impl<'a> Planner<'a> {
             .map(|m| 1 + (room - m.bytes(classes)) / m.bytes(m.row_stride).max(1));
         // A workgroup a row, or one a piece of it, in a grid of two dimensions.
         let by_grid = u64::from(self.caps.max_workgroups).pow(2) / self.splits.max(1);
-        Ok(by_matrix.chain([room / 16, by_grid]).min().unwrap_or(1).max(1))
+        let others = [room / 16, by_grid, self.rows_in_time()];
+        Ok(by_matrix.chain(others).min().unwrap_or(1).max(1))
     }
 
     /// How many pieces a row has to be cut into so that no lane handles too many words; 0 if it
@@ -385,6 +387,7 @@ impl<'a> Planner<'a> {
             kernel,
             workgroup_size: size,
             grid,
+            cost: self.cost(kernel, &params),
             params: Params { grid_width: grid[0], ..params },
             bindings: slots.into_iter().filter_map(|(slot, _)| bound(slot)).collect(),
         });

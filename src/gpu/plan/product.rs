@@ -101,7 +101,8 @@ impl Product {
         for rows in parts(self.rows, cuts.rows) {
             for columns in parts(self.columns, cuts.columns) {
                 for depth in parts(self.depth, cuts.depth) {
-                    steps.push(self.step(caps, kernel, Extents { rows, columns, depth }));
+                    let part = Extents { rows, columns, depth };
+                    steps.push(self.step(caps, tuning, kernel, part));
                 }
             }
         }
@@ -151,7 +152,7 @@ impl Product {
         }
         let (height, width): (u64, u64) = (tile.rows().into(), tile.columns().into());
         let operations = 2 * height * width * cuts.depth.max(1);
-        let tiles = (tuning.product_operations / operations)
+        let tiles = (tuning.operations_a_dispatch() / operations)
             .clamp(1, u64::from(caps.max_workgroups).pow(2));
         let (mut down, mut across) = (cuts.rows.div_ceil(height), cuts.columns.div_ceil(width));
         // The longer side is cut first.
@@ -194,7 +195,13 @@ impl Product {
     }
 
     /// One dispatch of it.
-    pub(super) fn step(&self, caps: &Caps, kernel: ProductKernel, part: Extents<[u64; 2]>) -> Step {
+    pub(super) fn step(
+        &self,
+        caps: &Caps,
+        tuning: &Tuning,
+        kernel: ProductKernel,
+        part: Extents<[u64; 2]>,
+    ) -> Step {
         let [rows, columns, depth] = [part.rows[1], part.columns[1], part.depth[1]];
         let start = if part.depth[0] > 0 { Start::Stored } else { self.start };
         let (kernel, tile) = (ProductKernel { start, ..kernel }, kernel.tile);
@@ -239,7 +246,8 @@ impl Product {
         }
         bindings.sort_by_key(|bound| bound.slot);
         let kernel = Kernel::Product(kernel);
-        Step { kernel, workgroup_size: tile.lanes(), grid, params, bindings }
+        let cost = tuning.elements_of(2 * rows * columns * depth);
+        Step { kernel, workgroup_size: tile.lanes(), grid, cost, params, bindings }
     }
 }
 

@@ -34,18 +34,12 @@ pub struct Step {
     pub workgroup_size: u32,
     /// Workgroups along x and y.
     pub grid: [u32; 2],
+    /// Elements of matrices that pass: what its time is estimated by.
+    pub cost: u64,
     /// Its numbers.
     pub params: Params,
     /// What it binds besides its params.
     pub bindings: Vec<Bound>,
-}
-
-impl Step {
-    /// Operations of a product, a multiplication and an addition being two.
-    pub(crate) fn operations(&self) -> u64 {
-        let Params { rows, columns, depth, .. } = self.params;
-        [rows, columns, depth].into_iter().map(u64::from).product::<u64>() * 2
-    }
 }
 
 /// The dispatches of a call, in order, and the buffers that they need besides the caller's.

@@ -67,7 +67,7 @@ impl<'a> Tiles<'a> {
         let mut tiles =
             Self { planner, pass, tile, row, stripes, cut: [0, tiles * stripes * width] };
         let operations = 2 * height * tiles.cut[1] * layer.width;
-        let by_time = (planner.tuning.product_operations / operations).max(1);
+        let by_time = (planner.tuning.operations_a_dispatch() / operations).max(1);
         let by_grid = (u64::from(caps.max_workgroups).pow(2) / stripes).max(1);
         let by_scratch = layer.scratch_bytes.min(room) / tiles.row_bytes();
         let rows = fitting[0].min(by_scratch).min(height * by_time.min(by_grid)).max(1);
@@ -140,6 +140,6 @@ impl<'a> Tiles<'a> {
         let cuts = Extents { rows: self.cut[0], columns: self.cut[1], depth: product.depth };
         let kernel = product.kernel(self.planner.caps, &cuts, self.tile);
         let part = Extents { rows: [0, rows[1]], columns, depth: [0, product.depth] };
-        product.step(self.planner.caps, kernel, part)
+        product.step(self.planner.caps, &self.planner.tuning, kernel, part)
     }
 }

@@ -1,0 +1,377 @@
+//! Reading a batch from a file, computing its loss and gradient and writing that to another: each
+//! stage alone, and all of them at once, as `--memory-limit` has them.
+//!
+//!     cargo bench --bench stages
+//!     cargo bench --bench stages -- --gigabytes 8 --folder /mnt/disk --device gpu
+//!
+//! The batch is made on the spot. A stage's rate is the batch's bytes in its time. Together they can
+//! be as fast as the slowest where they need different things (a disk, a GPU, the cores), and no
+//! faster than the cores where they need the same: the first is told by the share of the slowest
+//! stage's rate, the second by the share of the cores' time that went into the stages' own work, which
+//! is the processor time that they take alone. A round takes everybody in turn, and a share is the
+//! median of the rounds' shares: a disk, or cores that others use too, is now fast and now slow.
+//!
+//! Options: `--gigabytes N` (2), `--classes N` (32000), `--folder PATH` (that of temporary files),
+//! `--window N` (8192, in KiB), `--rounds N` (5), `--device cpu|gpu` (both), `--cold` to read from the disk and not from memory,
+//! on Linux.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a table is what it is for")]
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use surprisal::{
+    Array, Batch, CrossEntropy, CrossEntropyInput, Device, DeviceKind, Matrix, Stages, Streaming,
+    Timings, overlap,
+};
+use tempfile::TempDir;
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// KiB of a window, as the command has them.
+const WINDOW: usize = 8 << 10;
+/// Windows that go round.
+const RING: usize = 3;
+
+struct Options {
+    bytes: usize,
+    classes: usize,
+    window_kib: usize,
+    folder: PathBuf,
+    rounds: usize,
+    device: Option<String>,
+    is_cold: bool,
+}
+
+impl Options {
+    fn parse(args: impl Iterator<Item = String>) -> Result<Self> {
+        let folder = std::env::temp_dir();
+        let mut options = Self {
+            bytes: 2 << 30,
+            window_kib: WINDOW,
+            classes: 32_000,
+            folder,
+            rounds: 5,
+            device: None,
+            is_cold: false,
+        };
+        // Cargo adds this one.
+        let mut args = args.filter(|arg| arg != "--bench");
+        while let Some(name) = args.next() {
+            if name == "--cold" {
+                options.is_cold = true;
+                continue;
+            }
+            let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
+            match name.as_str() {
+                "--gigabytes" => options.bytes = (value.parse::<f64>()? * 1e9) as usize,
+                "--classes" => options.classes = value.parse::<usize>()?.max(1),
+                "--window" => options.window_kib = value.parse()?,
+                "--folder" => options.folder = value.into(),
+                "--rounds" => options.rounds = value.parse::<usize>()?.max(1),
+                "--device" if value == "cpu" || value == "gpu" => options.device = Some(value),
+                _ => return Err(format!("{name} {value} is none of its options").into()),
+            }
+        }
+        Ok(options)
+    }
+
+    fn takes(&self, device: &str) -> bool {
+        self.device.as_ref().is_none_or(|name| name == device)
+    }
+}
+
+/// How long something took, by the clock on the wall and by the processor's.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+struct Time {
+    wall: f64,
+    cpu: f64,
+}
+
+impl Time {
+    fn of<T>(work: impl FnOnce() -> Result<T>) -> Result<(Self, T)> {
+        let (wall, cpu) = (Instant::now(), processor_time());
+        let result = work()?;
+        let cpu = processor_time().saturating_sub(cpu).as_secs_f64();
+        Ok((Self { wall: wall.elapsed().as_secs_f64(), cpu }, result))
+    }
+}
+
+/// What all threads of this process took together; nothing where nobody tells.
+fn processor_time() -> Duration {
+    #[cfg(unix)]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+    }
+    #[cfg(not(unix))]
+    Duration::ZERO
+}
+
+/// A batch in a file.
+struct Files {
+    folder: TempDir,
+    rows: usize,
+    classes: usize,
+    window_rows: usize,
+    targets: Vec<i64>,
+    /// A window of it, in memory.
+    window: Vec<f32>,
+    is_cold: bool,
+}
+
+/// What goes round.
+struct Window {
+    logits: Vec<f32>,
+    gradient: Option<Array>,
+}
+
+impl Files {
+    fn new(options: &Options) -> Result<Self> {
+        let classes = options.classes;
+        let window_rows = ((options.window_kib << 10) / 4 / classes).max(1);
+        let windows = (options.bytes / (4 * classes * window_rows)).max(1);
+        let rows = windows * window_rows;
+        let targets = (0..rows).map(|row| (row * 31 % classes) as i64).collect();
+        let mut state = 1u64;
+        let noise = |_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 40) as f32 / (1u64 << 21) as f32 - 4.0
+        };
+        let window: Vec<f32> = (0..window_rows * classes).map(noise).collect();
+        let folder = tempfile::tempdir_in(&options.folder)?;
+        let mut file = File::create(folder.path().join("logits"))?;
+        for _ in 0..windows {
+            file.write_all(bytemuck::cast_slice(&window))?;
+        }
+        file.sync_all()?;
+        let is_cold = options.is_cold;
+        Ok(Self { folder, rows, classes, window_rows, targets, window, is_cold })
+    }
+
+    fn bytes(&self) -> f64 {
+        4.0 * self.rows as f64 * self.classes as f64
+    }
+
+    fn windows(&self) -> impl Iterator<Item = Range<usize>> {
+        (0..self.rows).step_by(self.window_rows).map(|first| first..first + self.window_rows)
+    }
+
+    fn open(&self) -> Result<File> {
+        let file = File::open(self.folder.path().join("logits"))?;
+        if self.is_cold {
+            #[cfg(target_os = "linux")]
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+            #[cfg(not(target_os = "linux"))]
+            return Err("--cold is for Linux".into());
+        }
+        Ok(file)
+    }
+
+    fn create(&self) -> Result<File> {
+        Ok(File::create(self.folder.path().join("gradient"))?)
+    }
+
+    fn remove_output(&self) -> Result<()> {
+        Ok(std::fs::remove_file(self.folder.path().join("gradient"))?)
+    }
+
+    /// As many windows as go round together: they are not in a cache when their turn comes.
+    fn ring(&self) -> Vec<Window> {
+        let gradient = || Some(Array::F32(self.window.clone()));
+        let window = |_| Window { logits: self.window.clone(), gradient: gradient() };
+        (0..RING).map(window).collect()
+    }
+
+    /// A stage on all windows, one after the other.
+    fn alone(
+        &self,
+        ring: &mut [Window],
+        mut stage: impl FnMut(Range<usize>, &mut Window) -> Result<()>,
+    ) -> Result<()> {
+        self.windows().enumerate().try_for_each(|(i, rows)| stage(rows, &mut ring[i % RING]))
+    }
+
+    fn read_alone(&self) -> Result<Time> {
+        let (mut file, mut ring) = (self.open()?, self.ring());
+        let work = || self.alone(&mut ring, |_, window| read(&mut file, &mut window.logits));
+        Time::of(work).map(|(time, ())| time)
+    }
+
+    fn write_alone(&self) -> Result<Time> {
+        let (mut file, mut ring) = (self.create()?, self.ring());
+        let (time, ()) = Time::of(|| {
+            self.alone(&mut ring, |_, window| write(&mut file, window))?;
+            Ok(file.sync_all()?)
+        })?;
+        self.remove_output()?;
+        Ok(time)
+    }
+
+    /// How long the device's stages took is told besides.
+    fn compute_alone(&self, device: &Device) -> Result<(Time, Timings)> {
+        let (op, mut ring) = (op(), self.ring());
+        let (time, (_, timings)) = Time::of(|| {
+            let mut stream = device.stream(&op, self.batch())?;
+            self.alone(&mut ring, |rows, window| self.compute(&mut stream, rows, window))?;
+            Ok(pollster::block_on(stream.finish_async())?)
+        })?;
+        Ok((time, timings))
+    }
+
+    fn together(&self, device: &Device) -> Result<Time> {
+        let op = op();
+        let (mut input, mut output, ring) = (self.open()?, self.create()?, self.ring());
+        let (time, ()) = Time::of(|| {
+            let mut stream = device.stream(&op, self.batch())?;
+            let stages = Stages {
+                read: |_, window: &mut Window| read(&mut input, &mut window.logits),
+                compute: |rows, window: &mut Window| self.compute(&mut stream, rows, window),
+                write: |_, window: &mut Window| write(&mut output, window),
+            };
+            overlap(self.rows, self.window_rows, ring, stages)?;
+            stream.finish()?;
+            Ok(output.sync_all()?)
+        })?;
+        self.remove_output()?;
+        Ok(time)
+    }
+
+    fn batch(&self) -> Batch<'_> {
+        Batch::new(self.rows, self.classes, self.window_rows).with_targets(&self.targets)
+    }
+
+    fn compute(
+        &self,
+        stream: &mut Streaming<'_, CrossEntropy>,
+        rows: Range<usize>,
+        window: &mut Window,
+    ) -> Result<()> {
+        let logits = Matrix::new(&window.logits[..], rows.len(), self.classes)?;
+        let input = CrossEntropyInput::new(logits, &self.targets[rows]);
+        let part = stream.push_reusing(input, window.gradient.take())?;
+        window.gradient = part.matrix;
+        Ok(())
+    }
+}
+
+fn op() -> CrossEntropy {
+    CrossEntropy::new().with_gradient()
+}
+
+fn read(file: &mut File, logits: &mut [f32]) -> Result<()> {
+    Ok(file.read_exact(bytemuck::cast_slice_mut(logits))?)
+}
+
+fn write(file: &mut File, window: &Window) -> Result<()> {
+    Ok(file.write_all(window.gradient.as_ref().map_or(&[], Array::as_bytes))?)
+}
+
+/// Everybody once.
+struct Round {
+    /// Reading, computing and writing, each alone.
+    stages: [Time; 3],
+    together: Time,
+    /// The device's parts of computing.
+    device: Timings,
+}
+
+impl Round {
+    fn take(files: &Files, device: &Device) -> Result<Self> {
+        let read = files.read_alone()?;
+        let (compute, timings) = files.compute_alone(device)?;
+        let stages = [read, compute, files.write_alone()?];
+        Ok(Self { stages, together: files.together(device)?, device: timings })
+    }
+
+    /// What the rate of all together is of the slowest stage's.
+    fn share_of_slowest(&self) -> f64 {
+        self.stages.iter().map(|time| time.wall).fold(0.0, f64::max) / self.together.wall
+    }
+
+    /// What the stages' own work is of so many cores' time.
+    fn share_of_cores(&self, cores: f64) -> f64 {
+        self.stages.iter().map(|time| time.cpu).sum::<f64>() / (cores * self.together.wall)
+    }
+
+    /// How much of so many cores' time was used.
+    fn busy(&self, cores: f64) -> f64 {
+        self.together.cpu / (cores * self.together.wall)
+    }
+}
+
+fn median(rounds: &[Round], value: impl Fn(&Round) -> f64) -> f64 {
+    let mut values: Vec<_> = rounds.iter().map(value).collect();
+    values.sort_by(f64::total_cmp);
+    f64::midpoint(values[(values.len() - 1) / 2], values[values.len() / 2])
+}
+
+fn table(files: &Files, device: &Device, rounds: usize) -> Result<()> {
+    let rounds: Vec<_> = (0..rounds).map(|_| Round::take(files, device)).collect::<Result<_>>()?;
+    println!("\n## {}\n\n| | s | GB/s | processor s |\n|---|---|---|---|", device.info());
+    let line = |name: &str, time: &dyn Fn(&Round) -> Time| {
+        let (wall, cpu) = (median(&rounds, |r| time(r).wall), median(&rounds, |r| time(r).cpu));
+        println!("| {name} | {wall:.2} | {:.2} | {cpu:.2} |", files.bytes() / 1e9 / wall);
+    };
+    for (stage, name) in ["read", "compute", "write"].into_iter().enumerate() {
+        line(name, &|round| round.stages[stage]);
+    }
+    line("together", &|round| round.together);
+    if device.info().kind == DeviceKind::Gpu {
+        let seconds = |part: fn(&Timings) -> Duration| {
+            median(&rounds, |round| part(&round.device).as_secs_f64())
+        };
+        println!(
+            "\nOf computing, {:.2} s went into copying to the device, {:.2} s into copying back.",
+            seconds(|timings| timings.upload),
+            seconds(|timings| timings.download)
+        );
+    }
+    let cores = std::thread::available_parallelism()?.get() as f64;
+    println!(
+        "\nTogether at {:.0} % of the slowest stage's rate; the stages' own work is {:.0} % of \
+         {cores} cores' time, of which {:.0} % was used.",
+        100.0 * median(&rounds, Round::share_of_slowest),
+        100.0 * median(&rounds, |round| round.share_of_cores(cores)),
+        100.0 * median(&rounds, |round| round.busy(cores))
+    );
+    Ok(())
+}
+
+fn run() -> Result<()> {
+    let options = Options::parse(std::env::args().skip(1))?;
+    let files = Files::new(&options)?;
+    println!(
+        "{} x {} f32, {:.2} GB, in windows of {} rows; read from {}, in {}; medians of {} rounds.",
+        files.rows,
+        files.classes,
+        files.bytes() / 1e9,
+        files.window_rows,
+        if files.is_cold { "the disk" } else { "memory" },
+        options.folder.display(),
+        options.rounds
+    );
+    if options.takes("cpu") {
+        table(&files, &Device::cpu(), options.rounds)?;
+    }
+    #[cfg(feature = "gpu")]
+    if options.takes("gpu") {
+        table(&files, &Device::gpu()?, options.rounds)?;
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
