@@ -67,6 +67,7 @@ fn every_command_falls_back() {
         "cross-entropy x.npy q.npy --grad grad.npy --class-weights w.npy",
         "focal x.npy y.npy --grad grad.npy --alpha w.npy --lse lse.npy",
         "focal --binary x.npy bits.npy --grad grad.npy --threads 2",
+        "linear-cross-entropy x.npy t.npy y.npy --grad grad.npy --lse lse.npy",
         "kl-divergence t.npy x.npy --grad grad.npy --lse lse.npy",
         "js-divergence t.npy x.npy --grad grad.npy --out out.npy --reduction none",
         "binary-cross-entropy x.npy bits.npy --reduction none --upstream each.npy --out out.npy",

@@ -4,10 +4,9 @@ mod common;
 
 use std::path::Path;
 
-use common::{assert_close, names, read_floats, report, surprisal, write_npy as npy};
+use common::{DEVICES, assert_close, names, read_floats, report, surprisal, write_npy as npy};
 use tempfile::TempDir;
 
-const DEVICES: [&str; 2] = ["cpu", "reference"];
 const ROWS: usize = 60;
 const WIDTH: usize = 5;
 const CLASSES: usize = 40;
@@ -104,7 +103,8 @@ fn windows_make_the_same() {
     for options in
         ["--metrics", "--reduction none --upstream up.npy", "--class-weights inverse-frequency"]
     {
-        for (device, limit) in [("cpu", "9K"), ("cpu", "1M"), ("reference", "32K")] {
+        for (device, limit) in [("cpu", "9K"), ("cpu", "1M"), ("gpu", "40K"), ("reference", "32K")]
+        {
             let (whole, mut report) = run(folder.path(), device, options);
             let (cut, mut cut_report) =
                 run(folder.path(), device, &format!("{options} --memory-limit {limit}"));
