@@ -1,6 +1,6 @@
 // The loss of a linear layer, first of two: a workgroup multiplies tile after tile of some rows'
 // logits and sweeps them in workgroup memory; split_finish folds what it leaves. The tiles of a row
-// are dealt out to stripes, those of a stripe go on from window to window of the classes.
+// are dealt out to stripes in turns; a stripe goes on from window to window of the classes.
 
 const LANES_A_ROW: u32 = LANES_ACROSS * LANES_DOWN / TILE_ROWS;
 
@@ -28,6 +28,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         return;
     }
     let stripe = index % stripes;
+    // Windows start at whole tiles, wherever in a turn.
+    let turn = params.first_column / TILE_COLUMNS % stripes;
+    let first_tile = (stripe + stripes - turn) % stripes;
     let part = lane % LANES_A_ROW;
     let piece = stripe * LANES_A_ROW + part;
     // Lanes past the last row compute it once more, and store nothing.
@@ -39,7 +42,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (params.continued != 0u) {
         total = piece_load(row, piece);
     }
-    for (var column = stripe * TILE_COLUMNS; column < params.columns;
+    for (var column = first_tile * TILE_COLUMNS; column < params.columns;
         column += stripes * TILE_COLUMNS) {
         let origin = vec2<u32>(first_row, column);
         sums_store(lane, origin, tile_product(lane, origin));

@@ -75,6 +75,7 @@ pub(crate) const PRODUCTS: &[Mutant] = &[
 pub(crate) const LAYERS: &[Mutant] = &[
     mutant("windows of classes that begin anew", SWEEP, "params.continued != 0u", "false"),
     mutant("a stripe's neighbour", SWEEP, "index % stripes", "0u"),
+    mutant("turns that begin anew", SWEEP, "- turn) % stripes", ") % stripes"),
     mutant("the first class of a tile", SWEEP, "word = column + part", "word = column + part + 1u"),
     mutant(
         "classes past the last",

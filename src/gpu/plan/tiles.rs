@@ -51,11 +51,10 @@ impl<'a> Tiles<'a> {
         }
         let blocks = problem.rows.div_ceil(height).max(1);
         let wanted = u64::from(planner.tuning.split_workgroups).div_ceil(blocks);
-        let most = problem.classes.div_ceil(width).min(fitting[1] / width);
-        let stripes = wanted.clamp(1, most);
+        let stripes = wanted.clamp(1, problem.classes.div_ceil(width));
         // What a step of a tile's depth takes, and the sweep of a tile.
         let iterations = layer.width + layer.width / 4 + 2 + width;
-        let tiles = (MAX_ITERATIONS / iterations).min(fitting[1] / width / stripes);
+        let tiles = (MAX_ITERATIONS / iterations * stripes).min(fitting[1] / width);
         if tiles == 0 {
             return Ok(None);
         }
@@ -64,8 +63,7 @@ impl<'a> Tiles<'a> {
         let Kernel::Rows(row) = windows.row_kernel(&pass, Family::SplitFinish) else {
             return Ok(None);
         };
-        let mut tiles =
-            Self { planner, pass, tile, row, stripes, cut: [0, tiles * stripes * width] };
+        let mut tiles = Self { planner, pass, tile, row, stripes, cut: [0, tiles * width] };
         let operations = 2 * height * tiles.cut[1] * layer.width;
         let by_time = (planner.tuning.operations_a_dispatch() / operations).max(1);
         let by_grid = (u64::from(caps.max_workgroups).pow(2) / stripes).max(1);
