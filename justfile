@@ -4,9 +4,9 @@
 test:
     ./scripts/test.sh
 
-# And what takes hours: a second driver, least limits, every f32, the fuzzer
-test-all:
-    ./scripts/test-all.sh
+# And what takes hours, step by step: least limits, a second driver, validation, Miri, fuzzers, a soak
+test-all *steps:
+    ./scripts/test-all.sh {{ steps }}
 
 # Formatting, lints and documentation, without running anything
 check:

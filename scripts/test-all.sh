@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # What takes too long for every day: the GPU tests again on devices of WebGPU's and of GL's least limits,
-# on a second, stricter driver and under Vulkan's validation layers; the CPU's vectors under Miri; every
-# f32 through the CPU's functions; mutants; the fuzzers; a soak.
+# on a second, stricter driver and under Vulkan's validation layers; the CPU path under Miri; every
+# f32 through the CPU's functions; the fuzzers; a soak; mutants.
 #
 #     scripts/test-all.sh [seconds for each fuzzer, 3600 unless told] [step ...]
 #
-# The steps are: tests least-limits downlevel swiftshader validation miri every-f32 mutants fuzz soak.
-# Without any, all are run.
+# The steps are: tests least-limits downlevel swiftshader validation miri every-f32 fuzz soak, which are all
+# run where none is named, and mutants.
 #
 # Needs what scripts/test.sh needs, and for swiftshader Debian's chromium, for validation its
 # vulkan-validationlayers, for miri a nightly compiler with miri and rust-src, for mutants cargo-mutants,
@@ -68,7 +68,16 @@ step_validation() {
     rm "$log"
 }
 
+# The portable vectors, on one thread: Miri knows too little of the others, and rayon's queues are not ours.
+step_miri() {
+    MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-deterministic-floats" \
+        cargo +nightly miri test -p surprisal --no-default-features --lib --test hostile
+}
+
 step_every-f32() { cargo test --release --lib every_number -- --ignored --nocapture; }
+
+# A thousand mutants, some minutes each on two cores: MUTANTS_SHARD=3/20 for a part of them. Survivors fail.
+step_mutants() { cargo mutants --shard "${MUTANTS_SHARD:-0/1}"; }
 
 step_fuzz() {
     local target
@@ -78,9 +87,11 @@ step_fuzz() {
     done
 }
 
+step_soak() { ./scripts/soak.sh; }
+
 steps=("$@")
 if [ "${#steps[@]}" = 0 ]; then
-    steps=(tests least-limits downlevel swiftshader validation miri every-f32 mutants fuzz soak)
+    steps=(tests least-limits downlevel swiftshader validation miri every-f32 fuzz soak)
 fi
 for step in "${steps[@]}"; do
     printf '\n== %s\n' "$step"

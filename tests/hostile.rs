@@ -19,7 +19,7 @@ fn bytes(rng: &mut Rng, len: usize) -> Vec<u8> {
 fn the_fuzzers_corpus() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/operations");
     let files = std::fs::read_dir(folder).expect("the corpus is in the repository");
-    let most = if cfg!(miri) { 10 } else { usize::MAX };
+    let most = if cfg!(miri) { 4 } else { usize::MAX };
     let mut count = 0;
     for file in files.take(most) {
         let path = file.expect("it can be listed").path();
@@ -31,7 +31,7 @@ fn the_fuzzers_corpus() {
 
 #[test]
 fn random_bytes() {
-    let inputs = if cfg!(miri) { 12 } else { 4000 };
+    let inputs = if cfg!(miri) { 4 } else { 4000 };
     let (mut rng, mut done) = (Rng::new(11), 0);
     for _ in 0..inputs {
         let len = 40 + rng.below(400);

@@ -2,6 +2,7 @@
 #![no_main]
 
 #[path = "../../cli/tests/common/hostile.rs"]
+#[allow(dead_code, reason = "each target reads one format")]
 mod hostile;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
