@@ -49,6 +49,7 @@ struct Options {
 }
 
 impl Options {
+    #[expect(clippy::cast_sign_loss, reason = "a negative size is as small as none")]
     fn parse(args: impl Iterator<Item = String>) -> Result<Self> {
         let folder = std::env::temp_dir();
         let mut options = Self {
@@ -137,7 +138,8 @@ impl Files {
         let window_rows = ((options.window_kib << 10) / 4 / classes).max(1);
         let windows = (options.bytes / (4 * classes * window_rows)).max(1);
         let rows = windows * window_rows;
-        let targets = (0..rows).map(|row| (row * 31 % classes) as i64).collect();
+        let target = |row| i64::try_from(row * 31 % classes);
+        let targets = (0..rows).map(target).collect::<std::result::Result<_, _>>()?;
         let mut state = 1u64;
         let noise = |_| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

@@ -40,6 +40,8 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use std::iter::repeat_n;
+
     use super::*;
 
     /// A thousand elements a submission, at first.
@@ -75,7 +77,7 @@ mod tests {
         let mut pace = pace();
         for room in [500, 250, 125] {
             pace.learn(1000, Duration::from_secs(60));
-            assert_eq!(pace.take([1; 1000]), room);
+            assert_eq!(pace.take(repeat_n(1, 1000)), room);
         }
     }
 
@@ -83,8 +85,8 @@ mod tests {
     fn a_clock_that_stands_still_does_no_harm() {
         let mut pace = pace();
         pace.learn(0, Duration::ZERO);
-        assert_eq!(pace.take([1; 5000]), 1000);
+        assert_eq!(pace.take(repeat_n(1, 5000)), 1000);
         pace.learn(1000, Duration::ZERO);
-        assert_eq!(pace.take([1; 5000]), 2000);
+        assert_eq!(pace.take(repeat_n(1, 5000)), 2000);
     }
 }
