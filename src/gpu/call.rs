@@ -103,13 +103,17 @@ impl Call {
         let descriptor =
             wgpu::ComputePassDescriptor { label: Some(self.name), timestamp_writes: None };
         let mut pass = encoder.begin_compute_pass(&descriptor);
-        dispatches.iter().for_each(|dispatch| dispatch.encode(&mut pass));
+        for dispatch in dispatches {
+            dispatch.encode(&mut pass);
+        }
     }
 
     /// [`Self::encode`] in a compute pass of the caller's: one that other dispatches share, or that
     /// writes timestamps. The pass is left with another pipeline and another bind group 0.
     pub fn encode_in_pass(&self, pass: &mut wgpu::ComputePass<'_>) {
-        self.dispatches.iter().for_each(|dispatch| dispatch.encode(pass));
+        for dispatch in &self.dispatches {
+            dispatch.encode(pass);
+        }
     }
 
     /// [`Self::encode`], into as many encoders as it takes that none of them is busy for long.

@@ -133,6 +133,8 @@ impl Tuning {
     /// | `lane_max_classes` | a lane a row is 4 times as fast at 32 classes, 1.5 times at 256 |
     /// | `split_min_classes` | one row: slower at 8192 classes, level at 32,768, faster at 131,072 |
     /// | the other `split_*` | 16 pieces: a third of the time at 4 rows, half at 16 |
+    /// | `product_tile` | 32 lanes of 8 x 8: the most elements a lane that stay in registers |
+    /// | `product_operations` | about a second of two busy cores |
     const SOFTWARE: Self = Self {
         reduce: Reduce::Subgroup,
         min_row_workgroup: 8,
@@ -152,6 +154,8 @@ impl Tuning {
     /// | row workgroups | from a subgroup of most GPUs to what hides the memory's latency |
     /// | `lane_max_classes` | the rows of neighbouring lanes are to share cache lines |
     /// | `split_*` | fewer rows than a large GPU has cores, and a few workgroups for each core |
+    /// | `product_tile` | 8 x 8 elements a lane: 64 multiplications to four reads of workgroup memory |
+    /// | `product_operations` | below a second on a small GPU that does 0.2 TFLOP/s |
     const GPU: Self = Self {
         reduce: Reduce::Subgroup,
         min_row_workgroup: 32,
