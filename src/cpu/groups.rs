@@ -95,7 +95,7 @@ impl<'a, J: PlainRows, S: Simd> Group<'a, J, S> {
             };
             s.enable(
                 #[inline(always)]
-                || stats.of_rows(s, 0, x, next, classes, exps),
+                || stats.of_rows(s, 0, (x, next), classes, exps),
             );
         }
         self.pick(first_row, 0, x);
@@ -120,7 +120,7 @@ impl<'a, J: PlainRows, S: Simd> Group<'a, J, S> {
             let stats = &mut self.stats;
             s.enable(
                 #[inline(always)]
-                || stats.of_rows(s, row, now, next, classes, &mut []),
+                || stats.of_rows(s, row, (now, next), classes, &mut []),
             );
             self.pick(first_row, row, now);
             row += rows;

@@ -75,8 +75,7 @@ impl Stats {
         &mut self,
         s: S,
         first: usize,
-        x: &[f32],
-        next: Next<'_>,
+        (x, next): (&[f32], Next<'_>),
         classes: usize,
         exps: &mut [f32],
     ) {

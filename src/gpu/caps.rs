@@ -171,6 +171,8 @@ impl Tuning {
     /// | `split_min_classes` | one row: slower at 8192 classes, level at 32,768, faster at 131,072 |
     /// | the other `split_*` | 16 pieces: a third of the time at 4 rows, half at 16 |
     /// | `elements_per_second` | loss and gradient: 400 to 850 million on idle cores, 48 million at the slowest while others used them |
+    /// | `product_tile` | 32 lanes of 8 x 8: the most elements a lane that stay in registers |
+    /// | `operations_per_second` | products on two busy cores |
     const SOFTWARE: Self = Self {
         reduce: Reduce::Subgroup,
         min_row_workgroup: 8,
@@ -180,7 +182,7 @@ impl Tuning {
         split_max_rows: 4,
         split_workgroups: 16,
         product_tile: Tile::Slim,
-        operations_per_second: 8 << 30,
+        operations_per_second: 4_000_000_000,
         budget: Self::BUDGET,
         elements_per_second: 50_000_000,
     };
@@ -194,6 +196,8 @@ impl Tuning {
     /// | `split_*` | fewer rows than a large GPU has cores, and a few workgroups for each core |
     /// | `elements_per_second` | loss and gradient in f32 move 6 bytes an element counted. The memory of telephones and small boards moves 4 GB/s and more: 0.7e9, of which a seventh is taken |
     /// | of a card | the slowest, with DDR3, move 14 GB/s: 2.4e9, of which less than half is taken |
+    /// | `product_tile` | 8 x 8 elements a lane: 64 multiplications to four reads of workgroup memory |
+    /// | `operations_per_second` | a small GPU does 0.2 TFLOP/s |
     const GPU: Self = Self {
         reduce: Reduce::Subgroup,
         min_row_workgroup: 32,
@@ -203,7 +207,7 @@ impl Tuning {
         split_max_rows: 64,
         split_workgroups: 512,
         product_tile: Tile::Large,
-        operations_per_second: 1 << 38,
+        operations_per_second: 200_000_000_000,
         budget: Self::BUDGET,
         elements_per_second: 100_000_000,
     };

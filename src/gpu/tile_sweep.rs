@@ -27,7 +27,9 @@ pub struct TileSweep {
 impl TileSweep {
     /// The kernel for rows with these options.
     pub(super) fn new(row: RowKernel, product: ProductKernel, targets: TargetType) -> Self {
-        let row = RowKernel { family: Family::SplitSweep, word: Word::F32, ..row }.canonical();
+        // Lanes leave what they collect, and reduce nothing.
+        let (family, word, reduce) = (Family::SplitSweep, Word::F32, Reduce::Tree);
+        let row = RowKernel { family, word, reduce, ..row }.canonical();
         Self { row, product: ProductKernel { by_four: false, ..product }, targets }
     }
 

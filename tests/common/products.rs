@@ -133,7 +133,8 @@ pub fn check(gpu: &Gpu, case: &Case) -> Outcome {
         let want = start + (0..depth).map(term).sum::<f64>();
         let magnitude = start.abs() + (0..depth).map(|k| term(k).abs()).sum::<f64>();
         let bound = tolerance::product(Arithmetic::GPU, depth + 1, magnitude);
-        if !((f64::from(*got) - want).abs() <= bound) {
+        let off = (f64::from(*got) - want).abs();
+        if off > bound || off.is_nan() {
             return Err(format!(
                 "{case:?}: [{row}, {column}]: got {got}, want {want}, bound {bound:e}"
             ));

@@ -123,11 +123,6 @@ impl Planner<'_> {
         Operand { role: Role::Slot(Slot::Input), region: self.problem.input }
     }
 
-    fn hidden_rows(&self, role: Role, region: Region, first: u64) -> Operand {
-        let offset = region.offset + region.bytes(first * region.row_stride);
-        Operand { role, region: Region { offset, ..region } }
-    }
-
     pub(super) fn logits(&self, [first, rows]: [u64; 2]) -> Product {
         let layer = self.layer;
         let bias = layer.bias.map(|region| Operand { role: Role::Bias, region });
@@ -136,7 +131,7 @@ impl Planner<'_> {
             rows,
             columns: self.problem.classes,
             depth: layer.width,
-            left: self.hidden_rows(Role::Hidden, layer.hidden, first),
+            left: rows_from(Role::Hidden, layer.hidden, first),
             right: Operand { role: Role::Weight, region: layer.weight },
             output: self.chunk_operand(),
             start: if bias.is_some() { Start::Bias } else { Start::Zero },
@@ -154,7 +149,7 @@ impl Planner<'_> {
             depth: classes,
             left: self.chunk_operand(),
             right: Operand { role: Role::Weight, region: layer.weight },
-            output: self.hidden_rows(Role::Dhidden, region, first),
+            output: rows_from(Role::Dhidden, region, first),
             start: Start::Zero,
             bias: None,
         });
@@ -164,7 +159,7 @@ impl Planner<'_> {
             columns: layer.width,
             depth: rows,
             left: self.chunk_operand(),
-            right: self.hidden_rows(Role::Hidden, layer.hidden, first),
+            right: rows_from(Role::Hidden, layer.hidden, first),
             output: Operand { role: Role::Dweight, region },
             start: if first == 0 { Start::Zero } else { Start::Stored },
             bias: None,
@@ -197,6 +192,12 @@ impl Planner<'_> {
             bindings: vec![from, Bound { role: Role::Dbias, ..to }],
         }
     }
+}
+
+/// The rows of a matrix from one on.
+fn rows_from(role: Role, region: Region, first: u64) -> Operand {
+    let offset = region.offset + region.bytes(first * region.row_stride);
+    Operand { role, region: Region { offset, ..region } }
 }
 
 /// How a chunk of logits lies in its buffer.

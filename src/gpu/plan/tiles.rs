@@ -138,6 +138,6 @@ impl<'a> Tiles<'a> {
         let cuts = Extents { rows: self.cut[0], columns: self.cut[1], depth: product.depth };
         let kernel = product.kernel(self.planner.caps, &cuts, self.tile);
         let part = Extents { rows: [0, rows[1]], columns, depth: [0, product.depth] };
-        product.step(self.planner.caps, &self.planner.tuning, kernel, part)
+        product.step(self.planner.caps, self.planner.tuning, kernel, part)
     }
 }
