@@ -83,7 +83,7 @@ impl Product {
     /// The dispatches that compute it on a device.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] if a row of a matrix does not fit a binding; [`Error::DeviceTooSmall`] if
+    /// [`Error::TooLarge`](crate::Error::TooLarge) if a row of a matrix does not fit a binding; [`Error::DeviceTooSmall`](crate::Error::DeviceTooSmall) if
     /// the device lacks bindings.
     pub fn steps(&self, caps: &Caps, tuning: &Tuning) -> Result<Vec<Step>> {
         let tile = self.tile(tuning.fit(caps).product_tile);
