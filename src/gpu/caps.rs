@@ -133,8 +133,8 @@ impl Tuning {
     /// | `lane_max_classes` | a lane a row is 4 times as fast at 32 classes, 1.5 times at 256 |
     /// | `split_min_classes` | one row: slower at 8192 classes, level at 32,768, faster at 131,072 |
     /// | the other `split_*` | 16 pieces: a third of the time at 4 rows, half at 16 |
-    /// | `product_tile` | 32 lanes of 8 x 8: the most elements a lane that stay in registers |
-    /// | `product_operations` | about a second of two busy cores |
+    /// | `product_tile` | 32 lanes of 8 x 8: no faster than others, and in the least memory |
+    /// | `product_operations` | a second or two of two busy cores |
     const SOFTWARE: Self = Self {
         reduce: Reduce::Subgroup,
         min_row_workgroup: 8,
