@@ -13,7 +13,6 @@ const SWEEP: &str = "tile_sweep.wgsl";
 pub(crate) const PRODUCTS: &[Mutant] = &[
     mutant("one step of the depth too few", TILE, "step < TILE_DEPTH", "step < TILE_DEPTH - 1u"),
     mutant("one block of a tile too few", TILE, "i < DEPTH_WORDS * ROW_WORDS", "i < ROW_WORDS"),
-    mutant("rows past the depth", TILE, "vec4<bool>(row < shape.x)", "vec4<bool>(true)"),
     mutant(
         "columns past the depth",
         TILE,
@@ -59,12 +58,6 @@ pub(crate) const PRODUCTS: &[Mutant] = &[
         "i < 4u",
     ),
     mutant(
-        "written past the last row",
-        "fragments/product_f32.wgsl",
-        "row >= params.rows",
-        "row > params.rows",
-    ),
-    mutant(
         "another lane's block",
         "fragments/tile_slim.wgsl",
         "first.y + 4u * LANES_ACROSS, sums[1]",
@@ -75,7 +68,6 @@ pub(crate) const PRODUCTS: &[Mutant] = &[
 pub(crate) const LAYERS: &[Mutant] = &[
     mutant("windows of classes that begin anew", SWEEP, "params.continued != 0u", "false"),
     mutant("a stripe's neighbour", SWEEP, "index % stripes", "0u"),
-    mutant("turns that begin anew", SWEEP, "- turn) % stripes", ") % stripes"),
     mutant("the first class of a tile", SWEEP, "word = column + part", "word = column + part + 1u"),
     mutant(
         "classes past the last",

@@ -83,8 +83,8 @@ impl Product {
     /// The dispatches that compute it on a device.
     ///
     /// # Errors
-    /// [`Error::TooLarge`](crate::Error::TooLarge) if a row of a matrix does not fit a binding; [`Error::DeviceTooSmall`](crate::Error::DeviceTooSmall) if
-    /// the device lacks bindings.
+    /// [`Error::TooLarge`](crate::Error::TooLarge) if a row of a matrix does not fit a binding;
+    /// [`Error::DeviceTooSmall`](crate::Error::DeviceTooSmall) if the device lacks bindings.
     pub fn steps(&self, caps: &Caps, tuning: &Tuning) -> Result<Vec<Step>> {
         let tile = self.tile(tuning.fit(caps).product_tile);
         if tile.lanes() > caps.max_workgroup_size {
