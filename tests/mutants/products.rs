@@ -116,7 +116,7 @@ pub(crate) fn layer_failure(gpu: &Gpu) -> Option<String> {
     let layer = Layer::new(70, 33, 517, Dtype::F32);
     let loss = CrossEntropy::new()
         .with_label_smoothing(0.1)
-        .with_class_weights((0..517).map(|j| 0.5 + (j % 3) as f64))
+        .with_class_weights((0..517).map(|j| 0.5 + f64::from(j % 3)))
         .with_metrics();
     let op = LinearCrossEntropy::new(loss).with_scratch_bytes(4 * 517 * 20);
     let subject = Subject::gpu("in windows", gpu.with_caps(caps));
