@@ -17,8 +17,8 @@ use crate::op::{CrossEntropy, InputForm, Loss, Metrics, Op, Reduction, Targets, 
 ///
 /// (formula (24) of `docs/NUMERICS.md`). A chunk of rows is multiplied, made its own gradient in place by
 /// [`CrossEntropy`], and multiplied on; a row whose target is ignored is left out of all of that.
-/// Products are accumulated in f32, in an order that depends on the shape and on
-/// [`scratch_bytes`](Self::scratch_bytes) alone.
+/// Products are accumulated in f32, in an order that depends on the shape alone and, on the CPU, on
+/// [`scratch_bytes`](Self::scratch_bytes).
 ///
 /// Index targets only: probability targets are as large as the logits that are to be saved.
 ///

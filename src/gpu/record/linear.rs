@@ -62,8 +62,8 @@ impl<'a> LinearCrossEntropyBuffers<'a> {
         self
     }
 
-    /// Where the gradient of the layer goes, f32. It is not added to what is there. Needed if the
-    /// operation has it, and only then.
+    /// Where the gradient of the layer goes, f32. It is not added to what is there; a batch without
+    /// rows leaves that as it is. Needed if the operation has it, and only then.
     #[must_use]
     pub fn with_dweight(mut self, dweight: MatrixBuffer<'a>) -> Self {
         self.dweight = Some(dweight);
