@@ -1,5 +1,5 @@
-// Where a product goes, four elements at a time: rows start at multiples of four and have a multiple
-// of four columns.
+// Where a product goes, four elements at a time: rows start at multiples of four and have a
+// multiple of four columns.
 
 @group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;    // [rows, columns]
 
