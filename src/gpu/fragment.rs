@@ -225,6 +225,8 @@ fragments! {
     TILE_SLIM = "fragments/tile_slim.wgsl";
     TILE_MEDIUM = "fragments/tile_medium.wgsl";
     TILE_LARGE = "fragments/tile_large.wgsl";
+    SUMS_ONE = "fragments/sums_one.wgsl";
+    SUMS_FOUR = "fragments/sums_four.wgsl";
     PRODUCT_TILE = "fragments/product_tile.wgsl";
     PRODUCT = "product.wgsl";
     LOGITS_TILE = "fragments/logits_tile.wgsl";

@@ -81,11 +81,11 @@ impl Tile {
         not_larger.into_iter().find(fits).unwrap_or(Self::Slim)
     }
 
-    fn fragment(self) -> &'static Fragment {
+    fn fragments(self) -> [&'static Fragment; 2] {
         match self {
-            Self::Slim => &TILE_SLIM,
-            Self::Medium => &TILE_MEDIUM,
-            Self::Large => &TILE_LARGE,
+            Self::Slim => [&TILE_SLIM, &SUMS_FOUR],
+            Self::Medium => [&TILE_MEDIUM, &SUMS_ONE],
+            Self::Large => [&TILE_LARGE, &SUMS_FOUR],
         }
     }
 }
@@ -132,7 +132,8 @@ impl ProductKernel {
             Start::Bias => &START_BIAS,
             Start::Stored => &START_STORED,
         });
-        list.extend([self.tile.fragment(), &PRODUCT_TILE]);
+        list.extend(self.tile.fragments());
+        list.push(&PRODUCT_TILE);
         list
     }
 

@@ -59,7 +59,7 @@ pub(crate) const PRODUCTS: &[Mutant] = &[
     ),
     mutant(
         "another lane's block",
-        "fragments/tile_slim.wgsl",
+        "fragments/sums_four.wgsl",
         "first.y + 4u * LANES_ACROSS, sums[1]",
         "first.y + 4u * LANES_ACROSS, sums[0]",
     ),
