@@ -141,8 +141,10 @@ impl<'a> Planner<'a> {
             .problem
             .matrices()
             .map(|m| 1 + (room - m.bytes(classes)) / m.bytes(m.row_stride).max(1));
-        // A workgroup a row, or one a piece of it, in a grid of two dimensions.
-        let by_grid = u64::from(self.caps.max_workgroups).pow(2) / self.splits.max(1);
+        // A workgroup a row, or one a piece of it, in a grid of two dimensions; edges have one place more
+        // than there are rows.
+        let places = u64::from(self.caps.max_workgroups).pow(2).saturating_sub(1);
+        let by_grid = places / self.splits.max(1);
         let others = [room / 16, by_grid, self.rows_in_time()];
         Ok(by_matrix.chain(others).min().unwrap_or(1).max(1))
     }
