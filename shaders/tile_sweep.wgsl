@@ -36,6 +36,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // Lanes past the last row compute it once more, and store nothing.
     let is_row = first_row + lane / LANES_A_ROW < params.rows;
     let row = min(first_row + lane / LANES_A_ROW, params.rows - 1u);
+    let at = starts_of(row);
     // A target that is no column, or in another window, is in no tile.
     let target_column = target_at(row).x - params.first_column;
     var total = acc_identity();
@@ -51,11 +52,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let end = min(column + TILE_COLUMNS, params.columns);
         var run = lane_identity();
         for (var word = column + part; word < end; word += LANES_A_ROW) {
-            run = swept(run, row, params.first_column + word);
+            run = swept(run, at, params.first_column + word);
         }
         total = acc_combine(total, lane_collapse(run));
         if (is_row && part == 0u && target_column >= column && target_column < end) {
-            let logit = load_input(row, params.first_column + target_column);
+            let logit = load_input(at, params.first_column + target_column);
             scratch[scratch_coef(row)] = vec4<u32>(bitcast<u32>(logit), 0u, 0u, 0u);
         }
         // All lanes have read what the next tile overwrites.

@@ -60,7 +60,7 @@ fn visits(kernel: Kernel) -> Vec<(Slot, u64, u64)> {
     let module = naga::front::wgsl::parse_str(&composed.source).expect("it parses");
     let all = called(&module, "main");
     // What is done with each word, once in each loop over words that the kernel goes through.
-    let per_word = ["sweep", "column"].map(|function| {
+    let per_word = ["sweep", "write_columns"].map(|function| {
         if all.contains(function) { called(&module, function) } else { HashSet::new() }
     });
     let count =

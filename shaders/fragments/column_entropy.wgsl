@@ -8,8 +8,8 @@ struct Coef {
     upstream: f32,
 }
 
-fn column(coef: Coef, row: u32, word: u32) -> Values {
-    let distance = Values(coef.max) - load_input(row, word);
+fn column(coef: Coef, at: Starts, word: u32, x: Values) -> Values {
+    let distance = Values(coef.max) - x;
     let p = exp(-distance) / coef.sum;
     let dx = p * ((distance + Values(coef.log_sum)) - Values(coef.entropy));
     return coef.upstream * select(dx, Values(0.0), p == Values(0.0));

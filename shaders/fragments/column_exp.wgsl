@@ -7,17 +7,12 @@ struct Coef {
     shift: f32,
     target_value: f32,      // in the target's column, rounded from a form that keeps its digits
     target_column: u32,     // NO_COLUMN if there is none
-    skipped: u32,           // 1: the row is ignored, and every column is exactly 0
+    skipped: u32,           // 1: the row is ignored
 }
 
-fn column(coef: Coef, row: u32, word: u32) -> Values {
-    // An ignored row is not read: whatever stands there has no say.
-    if (coef.skipped != 0u) {
-        return Values(0.0);
-    }
-    let x = load_input(row, word);
+fn column(coef: Coef, at: Starts, word: u32, x: Values) -> Values {
     let exponentials = exp(chain(x) - Values(coef.max)) * coef.scale;
-    let values = exponentials - column_shift(coef.shift, row, word);
+    let values = exponentials - column_shift(coef.shift, at, word);
     let is_target = columns_of(word) == Columns(coef.target_column);
     return select(values, Values(coef.target_value), is_target) * chain_slope(x);
 }

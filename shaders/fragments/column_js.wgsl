@@ -5,10 +5,10 @@ struct Coef {
     upstream: f32,
 }
 
-fn column(coef: Coef, row: u32, word: u32) -> Values {
-    let terms = js_terms(row, word);
+fn column(coef: Coef, at: Starts, word: u32, x: Values) -> Values {
+    let terms = js_terms(at, word, x);
     let dz = 0.5 * terms.student - terms.q * coef.sum;
-    return coef.upstream * dz * chain_slope(load_input(row, word));
+    return coef.upstream * dz * chain_slope(x);
 }
 
 fn coef_pack(coef: Coef) -> array<vec4<u32>, 2> {

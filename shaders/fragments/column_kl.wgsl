@@ -11,10 +11,9 @@ struct Coef {
     upstream: f32,
 }
 
-fn column(coef: Coef, row: u32, word: u32) -> Values {
-    let x = load_input(row, word);
+fn column(coef: Coef, at: Starts, word: u32, x: Values) -> Values {
     let z = chain(x);
-    let t = teacher(load_second(row, word));
+    let t = teacher(load_second(at, word));
     let p = exp((t - Values(coef.teacher_max)) - Values(coef.teacher_norm));
     let q = exp(z - Values(coef.max)) / coef.sum;
     // Both sure of one class: (1 - P) - (1 - Q) keeps the digits.

@@ -10,10 +10,9 @@ struct Coef {
     upstream: f32,
 }
 
-fn column(coef: Coef, row: u32, word: u32) -> Values {
-    let x = load_input(row, word);
+fn column(coef: Coef, at: Starts, word: u32, x: Values) -> Values {
     let z = chain(x);
-    let part = label_part(row, word);
+    let part = label_part(at, word);
     let p = exp(z - Values(coef.max)) / coef.sum;
     let p_minus_1 = select(p - 1.0, Values(-coef.rest / coef.sum), z == Values(coef.max));
     let dz = (Values(coef.total) - part) * p + part * p_minus_1 + coef.more * p;

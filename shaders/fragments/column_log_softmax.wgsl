@@ -6,8 +6,8 @@ struct Coef {
     log_sum: f32,   // log1p(rest)
 }
 
-fn column(coef: Coef, row: u32, word: u32) -> Values {
-    return params.unit * ((load_input(row, word) - Values(coef.max)) - Values(coef.log_sum));
+fn column(coef: Coef, at: Starts, word: u32, x: Values) -> Values {
+    return params.unit * ((x - Values(coef.max)) - Values(coef.log_sum));
 }
 
 fn coef_pack(coef: Coef) -> array<vec4<u32>, 2> {

@@ -10,12 +10,11 @@ struct Coef {
     upstream: f32,
 }
 
-fn column(coef: Coef, row: u32, word: u32) -> Values {
-    let x = load_input(row, word);
+fn column(coef: Coef, at: Starts, word: u32, x: Values) -> Values {
     let z = chain(x);
     let q = exp(z - Values(coef.max)) / coef.sum;
     let log_q = (z - Values(coef.max)) - Values(coef.log_sum);
-    let t = teacher(load_second(row, word));
+    let t = teacher(load_second(at, word));
     let log_p = (t - Values(coef.teacher_max)) - Values(coef.teacher_norm);
     let dz = select(q * ((log_q - log_p) - Values(coef.kl)), Values(0.0), q == Values(0.0));
     return coef.upstream * dz * chain_slope(x);

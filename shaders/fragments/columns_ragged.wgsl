@@ -3,15 +3,23 @@
 // before the first of them is an edge. See edges.wgsl.
 
 fn write_columns(coef: Coef, row: u32, start: u32, end: u32, step: u32) {
-    let shifted = (output_start(row) & 1u) << 31u;
+    let at = starts_of(row);
+    let shifted = (output_start(at) & 1u) << 31u;
     if (start == 0u && shifted != 0u) {
         // In place: this lane alone overwrites what it reads here.
-        store_first(row, column(coef, row, 0u).x);
+        store_first(at, column_or_zero(coef, at, 0u).x);
     }
     for (var word = start; word < end; word += step) {
-        let at = word | shifted;
-        if (start_column(at) < params.classes) {
-            store_output(row, at, column(coef, row, at));
+        let shifted_word = word | shifted;
+        if (start_column(shifted_word) < params.classes) {
+            store_output(at, shifted_word, column_or_zero(coef, at, shifted_word));
         }
     }
+}
+
+fn column_or_zero(coef: Coef, at: Starts, word: u32) -> Values {
+    if (is_skipped(coef)) {
+        return Values(0.0);
+    }
+    return column(coef, at, word, load_input(at, word));
 }

@@ -7,16 +7,15 @@ fn times(coefficient: Values, x: Values) -> Values {
     return select(coefficient * x, Values(0.0), coefficient == Values(0.0));
 }
 
-fn element_at(row: u32, word: u32) -> Element {
-    let x = load_input(row, word);
-    let y = params.label_scale * load_second(row, word) + Values(params.label_offset);
+fn element_at(at: Starts, word: u32, x: Values) -> Element {
+    let y = params.label_scale * load_second(at, word) + Values(params.label_offset);
     let x_bits = bitcast<Columns>(x) & Columns(0x7fffffffu);
     let y_bits = bitcast<Columns>(y) & Columns(0x7fffffffu);
     // A difference of infinities is none either.
     let are_infinite = (x_bits == Columns(0x7f800000u)) & (x == y);
     let is_nan = (max(x_bits, y_bits) > Columns(0x7f800000u)) | are_infinite;
     let nan = Values(params.nan);
-    let factor = element_factor(row, word);
+    let factor = element_factor(at, word);
     let element = element_of(x, y, word);
     return Element(
         times(factor, select(element.loss, nan, is_nan)),

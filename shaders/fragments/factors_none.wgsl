@@ -1,5 +1,5 @@
 // Every element weighs 1.
 
-fn element_factor(row: u32, word: u32) -> Values {
+fn element_factor(at: Starts, word: u32) -> Values {
     return Values(1.0);
 }

@@ -2,12 +2,12 @@
 
 @group(0) @binding(1) var<storage, read_write> input: array<Word>;     // [rows, classes]
 
-fn load_input(row: u32, word: u32) -> Values {
-    return unpack(input[params.input_offset + row * params.input_stride + word]);
+fn load_input(at: Starts, word: u32) -> Values {
+    return unpack(input[at.input + word]);
 }
 
-fn store_output(row: u32, word: u32, values: Values) {
-    input[params.input_offset + row * params.input_stride + word] = pack(values);
+fn store_output(at: Starts, word: u32, values: Values) {
+    input[at.input + word] = pack(values);
 }
 
 // Every lane reads the target's logit; one of them overwrites it. All must have read before.

@@ -2,14 +2,13 @@
 
 @group(0) @binding(1) var<storage, read_write> input: array<u32>;     // [rows, classes], two each
 
-fn output_start(row: u32) -> u32 {
-    return params.input_offset + row * params.input_stride;
+fn output_start(at: Starts) -> u32 {
+    return at.input;
 }
 
-fn load_input(row: u32, word: u32) -> Values {
-    let start = output_start(row);
-    let at = places(start, word);
-    return aligned(start, word, input[at.x], input[at.y], input[at.z]);
+fn load_input(at: Starts, word: u32) -> Values {
+    let pairs = places(at.input, word);
+    return aligned(at.input, word, input[pairs.x], input[pairs.y], input[pairs.z]);
 }
 
 fn write_output(at: u32, pair: u32) {

@@ -3,12 +3,12 @@
 @group(0) @binding(1) var<storage, read> input: array<Word>;             // [rows, columns]
 @group(0) @binding(2) var<storage, read_write> output: array<Values>;    // [rows, columns]
 
-fn load_input(row: u32, word: u32) -> Values {
-    return unpack(input[params.input_offset + row * params.input_stride + word]);
+fn load_input(at: Starts, word: u32) -> Values {
+    return unpack(input[at.input + word]);
 }
 
-fn store_output(row: u32, word: u32, values: Values) {
-    output[params.output_offset + row * params.output_stride + word] = values;
+fn store_output(at: Starts, word: u32, values: Values) {
+    output[at.output + word] = values;
 }
 
 // Nothing that is read is written: no hazard.

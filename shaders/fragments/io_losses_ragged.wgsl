@@ -3,17 +3,16 @@
 @group(0) @binding(1) var<storage, read> input: array<u32>;           // [rows, columns], two each
 @group(0) @binding(2) var<storage, read_write> output: array<f32>;    // [rows, columns]
 
-fn load_input(row: u32, word: u32) -> Values {
-    let start = params.input_offset + row * params.input_stride;
-    let at = places(start, word);
-    return aligned(start, word, input[at.x], input[at.y], input[at.z]);
+fn load_input(at: Starts, word: u32) -> Values {
+    let pairs = places(at.input, word);
+    return aligned(at.input, word, input[pairs.x], input[pairs.y], input[pairs.z]);
 }
 
-fn store_output(row: u32, word: u32, values: Values) {
-    let at = params.output_offset + row * params.output_stride + start_column(word);
+fn store_output(at: Starts, word: u32, values: Values) {
+    let first = at.output + start_column(word);
     let count = min(WIDTH, params.classes - start_column(word));
     for (var i = 0u; i < count; i += 1u) {
-        output[at + i] = component(values, i);
+        output[first + i] = component(values, i);
     }
 }
 

@@ -2,8 +2,8 @@
 
 @group(0) @binding(1) var<storage, read> input: array<Word>;     // [rows, classes]
 
-fn load_input(row: u32, word: u32) -> Values {
-    return unpack(input[params.input_offset + row * params.input_stride + word]);
+fn load_input(at: Starts, word: u32) -> Values {
+    return unpack(input[at.input + word]);
 }
 
 // Nothing is overwritten: no hazard.

@@ -2,10 +2,9 @@
 
 @group(0) @binding(1) var<storage, read> input: array<u32>;     // [rows, classes], two each
 
-fn load_input(row: u32, word: u32) -> Values {
-    let start = params.input_offset + row * params.input_stride;
-    let at = places(start, word);
-    return aligned(start, word, input[at.x], input[at.y], input[at.z]);
+fn load_input(at: Starts, word: u32) -> Values {
+    let pairs = places(at.input, word);
+    return aligned(at.input, word, input[pairs.x], input[pairs.y], input[pairs.z]);
 }
 
 // Nothing is overwritten: no hazard.

@@ -3,14 +3,13 @@
 @group(0) @binding(1) var<storage, read> input: array<u32>;           // [rows, classes], two each
 @group(0) @binding(2) var<storage, read_write> output: array<u32>;    // the same
 
-fn load_input(row: u32, word: u32) -> Values {
-    let start = params.input_offset + row * params.input_stride;
-    let at = places(start, word);
-    return aligned(start, word, input[at.x], input[at.y], input[at.z]);
+fn load_input(at: Starts, word: u32) -> Values {
+    let pairs = places(at.input, word);
+    return aligned(at.input, word, input[pairs.x], input[pairs.y], input[pairs.z]);
 }
 
-fn output_start(row: u32) -> u32 {
-    return params.output_offset + row * params.output_stride;
+fn output_start(at: Starts) -> u32 {
+    return at.output;
 }
 
 fn write_output(at: u32, pair: u32) {

@@ -8,10 +8,10 @@ fn term_to_mean(p: Values, a: Values, b: Values) -> Values {
     return select(p * (0.6931472 - softplus(b - a)), Values(0.0), p == Values(0.0));
 }
 
-fn js_terms(row: u32, word: u32) -> Terms {
-    let pair = pair_at(row);
-    let a = (teacher(load_second(row, word)) - Values(pair.x)) - Values(pair.y);
-    let b = (chain(load_input(row, word)) - Values(pair.z)) - Values(pair.w);
+fn js_terms(at: Starts, word: u32, x: Values) -> Terms {
+    let pair = pair_at(at.row);
+    let a = (teacher(load_second(at, word)) - Values(pair.x)) - Values(pair.y);
+    let b = (chain(x) - Values(pair.z)) - Values(pair.w);
     let q = exp(b);
     return Terms(term_to_mean(exp(a), a, b), term_to_mean(q, b, a), q);
 }

@@ -14,7 +14,7 @@ fn block_store(row: u32, column: u32, sums: mat4x4<f32>) {
 }
 
 // Tiles start at multiples of their size, windows of classes too.
-fn load_input(row: u32, word: u32) -> Values {
+fn load_input(at: Starts, word: u32) -> Values {
     let column = word % TILE_COLUMNS;
-    return logits[row % TILE_ROWS * LOGITS_STRIDE + column / 4u][column % 4u];
+    return logits[at.row % TILE_ROWS * LOGITS_STRIDE + column / 4u][column % 4u];
 }

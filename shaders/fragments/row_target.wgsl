@@ -19,7 +19,7 @@ fn row_begin(index: u32) -> Row {
     if (!target_is_column(target_index)) {
         return Row(params.swept_words, NO_COLUMN, 0u, 0.0, 0.0);
     }
-    let word = chain(load_input(index, target_index.x / WIDTH));
+    let word = chain(load_input(starts_of(index), target_index.x / WIDTH));
     return Row(
         params.swept_words,
         target_index.x,

@@ -2,6 +2,6 @@
 
 @group(0) @binding(7) var<storage, read> second: array<Word>;    // [rows, classes]
 
-fn load_second(row: u32, word: u32) -> Values {
-    return unpack(second[params.second_offset + row * params.second_stride + word]);
+fn load_second(at: Starts, word: u32) -> Values {
+    return unpack(second[at.second + word]);
 }

@@ -2,8 +2,7 @@
 
 @group(0) @binding(7) var<storage, read> second: array<u32>;    // [rows, classes], two each
 
-fn load_second(row: u32, word: u32) -> Values {
-    let start = params.second_offset + row * params.second_stride;
-    let at = places(start, word);
-    return aligned(start, word, second[at.x], second[at.y], second[at.z]);
+fn load_second(at: Starts, word: u32) -> Values {
+    let pairs = places(at.second, word);
+    return aligned(at.second, word, second[pairs.x], second[pairs.y], second[pairs.z]);
 }

@@ -1,5 +1,5 @@
 // The column formula without a term of its own for each class.
 
-fn column_shift(shift: f32, row: u32, word: u32) -> Values {
+fn column_shift(shift: f32, at: Starts, word: u32) -> Values {
     return Values(0.0);
 }

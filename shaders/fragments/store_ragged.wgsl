@@ -1,20 +1,20 @@
 // Packs a word's elements into the two u32s that it fills, or into the edges what it fills of one.
 
-fn store_first(row: u32, value: f32) {
-    edges[first_edge(row)] = pack_halves(Values(value)).x & 0xffffu;
+fn store_first(at: Starts, value: f32) {
+    edges[first_edge(at.row)] = pack_halves(Values(value)).x & 0xffffu;
 }
 
-fn store_output(row: u32, word: u32, values: Values) {
+fn store_output(at: Starts, word: u32, values: Values) {
     let halves = pack_halves(values);
     let left = params.classes - start_column(word);
-    let at = (output_start(row) + start_column(word)) / 2u;
+    let pair = (output_start(at) + start_column(word)) / 2u;
     if (left >= 2u) {
-        write_output(at, halves.x);
+        write_output(pair, halves.x);
     }
     if (left >= 4u) {
-        write_output(at + 1u, halves.y);
+        write_output(pair + 1u, halves.y);
     }
     if (left == 1u || left == 3u) {
-        edges[last_edge(row)] = select(halves.y, halves.x, left == 1u) & 0xffffu;
+        edges[last_edge(at.row)] = select(halves.y, halves.x, left == 1u) & 0xffffu;
     }
 }

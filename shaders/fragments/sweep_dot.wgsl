@@ -1,5 +1,5 @@
 // What a sweep collects for softmax's backward: sum of probs * dprobs.
 
-fn sweep(acc: LaneAcc, row: u32, word: u32) -> LaneAcc {
-    return lane_push(acc, load_input(row, word) * load_second(row, word));
+fn sweep(acc: LaneAcc, at: Starts, word: u32) -> LaneAcc {
+    return lane_push(acc, load_input(at, word) * load_second(at, word));
 }

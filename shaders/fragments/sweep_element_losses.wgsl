@@ -1,7 +1,7 @@
 // The elementwise losses one by one: written, and summed besides.
 
-fn sweep(acc: LaneAcc, row: u32, word: u32) -> LaneAcc {
-    let loss = element_at(row, word).loss;
-    store_output(row, word, params.unit * loss);
+fn sweep(acc: LaneAcc, at: Starts, word: u32) -> LaneAcc {
+    let loss = element_at(at, word, load_input(at, word)).loss;
+    store_output(at, word, params.unit * loss);
     return lane_push(acc, loss);
 }

@@ -1,7 +1,7 @@
 // A row's last word may have fewer elements than others; what stands behind it has no say.
 
-fn swept(run: LaneAcc, row: u32, word: u32) -> LaneAcc {
-    let after = sweep(run, row, word);
+fn swept(run: LaneAcc, at: Starts, word: u32) -> LaneAcc {
+    let after = sweep(run, at, word);
     if (is_whole(word)) {
         return after;
     }

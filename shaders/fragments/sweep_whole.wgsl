@@ -1,5 +1,5 @@
 // Every word of a row has all its elements.
 
-fn swept(run: LaneAcc, row: u32, word: u32) -> LaneAcc {
-    return sweep(run, row, word);
+fn swept(run: LaneAcc, at: Starts, word: u32) -> LaneAcc {
+    return sweep(run, at, word);
 }

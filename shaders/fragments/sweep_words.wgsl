@@ -5,13 +5,13 @@
 const SWEEP_RUN: u32 = 64u;
 
 fn sweep_words(index: u32, start: u32, end: u32, step: u32) -> Acc {
+    let at = starts_of(index);
     var total = acc_identity();
-    var word = start;
-    while (word < end) {
+    for (var first = start; first < end; first += SWEEP_RUN * step) {
         var run = lane_identity();
-        for (var i = 0u; i < SWEEP_RUN && word < end; i += 1u) {
-            run = swept(run, index, word);
-            word += step;
+        let last = min(end, first + SWEEP_RUN * step);
+        for (var word = first; word < last; word += step) {
+            run = swept(run, at, word);
         }
         total = acc_combine(total, lane_collapse(run));
     }

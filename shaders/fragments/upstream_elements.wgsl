@@ -2,6 +2,6 @@
 
 @group(0) @binding(5) var<storage, read> dloss: array<Values>;    // [rows, columns]
 
-fn upstream_of(row: u32, word: u32) -> Values {
-    return params.unit * dloss[params.dloss_offset + row * params.dloss_stride + word];
+fn upstream_of(at: Starts, word: u32) -> Values {
+    return params.unit * dloss[at.dloss + word];
 }

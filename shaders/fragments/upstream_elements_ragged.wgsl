@@ -2,8 +2,8 @@
 
 @group(0) @binding(5) var<storage, read> dloss: array<f32>;    // [rows, columns]
 
-fn upstream_of(row: u32, word: u32) -> Values {
-    let start = params.dloss_offset + row * params.dloss_stride;
-    let at = min(columns_of(word), Columns(params.classes - 1u)) + start;
-    return params.unit * Values(dloss[at.x], dloss[at.y], dloss[at.z], dloss[at.w]);
+fn upstream_of(at: Starts, word: u32) -> Values {
+    let places = min(columns_of(word), Columns(params.classes - 1u)) + at.dloss;
+    return params.unit
+        * Values(dloss[places.x], dloss[places.y], dloss[places.z], dloss[places.w]);
 }

@@ -4,6 +4,6 @@ fn upstream_at(row: u32) -> f32 {
     return params.upstream;
 }
 
-fn upstream_of(row: u32, word: u32) -> Values {
+fn upstream_of(at: Starts, word: u32) -> Values {
     return Values(params.upstream);
 }

@@ -58,6 +58,7 @@ macro_rules! fragments {
 
 fragments! {
     PARAMS = "fragments/params.wgsl" binds Params Uniform;
+    STARTS = "fragments/starts.wgsl";
     FLOATS = "fragments/floats.wgsl";
     WORD_F32 = "fragments/word_f32.wgsl";
     WORD_F32X4 = "fragments/word_f32x4.wgsl";
@@ -198,6 +199,8 @@ fragments! {
     COLUMN_SOFTMAX_BACKWARD = "fragments/column_softmax_backward.wgsl";
     COLUMN_LOG_SOFTMAX_BACKWARD = "fragments/column_log_softmax_backward.wgsl";
     COLUMN_ELEMENT = "fragments/column_element.wgsl";
+    SKIPS = "fragments/skips.wgsl";
+    SKIPS_NONE = "fragments/skips_none.wgsl";
     COLUMNS_WHOLE = "fragments/columns_whole.wgsl";
     COLUMNS_RAGGED = "fragments/columns_ragged.wgsl";
     COLUMNS_NONE = "fragments/columns_none.wgsl";

@@ -33,7 +33,7 @@ pub(crate) fn create(
     // SAFETY: what is switched off must not be needed. Every loop in shaders/ counts a u32 up (or
     // halves one) towards a bound that is fixed before the loop starts, so all are finite, and the
     // bounds are far enough from 2^32 that the counters do not wrap: a plan binds at most 2^31
-    // bytes and steps by at most 1024 words. Divisors are WIDTH, WG_SIZE, splits and the like,
-    // none of them zero where they are used. Buffer accesses stay checked.
+    // bytes and steps by at most 64 times 1024 words. Divisors are WIDTH, WG_SIZE, splits and the
+    // like, none of them zero where they are used. Buffer accesses stay checked.
     unsafe { device.create_shader_module_trusted(descriptor, checks) }
 }

@@ -68,7 +68,7 @@ impl RowKernel {
     /// The same with another file in the place of the one that knows where the matrices lie.
     pub(super) fn fragments_with(self, io: &'static Fragment) -> Vec<&'static Fragment> {
         let files = self.files();
-        let mut list = vec![&PARAMS, &FLOATS];
+        let mut list = vec![&PARAMS, &STARTS, &FLOATS];
         list.extend(self.word.fragments());
         list.push(io);
         if self.has_edges() {
@@ -97,7 +97,7 @@ impl RowKernel {
         }
         if self.family == Family::SplitColumns {
             list.extend(&files.column);
-            list.push(self.word.pick(&COLUMNS_WHOLE, &COLUMNS_RAGGED));
+            list.extend(self.columns_files());
             if self.op.is_elementwise() {
                 list.extend(self.upstream_files());
             }
@@ -147,7 +147,14 @@ impl RowKernel {
         if self.family == Family::SplitFinish {
             list.push(&COLUMNS_LATER);
         } else {
-            list.extend([self.word.pick(&COLUMNS_WHOLE, &COLUMNS_RAGGED), &COLUMNS_NOW]);
+            list.extend(self.columns_files());
+            list.push(&COLUMNS_NOW);
         }
+    }
+
+    /// What goes through a row's words and writes them.
+    fn columns_files(self) -> [&'static Fragment; 2] {
+        let skips = if self.op.has_index_targets() { &SKIPS } else { &SKIPS_NONE };
+        [skips, self.word.pick(&COLUMNS_WHOLE, &COLUMNS_RAGGED)]
     }
 }

@@ -40,7 +40,7 @@ impl TileSweep {
 
     pub(super) fn fragments(self) -> Vec<&'static Fragment> {
         let files = self.row.files();
-        let mut list = vec![&PARAMS, &FLOATS, &WORD_F32];
+        let mut list = vec![&PARAMS, &STARTS, &FLOATS, &WORD_F32];
         list.extend(self.product.tile_files());
         list.push(&LOGITS_TILE);
         list.extend(&files.reads);

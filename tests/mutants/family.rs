@@ -62,8 +62,8 @@ pub(crate) const FAMILY: &[Mutant] = &[
         mutant(
             "lse - z for targets",
             "fragments/column_target_gradient.wgsl",
-            "(Values(coef.max) - chain(load_input(row, word))) + coef.log_sum",
-            "(Values(coef.max) + coef.log_sum) - chain(load_input(row, word))",
+            "(Values(coef.max) - chain(x)) + coef.log_sum",
+            "(Values(coef.max) + coef.log_sum) - chain(x)",
         ),
     ),
     of(
@@ -392,24 +392,19 @@ pub(crate) const FAMILY: &[Mutant] = &[
         mutant(
             "labels not turned",
             "fragments/element.wgsl",
-            "params.label_scale * load_second(row, word)",
-            "load_second(row, word)",
+            "params.label_scale * load_second(at, word)",
+            "load_second(at, word)",
         ),
     ),
     of(
         "binary",
-        mutant(
-            "one factor for all",
-            "fragments/factors_buffer.wgsl",
-            "params.factors_offset + row * params.factors_stride + word",
-            "0u",
-        ),
+        mutant("one factor for all", "fragments/factors_buffer.wgsl", "at.factors + word", "0u"),
     ),
     of(
         "binary",
         mutant(
             "one upstream for all elements",
-            "fragments/upstream_elements.wgsl",
+            "fragments/starts.wgsl",
             "+ row * params.dloss_stride",
             "",
         ),

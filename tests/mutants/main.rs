@@ -71,6 +71,18 @@ const MUTANTS: &[Mutant] = &[
         "word < end",
         "word + 1u < end",
     ),
+    mutant(
+        "every second word's columns from the word before",
+        "fragments/columns_whole.wgsl",
+        "word + step, next_x)",
+        "word + step, x)",
+    ),
+    mutant(
+        "only the first run swept",
+        "fragments/sweep_words.wgsl",
+        "first < end; first += SWEEP_RUN * step",
+        "first == start; first += SWEEP_RUN * step",
+    ),
     mutant("the target's neighbour", ROW_TARGET, "target_index.x % WIDTH", "0u"),
     mutant(
         "the gradient at another column",
@@ -90,7 +102,7 @@ const MUTANTS: &[Mutant] = &[
         "(stat_max(acc) - z) + stat_log_sum(acc)",
         "(stat_max(acc) + stat_log_sum(acc)) - z",
     ),
-    mutant("ignored rows written", "fragments/column_exp.wgsl", "coef.skipped != 0u", "false"),
+    mutant("ignored rows written", "fragments/skips.wgsl", "coef.skipped != 0u", "false"),
     mutant("ignored rows counted", "fragments/target_kind.wgsl", "all(index == ignored)", "false"),
     mutant("NaN not seen", "fragments/floats.wgsl", "< 0x7f800000u", "<= 0x7fffffffu"),
     mutant("+inf not seen", "fragments/floats.wgsl", "== 0x7f800000u", "== 0x7fffffffu"),
@@ -134,12 +146,12 @@ const MUTANTS: &[Mutant] = &[
         "log1p(acc.rest)",
         "0.0",
     ),
-    mutant("dot without a factor", "fragments/sweep_dot.wgsl", "* load_second(row, word)", ""),
+    mutant("dot without a factor", "fragments/sweep_dot.wgsl", "* load_second(at, word)", ""),
     mutant(
         "a sign in log-softmax's backward",
         "fragments/column_log_softmax_backward.wgsl",
-        "load_second(row, word) -",
-        "load_second(row, word) +",
+        "load_second(at, word) -",
+        "load_second(at, word) +",
     ),
     mutant(
         "all runs but the last forgotten",
@@ -191,7 +203,7 @@ const MUTANTS: &[Mutant] = &[
     ),
     in_kernels(
         "small windows",
-        mutant("every window the first", "fragments/io_in_place.wgsl", "params.input_offset", "0u"),
+        mutant("every window the first", "fragments/starts.wgsl", "params.input_offset", "0u"),
     ),
     in_kernels(
         "folded",

@@ -126,8 +126,8 @@ pub(crate) const NARROW: &[(Dtype, Mutant)] = &[
         mutant(
             "half of a second word",
             "fragments/second_input_ragged.wgsl",
-            "second[at.z]",
-            "second[at.x]",
+            "second[pairs.z]",
+            "second[pairs.x]",
         ),
     ),
     (
@@ -135,8 +135,8 @@ pub(crate) const NARROW: &[(Dtype, Mutant)] = &[
         mutant(
             "half of the factors",
             "fragments/factors_ragged.wgsl",
-            "factors[at.y]",
-            "factors[at.x]",
+            "factors[pairs.y]",
+            "factors[pairs.x]",
         ),
     ),
     (
@@ -153,8 +153,8 @@ pub(crate) const NARROW: &[(Dtype, Mutant)] = &[
         mutant(
             "a neighbour's upstream",
             "fragments/upstream_elements_ragged.wgsl",
-            "dloss[at.w]",
-            "dloss[at.z]",
+            "dloss[places.w]",
+            "dloss[places.z]",
         ),
     ),
     (
@@ -162,7 +162,7 @@ pub(crate) const NARROW: &[(Dtype, Mutant)] = &[
         mutant(
             "nothing from above",
             "fragments/column_element.wgsl",
-            "upstream_of(row, word) *",
+            "upstream_of(at, word) *",
             "1.0 *",
         ),
     ),
@@ -171,13 +171,18 @@ pub(crate) const NARROW: &[(Dtype, Mutant)] = &[
         mutant(
             "one loss a word",
             "fragments/io_losses_ragged.wgsl",
-            "output[at + i]",
-            "output[at]",
+            "output[first + i]",
+            "output[first]",
         ),
     ),
     (
         Dtype::F16,
-        mutant("losses of one row", "fragments/io_losses.wgsl", "row * params.output_stride", "0u"),
+        mutant(
+            "losses of one row",
+            "fragments/io_losses.wgsl",
+            "at.output + word",
+            "params.output_offset + word",
+        ),
     ),
     (
         Dtype::F16,

@@ -314,6 +314,21 @@ fn loss_and_gradient(rows: u64, classes: u64) -> Problem {
     }
 }
 
+/// 20 x 20 workgroups of one lane have 400 places; 400 rows have 401 edges.
+#[test]
+fn a_window_leaves_a_place_behind_its_last_row() {
+    let caps = Caps { max_workgroups: 20, max_workgroup_size: 1, subgroups: None, ..h200() };
+    let halves = Region { dtype: Dtype::F16, ..tight(1) };
+    let softmax = Problem {
+        passes: vec![main_pass(RowOp::Softmax, Destination::InPlace)],
+        input: halves,
+        targets: None,
+        reduction: Reduction::None,
+        ..loss_and_gradient(1764, 1)
+    };
+    check(&softmax, &caps, &Tuning::new(&caps)).expect("the limits are kept");
+}
+
 fn families(rows: u64, classes: u64) -> Vec<Family> {
     let caps = h200();
     let mut tuning = Tuning::new(&caps);
