@@ -84,6 +84,19 @@ fn main() {
             varied(gpu, "workgroup", |tuning| tuning.lane_max_classes = 0),
         ],
     );
+    table(
+        gpu,
+        "held_max_classes: a workgroup holds a row, or reads it twice",
+        &[64, 128, 256, 512, 1000, 2048, 4096, 8192].map(square),
+        &[
+            varied(gpu, "held", |tuning| {
+                (tuning.lane_max_classes, tuning.held_max_classes) = (0, u32::MAX);
+            }),
+            varied(gpu, "read twice", |tuning| {
+                (tuning.lane_max_classes, tuning.held_max_classes) = (0, 0);
+            }),
+        ],
+    );
     let sizes = [8, 16, 32, 64, 128, 256].map(|size| {
         varied(gpu, format!("{size} lanes"), |tuning| {
             (tuning.min_row_workgroup, tuning.max_row_workgroup) = (size, size);

@@ -1,5 +1,6 @@
 // A row's results, and its columns where they are asked for; one workgroup a row. Without columns
-// one read, with them (softmax, loss + gradient) two reads and one write.
+// one read; with them (softmax, loss + gradient) one write, and two reads or, where lanes hold the
+// row, one.
 
 @compute @workgroup_size(WG_SIZE)
 fn main(@builtin(workgroup_id) group: vec3<u32>, lane: Lane) {

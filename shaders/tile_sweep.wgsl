@@ -52,7 +52,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let end = min(column + TILE_COLUMNS, params.columns);
         var run = lane_identity();
         for (var word = column + part; word < end; word += LANES_A_ROW) {
-            run = swept(run, at, params.first_column + word);
+            let class_index = params.first_column + word;
+            run = swept(run, at, class_index, load_input(at, class_index));
         }
         total = acc_combine(total, lane_collapse(run));
         if (is_row && part == 0u && target_column >= column && target_column < end) {

@@ -268,6 +268,10 @@ fn constants_agree_with_the_host() {
             let declared = format!("const ACC_WORDS: u32 = {}u;", kernel.piece_words());
             assert!(source.contains(&declared), "{}", kernel.name());
         }
+        if source.contains("const HELD:") {
+            let declared = format!("const HELD: u32 = {}u;", surprisal::gpu::plan::HELD_WORDS);
+            assert!(source.contains(&declared), "{}", kernel.name());
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 // What a sweep collects for softmax's backward: sum of probs * dprobs.
 
-fn sweep(acc: LaneAcc, at: Starts, word: u32) -> LaneAcc {
-    return lane_push(acc, load_input(at, word) * load_second(at, word));
+fn sweep(acc: LaneAcc, at: Starts, word: u32, x: Values) -> LaneAcc {
+    return lane_push(acc, x * load_second(at, word));
 }

@@ -1,7 +1,7 @@
 // The elementwise losses with their gradient: summed and written in one visit.
 
-fn sweep(acc: LaneAcc, at: Starts, word: u32) -> LaneAcc {
-    let element = element_at(at, word, load_input(at, word));
+fn sweep(acc: LaneAcc, at: Starts, word: u32, x: Values) -> LaneAcc {
+    let element = element_at(at, word, x);
     store_output(at, word, upstream_of(at, word) * element.slope);
     return lane_push(acc, element.loss);
 }

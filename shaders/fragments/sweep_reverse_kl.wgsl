@@ -1,5 +1,5 @@
 // What a sweep collects for KL(student || teacher).
 
-fn sweep(acc: LaneAcc, at: Starts, word: u32) -> LaneAcc {
-    return lane_push(acc, chain(load_input(at, word)), teacher(load_second(at, word)));
+fn sweep(acc: LaneAcc, at: Starts, word: u32, x: Values) -> LaneAcc {
+    return lane_push(acc, chain(x), teacher(load_second(at, word)));
 }

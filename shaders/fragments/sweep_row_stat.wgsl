@@ -1,5 +1,5 @@
 // What a sweep collects of a row of logits: its RowStat.
 
-fn sweep(acc: LaneAcc, at: Starts, word: u32) -> LaneAcc {
-    return lane_push(acc, chain(load_input(at, word)));
+fn sweep(acc: LaneAcc, at: Starts, word: u32, x: Values) -> LaneAcc {
+    return lane_push(acc, chain(x));
 }

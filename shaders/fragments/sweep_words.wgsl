@@ -11,7 +11,7 @@ fn sweep_words(index: u32, start: u32, end: u32, step: u32) -> Acc {
         var run = lane_identity();
         let last = min(end, first + SWEEP_RUN * step);
         for (var word = first; word < last; word += step) {
-            run = swept(run, at, word);
+            run = swept(run, at, word, load_input(at, word));
         }
         total = acc_combine(total, lane_collapse(run));
     }

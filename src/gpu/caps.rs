@@ -92,6 +92,9 @@ pub struct Tuning {
     pub max_row_workgroup: u32,
     /// Up to this many classes, one lane handles a row.
     pub lane_max_classes: u32,
+    /// Up to this many classes, a workgroup's lanes hold a row between its sweep and its columns, if
+    /// they can.
+    pub held_max_classes: u32,
     /// From this many classes on, a row may be split over workgroups.
     pub split_min_classes: u32,
     /// Rows are split if there are at most this many.
@@ -168,6 +171,7 @@ impl Tuning {
     /// |---|---|
     /// | row workgroups | 8 lanes are twice as fast as 32 to 32,000 classes, 1.4 times at 128,256 |
     /// | `lane_max_classes` | a lane a row is 4 times as fast at 32 classes, 1.5 times at 256 |
+    /// | `held_max_classes` | what 8 lanes can hold: 0.8 of the time at 256 classes |
     /// | `split_min_classes` | one row: slower at 8192 classes, level at 32,768, faster at 131,072 |
     /// | the other `split_*` | 16 pieces: a third of the time at 4 rows, half at 16 |
     /// | `elements_per_second` | loss and gradient: 400 to 850 million on idle cores, 48 million at the slowest while others used them |
@@ -178,6 +182,7 @@ impl Tuning {
         min_row_workgroup: 8,
         max_row_workgroup: 8,
         lane_max_classes: 32,
+        held_max_classes: 256,
         split_min_classes: 1 << 15,
         split_max_rows: 4,
         split_workgroups: 16,
@@ -193,6 +198,7 @@ impl Tuning {
     /// |---|---|
     /// | row workgroups | from a subgroup of most GPUs to what hides the memory's latency |
     /// | `lane_max_classes` | the rows of neighbouring lanes are to share cache lines |
+    /// | `held_max_classes` | as far as the largest workgroup can: a row is then read once |
     /// | `split_*` | fewer rows than a large GPU has cores, and a few workgroups for each core |
     /// | `elements_per_second` | loss and gradient in f32 move 6 bytes an element counted. The memory of telephones and small boards moves 4 GB/s and more: 0.7e9, of which a seventh is taken |
     /// | of a card | the slowest, with DDR3, move 14 GB/s: 2.4e9, of which less than half is taken |
@@ -203,6 +209,7 @@ impl Tuning {
         min_row_workgroup: 32,
         max_row_workgroup: 256,
         lane_max_classes: 32,
+        held_max_classes: u32::MAX,
         split_min_classes: 1 << 15,
         split_max_rows: 64,
         split_workgroups: 512,

@@ -99,6 +99,7 @@ fragments! {
     SWEEP_WHOLE = "fragments/sweep_whole.wgsl";
     SWEEP_RAGGED = "fragments/sweep_ragged.wgsl";
     SWEEP_WORDS = "fragments/sweep_words.wgsl";
+    SWEEP_HELD = "fragments/sweep_held.wgsl";
     SWEEP_ROW_STAT = "fragments/sweep_row_stat.wgsl";
     SWEEP_SMOOTHED = "fragments/sweep_smoothed.wgsl";
     SWEEP_ARGMAX = "fragments/sweep_argmax.wgsl";
@@ -203,6 +204,7 @@ fragments! {
     SKIPS_NONE = "fragments/skips_none.wgsl";
     COLUMNS_WHOLE = "fragments/columns_whole.wgsl";
     COLUMNS_RAGGED = "fragments/columns_ragged.wgsl";
+    COLUMNS_HELD = "fragments/columns_held.wgsl";
     COLUMNS_NONE = "fragments/columns_none.wgsl";
     COLUMNS_NOW = "fragments/columns_now.wgsl";
     COLUMNS_LATER = "fragments/columns_later.wgsl";

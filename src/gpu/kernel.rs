@@ -90,6 +90,9 @@ pub enum UpstreamFrom {
 pub enum Family {
     /// A workgroup handles a row.
     Row,
+    /// A workgroup handles a row, of which its lanes hold every word from its sweep on until its
+    /// columns are written.
+    Held,
     /// A lane handles a row.
     Lane,
     /// A workgroup sweeps a piece of a row.
@@ -101,8 +104,14 @@ pub enum Family {
 }
 
 impl Family {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Row, Self::Lane, Self::SplitSweep, Self::SplitFinish, Self::SplitColumns];
+    pub(super) const ALL: [Self; 6] = [
+        Self::Row,
+        Self::Held,
+        Self::Lane,
+        Self::SplitSweep,
+        Self::SplitFinish,
+        Self::SplitColumns,
+    ];
 }
 
 /// Whether what is written lies in a buffer that is read as well.

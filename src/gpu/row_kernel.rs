@@ -35,12 +35,23 @@ impl RowKernel {
 
     /// Whether the kernel begins and finishes rows.
     pub(super) fn has_row(self) -> bool {
-        matches!(self.family, Family::Row | Family::Lane | Family::SplitFinish)
+        matches!(self.family, Family::Row | Family::Held | Family::Lane | Family::SplitFinish)
     }
 
     /// Whether the kernel goes through the words of rows and accumulates.
     pub(super) fn sweeps(self) -> bool {
-        matches!(self.family, Family::Row | Family::Lane | Family::SplitSweep)
+        matches!(self.family, Family::Row | Family::Held | Family::Lane | Family::SplitSweep)
+    }
+
+    /// Whether lanes have to agree on a result.
+    pub(super) fn reduces(self) -> bool {
+        matches!(self.family, Family::Row | Family::Held | Family::SplitSweep | Family::SplitFinish)
+    }
+
+    /// Whether a row's words can stay with the lanes that sweep them: where they are written after
+    /// the sweep, each in the place of one that was read.
+    pub(super) fn can_hold(self) -> bool {
+        self.columns != Columns::None && !self.word.is_ragged() && !self.writes_in_sweep()
     }
 
     /// Whether its columns are written while it sweeps: in one visit, where every word has its own
@@ -80,12 +91,13 @@ impl RowKernel {
         }
         if self.sweeps() {
             let swept = self.word.pick(&SWEEP_WHOLE, &SWEEP_RAGGED);
-            list.extend([files.sweep, swept, &SWEEP_WORDS]);
+            let words = if self.family == Family::Held { &SWEEP_HELD } else { &SWEEP_WORDS };
+            list.extend([files.sweep, swept, words]);
             if self.writes_in_sweep() && self.columns != Columns::None {
                 list.extend(self.upstream_files());
             }
         }
-        if matches!(self.family, Family::Row | Family::SplitSweep | Family::SplitFinish) {
+        if self.reduces() {
             match (self.reduce, files.acc.subgroup) {
                 (Reduce::Subgroup, Some(subgroup)) => list.extend([subgroup, &REDUCE_SUBGROUP]),
                 _ => list.push(&REDUCE_TREE),
@@ -103,7 +115,7 @@ impl RowKernel {
             }
         }
         list.extend(match self.family {
-            Family::Row => vec![&ROW],
+            Family::Row | Family::Held => vec![&ROW],
             Family::Lane => vec![&LANE],
             Family::SplitSweep => vec![&SCRATCH, &SCRATCH_PIECES, &SPLIT_SWEEP],
             Family::SplitFinish => vec![&SCRATCH, &SCRATCH_PIECES, &SPLIT_FINISH],
@@ -155,6 +167,9 @@ impl RowKernel {
     /// What goes through a row's words and writes them.
     fn columns_files(self) -> [&'static Fragment; 2] {
         let skips = if self.op.has_index_targets() { &SKIPS } else { &SKIPS_NONE };
+        if self.family == Family::Held {
+            return [skips, &COLUMNS_HELD];
+        }
         [skips, self.word.pick(&COLUMNS_WHOLE, &COLUMNS_RAGGED)]
     }
 }

@@ -208,6 +208,9 @@ impl RowKernel {
         {
             self.columns = Columns::Separate;
         }
+        if self.family == Family::Held && !self.can_hold() {
+            self.family = Family::Row;
+        }
         let has_chain = op.is_divergence() || op.is_cross_entropy();
         // What is normalised already has no chain.
         if !has_chain || op.is_cross_entropy() && self.form != InputForm::Logits {
@@ -238,8 +241,7 @@ impl RowKernel {
         if !writes || !op.upstreams().contains(&self.upstream) {
             self.upstream = op.upstreams()[0];
         }
-        let reduces = matches!(self.family, Family::Row | Family::SplitSweep | Family::SplitFinish);
-        self.reduce = if reduces { self.reduction() } else { Reduce::Tree };
+        self.reduce = if self.reduces() { self.reduction() } else { Reduce::Tree };
         match self.family {
             Family::SplitSweep if !self.writes_in_sweep() => self.columns = Columns::None,
             // No coefficients have to be left for elementwise columns.

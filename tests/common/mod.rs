@@ -90,13 +90,18 @@ pub fn one_family_each(base: Tuning) -> Vec<(&'static str, Tuning)> {
     lane.split_max_rows = 0;
     let mut row = base;
     row.lane_max_classes = 0;
+    row.held_max_classes = 0;
     row.split_max_rows = 0;
+    let mut held = row;
+    held.held_max_classes = u32::MAX;
+    // 1000 columns are all that they have room for.
+    held.max_row_workgroup = 32;
     let mut split = base;
     split.lane_max_classes = 0;
     split.split_min_classes = 1;
     split.split_max_rows = u32::MAX;
     split.split_workgroups = 64;
-    vec![("lane", lane), ("row", row), ("split", split)]
+    vec![("lane", lane), ("row", row), ("held", held), ("split", split)]
 }
 
 /// The GPU in all its variants: as it chooses itself, each family of kernels with each reduction,
@@ -117,6 +122,7 @@ pub fn gpu_subjects() -> Vec<Subject> {
         let mut wide = gpu.tuning();
         wide.reduce = reduce;
         wide.lane_max_classes = 0;
+        wide.held_max_classes = 0;
         wide.min_row_workgroup = 64.min(gpu.caps().max_workgroup_size);
         wide.max_row_workgroup = wide.min_row_workgroup;
         subjects.push(Subject::gpu(&format!("wide {reduce:?}"), gpu.with_tuning(wide)));

@@ -57,6 +57,7 @@ const ROW_STAT: &str = "fragments/acc_row_stat.wgsl";
 const REST: &str = "fragments/rest.wgsl";
 const ROW_STAT_SUBGROUP: &str = "fragments/acc_row_stat_subgroup.wgsl";
 const ROW_TARGET: &str = "fragments/row_target.wgsl";
+const COLUMNS_HELD: &str = "fragments/columns_held.wgsl";
 const FINISH: &str = "fragments/finish_cross_entropy.wgsl";
 
 const MUTANTS: &[Mutant] = &[
@@ -158,6 +159,18 @@ const MUTANTS: &[Mutant] = &[
         "fragments/sweep_words.wgsl",
         "acc_combine(total, lane_collapse(run))",
         "lane_collapse(run)",
+    ),
+    in_kernels(
+        "held",
+        mutant("the first word held alone", COLUMNS_HELD, "word, held[i]", "word, held[0]"),
+    ),
+    in_kernels(
+        "held",
+        mutant("the last word held lost", COLUMNS_HELD, "i < HELD", "i + 1u < HELD"),
+    ),
+    in_kernels(
+        "held",
+        mutant("held rows swept in part", "fragments/sweep_held.wgsl", "i < HELD", "i + 1u < HELD"),
     ),
     in_kernels(
         "lane",

@@ -75,7 +75,7 @@ pub(crate) const LAYERS: &[Mutant] = &[
         "min(column + TILE_COLUMNS, params.columns)",
         "column + TILE_COLUMNS",
     ),
-    mutant("classes counted from a window", SWEEP, "at, params.first_column + word", "at, word"),
+    mutant("classes counted from a window", SWEEP, "= params.first_column + word", "= word"),
     mutant("no target's logit", SWEEP, "target_column < end", "target_column > end"),
     mutant("targets counted from a window", SWEEP, ".x - params.first_column", ".x"),
     mutant(

@@ -9,8 +9,8 @@ use std::time::Duration;
 use problems::{caps, main_pass, problem};
 use proptest::prelude::*;
 use surprisal::gpu::plan::{
-    Bound, Destination, LossNumbers, MAX_WORDS_A_LANE, Plan, Problem, ROW_BLOCK, Region, Role,
-    Step, TargetRegion, UpstreamRegion,
+    Bound, Destination, HELD_WORDS, LossNumbers, MAX_WORDS_A_LANE, Plan, Problem, ROW_BLOCK,
+    Region, Role, Step, TargetRegion, UpstreamRegion,
 };
 use surprisal::gpu::{Caps, Family, Kernel, RowKernel, RowOp, Sharing, Slot, TargetType, Tuning};
 use surprisal::{Dtype, Error, Reduction};
@@ -25,7 +25,8 @@ fn bound(step: &Step, slot: Slot) -> Option<Bound> {
 
 /// Steps that handle rows, one a window: split rows have up to three.
 fn windows(plan: &Plan) -> Vec<&Step> {
-    let handles = |family| matches!(family, Family::Row | Family::Lane | Family::SplitSweep);
+    let handles =
+        |family| matches!(family, Family::Row | Family::Held | Family::Lane | Family::SplitSweep);
     plan.steps.iter().filter(|s| row_kernel(s).is_some_and(|k| handles(k.family))).collect()
 }
 
@@ -194,6 +195,10 @@ fn check_step(
             _ => p.words,
         };
         let lanes = if kernel.family == Family::Lane { 1 } else { step.workgroup_size };
+        if kernel.family == Family::Held {
+            prop_assert!(p.words <= HELD_WORDS * lanes, "every word has a place");
+            prop_assert_eq!(p.swept_words, p.words, "and is swept");
+        }
         prop_assert!(u64::from(words.div_ceil(lanes)) <= MAX_WORDS_A_LANE);
         let width = kernel.word.width();
         prop_assert_eq!(u64::from(p.words), problem.classes.div_ceil(width.into()));
@@ -341,7 +346,9 @@ fn families(rows: u64, classes: u64) -> Vec<Family> {
 #[test]
 fn shapes_get_their_kernels() {
     assert_eq!(families(1000, 10), [Family::Lane]);
-    assert_eq!(families(1000, 1000), [Family::Row]);
+    assert_eq!(families(1000, 1000), [Family::Held]);
+    assert_eq!(families(1000, 8192), [Family::Held], "8 words of 4 elements for each of 256 lanes");
+    assert_eq!(families(1000, 8196), [Family::Row]);
     let split = [Family::SplitSweep, Family::SplitFinish, Family::SplitColumns];
     assert_eq!(families(1, 128_256), split);
     assert_eq!(families(8192, 128_256), [Family::Row; 2], "two windows of 2 GiB");

@@ -41,6 +41,9 @@ const FOLD_WORKGROUP: u32 = 64;
 /// Words of a row that one lane handles at most. llvmpipe ends every loop once an invocation has
 /// gone through 65,535 iterations, all its loops together, and a lane goes through its words twice.
 pub const MAX_WORDS_A_LANE: u64 = 28_000;
+
+/// Words of a row that a lane can hold: `HELD` of the shaders.
+pub const HELD_WORDS: u32 = 8;
 /// Bytes a word of scratch.
 const SCRATCH_WORD: u64 = 16;
 /// Bytes of a pair of row statistics.
@@ -327,6 +330,17 @@ impl<'a> Planner<'a> {
         wanted.clamp(self.tuning.min_row_workgroup, self.tuning.max_row_workgroup).max(needed)
     }
 
+    /// How a workgroup of a size handles a row that is neither short nor split. With columns or
+    /// without, it is of one size, so that their bits agree.
+    fn row_family(&self, pass: &Pass, params: &Params, size: u32) -> Family {
+        let kernel = self.row_kernel(pass, Family::Held);
+        let can_hold = matches!(kernel, Kernel::Rows(kernel) if kernel.family == Family::Held);
+        let fits = params.words.div_ceil(size) <= HELD_WORDS
+            && params.classes <= self.tuning.held_max_classes
+            && params.swept_words == params.words;
+        if can_hold && fits { Family::Held } else { Family::Row }
+    }
+
     fn row_steps(&mut self, pass: &Pass, first_row: u64, rows: u64) {
         let (params, mut available) = self.bind(pass, first_row, rows);
         let classes = self.problem.classes;
@@ -341,7 +355,8 @@ impl<'a> Planner<'a> {
             self.push(self.row_kernel(pass, Family::Lane), size, groups, params, &available);
         } else {
             let size = self.row_workgroup(params.words.into());
-            self.push(self.row_kernel(pass, Family::Row), size, rows, params, &available);
+            let kernel = self.row_kernel(pass, self.row_family(pass, &params, size));
+            self.push(kernel, size, rows, params, &available);
         }
         if self.problem.has_edges(pass) {
             self.join_edges(pass, first_row, params, &available);
