@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::linear::{Layer, check};
+use common::linear::{Layer, check, in_windows};
 use common::{Subject, cpu_subjects};
 use half::f16;
 use surprisal::{
@@ -306,52 +306,12 @@ fn windows_of_any_size() {
             for device in devices() {
                 let whole = device.run(&op.clone().with_gradient(), layer.input(reduction));
                 for window in [1, 7, 49, 50] {
-                    let cut = cut(&device, &op.clone().with_gradient(), &layer, window);
+                    let cut = in_windows(&device, &op.clone().with_gradient(), &layer, window);
                     expect_alike(whole.as_ref().expect("sound"), &cut);
                 }
             }
         }
     }
-}
-
-/// A batch in windows, put together.
-fn cut(
-    device: &Device,
-    op: &LinearCrossEntropy,
-    layer: &Layer,
-    window: usize,
-) -> LinearCrossEntropyOutput {
-    let input = layer.input(op.loss().reduction());
-    let mut whole = device.run(op, input).expect("sound");
-    let stream = device.stream_linear(op, input.weight, input.bias, input.targets);
-    let mut stream = stream.expect("sound");
-    let hidden = layer.hidden.to_f64();
-    let (mut dhidden, mut each, mut lse) = (Vec::new(), Vec::new(), Vec::new());
-    for first in (0..layer.rows).step_by(window) {
-        let rows = window.min(layer.rows - first);
-        let values: Vec<f16> = hidden[first * layer.width..][..rows * layer.width]
-            .iter()
-            .map(|&x| f16::from_f64(x))
-            .collect();
-        let upstream = match input.upstream {
-            Upstream::Each(_) => Upstream::Each((&layer.dloss[first..first + rows]).into()),
-            number => number,
-        };
-        let matrix = Matrix::new(&values, rows, layer.width).expect("its shape");
-        let part = stream.push(matrix, upstream).expect("sound");
-        dhidden.extend(part.matrix.expect("asked for").to_f64());
-        each.extend(part.each.map_or(Vec::new(), |each| each.to_f64()));
-        lse.extend(part.lse.expect("it has one").to_f64());
-    }
-    let total = stream.finish().expect("whole");
-    whole.loss = total.total.loss.map_or(Loss::Each(Array::F64(each)), Loss::Reduced);
-    (whole.lse, whole.dhidden) = (Array::F64(lse), Some(Array::F64(dhidden)));
-    (whole.dweight, whole.dbias) = (total.dweight, total.dbias);
-    (whole.kept_rows, whole.total_weight) = (total.total.kept_rows, total.total.total_weight);
-    if let (Some(whole), Some(cut)) = (&mut whole.metrics, total.total.metrics) {
-        (whole.correct, whole.perplexity) = (cut.correct, cut.perplexity);
-    }
-    whole
 }
 
 fn expect_alike(whole: &LinearCrossEntropyOutput, cut: &LinearCrossEntropyOutput) {

@@ -17,12 +17,6 @@ pub struct Timings {
 }
 
 impl Timings {
-    pub(crate) fn add(&mut self, more: &Self) {
-        self.upload += more.upload;
-        self.compute += more.compute;
-        self.download += more.download;
-    }
-
     pub(crate) fn compute<T>(&mut self, work: impl FnOnce() -> T) -> T {
         let clock = Clock::start();
         let result = work();

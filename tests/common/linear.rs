@@ -1,7 +1,9 @@
 //! Linear layers with cross-entropy behind them: any device against the reference.
 
+use std::ops::Range;
+
 use surprisal::{
-    Array, CrossEntropy, Dtype, LinearCrossEntropy, LinearCrossEntropyInput,
+    Array, CrossEntropy, Device, Dtype, LinearCrossEntropy, LinearCrossEntropyInput,
     LinearCrossEntropyOutput, Loss, Matrix, Reduction, Upstream, reference,
 };
 
@@ -82,6 +84,50 @@ impl Layer {
     fn target(&self, row: usize) -> Option<usize> {
         usize::try_from(self.targets[row]).ok()
     }
+}
+
+/// Some of an array's elements.
+pub fn part_of(array: &Array, range: Range<usize>) -> Array {
+    let part: Vec<f32> = array.to_f64()[range].iter().map(|&x| x as f32).collect();
+    stored(&part, array.dtype())
+}
+
+/// A batch in windows of rows, put together; without the rows' best columns.
+pub fn in_windows(
+    device: &Device,
+    op: &LinearCrossEntropy,
+    layer: &Layer,
+    window: usize,
+) -> LinearCrossEntropyOutput {
+    let input = layer.input(op.loss().reduction());
+    let mut whole = device.run(op, input).expect("sound");
+    let stream = device.stream_linear(op, input.weight, input.bias, input.targets);
+    let mut stream = stream.expect("sound");
+    let (mut dhidden, mut each, mut lse) = (Vec::new(), Vec::new(), Vec::new());
+    let to_f64 = |array: Option<Array>| array.map_or(Vec::new(), |array| array.to_f64());
+    for first in (0..layer.rows).step_by(window) {
+        let rows = first..layer.rows.min(first + window);
+        let hidden = part_of(&layer.hidden, rows.start * layer.width..rows.end * layer.width);
+        let upstream = match input.upstream {
+            Upstream::Each(_) => Upstream::Each((&layer.dloss[rows.clone()]).into()),
+            number => number,
+        };
+        let matrix = Matrix::new(hidden.values(), rows.len(), layer.width).expect("its shape");
+        let part = stream.push(matrix, upstream).expect("sound");
+        dhidden.extend(to_f64(part.matrix));
+        each.extend(to_f64(part.each));
+        lse.extend(to_f64(part.lse));
+    }
+    let total = stream.finish().expect("whole");
+    whole.loss = total.total.loss.map_or(Loss::Each(Array::F64(each)), Loss::Reduced);
+    whole.lse = Array::F64(lse);
+    whole.dhidden = whole.dhidden.map(|_| Array::F64(dhidden));
+    (whole.dweight, whole.dbias) = (total.dweight, total.dbias);
+    (whole.kept_rows, whole.total_weight) = (total.total.kept_rows, total.total.total_weight);
+    if let (Some(whole), Some(cut)) = (&mut whole.metrics, total.total.metrics) {
+        (whole.correct, whole.perplexity) = (cut.correct, cut.perplexity);
+    }
+    whole
 }
 
 /// The stored logits of the kept rows, 0 elsewhere, and how far they may be off.

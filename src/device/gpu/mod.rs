@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError};
 mod linear;
 mod run;
 
+pub(crate) use linear::LinearBatch;
+
 use bytemuck::cast_slice;
 use half::{bf16, f16};
 
@@ -223,6 +225,7 @@ fn matrix<'a>(shape: &Matrix<'_>, buffer: &'a Pooled<'_>, storage: Dtype) -> Mat
 }
 
 /// A buffer that goes back to its pool.
+#[derive(Debug)]
 struct Pooled<'a> {
     owner: &'a OwnedGpu,
     buffer: wgpu::Buffer,

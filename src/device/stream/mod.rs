@@ -8,6 +8,7 @@ mod op;
 mod parts;
 #[cfg(not(target_arch = "wasm32"))]
 mod ring;
+mod sums;
 
 pub use linear::{LinearStream, LinearTotal};
 pub use op::Stream;

@@ -6,9 +6,9 @@ use super::{Call, Owned, dispatches, pipelines};
 use crate::error::Result;
 use crate::gpu::context::Gpu;
 use crate::gpu::params::Summary;
-use crate::gpu::plan::{Plan, Problem, Role, Windows};
+use crate::gpu::plan::{Layer, Plan, Problem, Role, Windows};
 use crate::gpu::record::Description;
-use crate::op::Reduction;
+use crate::op::{Metrics, Reduction};
 
 /// [`Call`], for windows that come one after the other into the same buffers. What it comes to has
 /// the bits of a call on the whole batch.
@@ -17,6 +17,8 @@ pub(crate) struct WindowedCall {
     gpu: Gpu,
     name: &'static str,
     problem: Problem,
+    /// What makes the logits, where they are not in a buffer.
+    layer: Option<Layer>,
     roles: HashMap<Role, wgpu::Buffer>,
     owned: Owned,
     /// Rows that the matrices' buffers have room for.
@@ -26,25 +28,41 @@ pub(crate) struct WindowedCall {
 impl WindowedCall {
     /// Prepares, and does what comes before the rows. Submits.
     pub(crate) async fn begin(gpu: &Gpu, description: Description<'_>, room: u64) -> Result<Self> {
-        let Description { name, problem, roles, weights, .. } = description;
-        let plan = windows(gpu, &problem, room).begin()?;
+        let Description { name, problem, roles, weights, layer } = description;
+        let plan = match &layer {
+            Some(layer) => layer.begin(&problem, gpu.caps(), gpu.tuning_ref())?,
+            None => windows(gpu, &problem, room).begin()?,
+        };
         let owned = gpu.scoped(name, |gpu| Owned::new(gpu, &plan, weights.as_deref())).await??;
         let roles = roles.into_iter().map(|(role, buffer)| (role, buffer.clone())).collect();
-        let call = Self { gpu: gpu.clone(), name, problem, roles, owned, room };
+        let call = Self { gpu: gpu.clone(), name, problem, layer, roles, owned, room };
         call.submit(&plan).await?;
         Ok(call)
     }
 
+    /// Takes a larger buffer for what it had one for.
+    pub(crate) fn replace(&mut self, role: Role, buffer: wgpu::Buffer) {
+        self.roles.insert(role, buffer);
+    }
+
     /// The rows that are in the buffers now, so many from the first. Submits and waits.
     pub(crate) async fn window(&self, first: u64, rows: u64) -> Result<()> {
-        let plan = windows(&self.gpu, &self.problem, self.room).window(first, rows)?;
+        let (gpu, problem) = (&self.gpu, &self.problem);
+        let plan = match &self.layer {
+            Some(layer) => layer.window(problem, gpu.caps(), gpu.tuning_ref(), [first, rows])?,
+            None => windows(gpu, problem, self.room).window(first, rows)?,
+        };
         self.submit(&plan).await?;
         self.gpu.wait().await
     }
 
     /// What comes after the rows. Submits.
     pub(crate) async fn end(&self) -> Result<()> {
-        let plan = windows(&self.gpu, &self.problem, self.room).end()?;
+        let (gpu, problem) = (&self.gpu, &self.problem);
+        let plan = match &self.layer {
+            Some(layer) => layer.end(problem, gpu.caps(), gpu.tuning_ref())?,
+            None => windows(gpu, problem, self.room).end()?,
+        };
         self.submit(&plan).await
     }
 
@@ -71,6 +89,11 @@ impl WindowedCall {
         let row = |row: &[u8]| stats.push(bytemuck::pod_read_unaligned(&row[..8]));
         self.call().read_some_rows([first, rows], row).await?;
         Ok(stats)
+    }
+
+    /// The metrics of all rows, if the operation has them.
+    pub(crate) async fn read_metrics(&self) -> Result<Option<Metrics>> {
+        if self.has_metrics() { self.call().read_metrics().await.map(Some) } else { Ok(None) }
     }
 
     /// Whether losses are not reduced.

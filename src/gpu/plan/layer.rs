@@ -47,6 +47,8 @@ pub(super) struct Planner<'a> {
     pub(super) tuning: &'a Tuning,
     /// Rows of logits that there are at a time.
     room: u64,
+    /// The batch's row that the buffers of its rows begin with.
+    origin: u64,
 }
 
 impl Layer {
@@ -55,6 +57,52 @@ impl Layer {
     /// # Errors
     /// As [`Plan::new`].
     pub fn plan(&self, problem: &Problem, caps: &Caps, tuning: &Tuning) -> Result<Plan> {
+        let mut plan = self.begin(problem, caps, tuning)?;
+        plan.steps.extend(self.window(problem, caps, tuning, [0, problem.rows])?.steps);
+        plan.steps.extend(self.end(problem, caps, tuning)?.steps);
+        Ok(plan)
+    }
+
+    /// What comes before the first row, with the buffers that all of it needs.
+    pub(crate) fn begin(&self, problem: &Problem, caps: &Caps, tuning: &Tuning) -> Result<Plan> {
+        let planner = self.planner(problem, caps, tuning, 0)?;
+        let mut plan = planner.windows(problem).begin()?;
+        match Tiles::new(&planner)? {
+            Some(tiles) => plan.scratch_bytes = plan.scratch_bytes.max(tiles.scratch_bytes()),
+            None => plan.logits_bytes = planner.room * problem.input.bytes(problem.classes),
+        }
+        Ok(plan)
+    }
+
+    /// So many rows from the first, with which the buffers of rows start.
+    pub(crate) fn window(
+        &self,
+        problem: &Problem,
+        caps: &Caps,
+        tuning: &Tuning,
+        [first, rows]: [u64; 2],
+    ) -> Result<Plan> {
+        let planner = self.planner(problem, caps, tuning, first)?;
+        let mut plan = Plan::default();
+        match Tiles::new(&planner)? {
+            Some(tiles) => plan.steps = tiles.steps([first, rows])?,
+            None => plan.steps = planner.chunks([first, rows])?,
+        }
+        Ok(plan)
+    }
+
+    /// What comes after the last row.
+    pub(crate) fn end(&self, problem: &Problem, caps: &Caps, tuning: &Tuning) -> Result<Plan> {
+        self.planner(problem, caps, tuning, 0)?.windows(problem).end()
+    }
+
+    fn planner<'a>(
+        &'a self,
+        problem: &'a Problem,
+        caps: &'a Caps,
+        tuning: &'a Tuning,
+        origin: u64,
+    ) -> Result<Planner<'a>> {
         let (row, limit) = (problem.input.bytes(problem.classes), caps.max_binding_bytes);
         if row > limit {
             return Err(too_large("a row of logits", row, limit));
@@ -62,11 +110,7 @@ impl Layer {
         let rows = self.scratch_bytes.min(limit) / row.max(1);
         let rows = rows.min(problem.rows).max(1);
         let cut = if rows < problem.rows && rows > CHUNK_UNIT { rows % CHUNK_UNIT } else { 0 };
-        let planner = Planner { layer: self, problem, caps, tuning, room: rows - cut };
-        match Tiles::new(&planner)? {
-            Some(tiles) => planner.plan_tiles(&tiles),
-            None => planner.plan_chunks(),
-        }
+        Ok(Planner { layer: self, problem, caps, tuning, room: rows - cut, origin })
     }
 
     pub(super) fn has_gradient(&self) -> bool {
@@ -79,31 +123,22 @@ impl Planner<'_> {
         Windows { problem, caps: self.caps, tuning: self.tuning, room: self.room }
     }
 
-    fn plan_tiles(&self, tiles: &Tiles<'_>) -> Result<Plan> {
-        let mut plan = self.windows(self.problem).begin()?;
-        tiles.add_to(&mut plan)?;
-        plan.steps.extend(self.windows(self.problem).end()?.steps);
-        Ok(plan)
-    }
-
-    fn plan_chunks(&self) -> Result<Plan> {
-        let mut plan = self.windows(self.problem).begin()?;
-        for chunk in parts(self.problem.rows, self.room) {
-            plan.steps.extend(self.product(self.logits(chunk))?);
-            plan.steps.extend(self.windows(&self.over(chunk)).window(chunk[0], chunk[1])?.steps);
+    fn chunks(&self, [first, rows]: [u64; 2]) -> Result<Vec<Step>> {
+        let mut steps = Vec::new();
+        for chunk in parts(rows, self.room).map(|[start, rows]| [first + start, rows]) {
+            steps.extend(self.product(self.logits(chunk))?);
+            steps.extend(self.windows(&self.over(chunk)).window(chunk[0], chunk[1])?.steps);
             for gradient in self.gradients(chunk) {
-                plan.steps.extend(self.product(gradient)?);
+                steps.extend(self.product(gradient)?);
             }
             if let Some(dbias) = self.layer.dbias {
-                plan.steps.extend(
+                steps.extend(
                     parts(chunk[1], MAX_DEPTH)
                         .map(|rows| self.column_sums(dbias, rows, chunk[0] + rows[0] > 0)),
                 );
             }
         }
-        plan.steps.extend(self.windows(self.problem).end()?.steps);
-        plan.logits_bytes = self.room * self.problem.input.bytes(self.problem.classes);
-        Ok(plan)
+        Ok(steps)
     }
 
     fn product(&self, product: Product) -> Result<Vec<Step>> {
@@ -114,7 +149,7 @@ impl Planner<'_> {
     fn over(&self, chunk: [u64; 2]) -> Problem {
         let mut problem = self.problem.clone();
         if let UpstreamRegion::Rows(offset) = &mut problem.upstream {
-            *offset += 4 * chunk[0];
+            *offset += 4 * (chunk[0] - self.origin);
         }
         problem
     }
@@ -131,7 +166,7 @@ impl Planner<'_> {
             rows,
             columns: self.problem.classes,
             depth: layer.width,
-            left: rows_from(Role::Hidden, layer.hidden, first),
+            left: rows_from(Role::Hidden, layer.hidden, first - self.origin),
             right: Operand { role: Role::Weight, region: layer.weight },
             output: self.chunk_operand(),
             start: if bias.is_some() { Start::Bias } else { Start::Zero },
@@ -149,7 +184,7 @@ impl Planner<'_> {
             depth: classes,
             left: self.chunk_operand(),
             right: Operand { role: Role::Weight, region: layer.weight },
-            output: rows_from(Role::Dhidden, region, first),
+            output: rows_from(Role::Dhidden, region, first - self.origin),
             start: Start::Zero,
             bias: None,
         });
@@ -159,7 +194,7 @@ impl Planner<'_> {
             columns: layer.width,
             depth: rows,
             left: self.chunk_operand(),
-            right: rows_from(Role::Hidden, layer.hidden, first),
+            right: rows_from(Role::Hidden, layer.hidden, first - self.origin),
             output: Operand { role: Role::Dweight, region },
             start: if first == 0 { Start::Zero } else { Start::Stored },
             bias: None,

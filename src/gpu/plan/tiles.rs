@@ -3,7 +3,7 @@
 
 use super::layer::Planner;
 use super::product::{Extents, parts};
-use super::{Bound, Pass, Plan, SCRATCH_WORD, Step};
+use super::{Bound, Pass, SCRATCH_WORD, Step};
 use crate::error::Result;
 use crate::gpu::fragment::Slot;
 use crate::gpu::kernel::{Family, Kernel, RowKernel, TargetType};
@@ -91,14 +91,18 @@ impl<'a> Tiles<'a> {
         Kernel::TileSweep(TileSweep::new(self.row, kernel, targets))
     }
 
-    /// Adds the steps of all rows to what begins a plan.
-    pub(super) fn add_to(&self, plan: &mut Plan) -> Result<()> {
-        let rows = self.planner.problem.rows;
-        plan.scratch_bytes = plan.scratch_bytes.max(self.cut[0].min(rows) * self.row_bytes());
-        for rows in parts(rows, self.cut[0]) {
-            plan.steps.extend(self.rows(rows)?);
+    /// Bytes of scratch that as many rows as pass together take.
+    pub(super) fn scratch_bytes(&self) -> u64 {
+        self.cut[0].min(self.planner.problem.rows) * self.row_bytes()
+    }
+
+    /// So many rows from the first.
+    pub(super) fn steps(&self, [first, rows]: [u64; 2]) -> Result<Vec<Step>> {
+        let mut steps = Vec::new();
+        for [start, rows] in parts(rows, self.cut[0]) {
+            steps.extend(self.rows([first + start, rows])?);
         }
-        Ok(())
+        Ok(steps)
     }
 
     /// Some rows: all windows of classes, then the rows' results.

@@ -1,0 +1,103 @@
+//! What the windows of a linear layer's batch come to together, summed in host memory.
+
+use super::{Part, Total};
+use crate::cpu::LossSum;
+use crate::matrix::{Array, Matrix};
+use crate::op::{CrossEntropy, Loss, Metrics, Reduction, Targets, Upstream};
+
+/// Sums over rows whose losses come one by one.
+#[derive(Debug)]
+pub(super) struct RowSums {
+    reduction: Reduction,
+    kept_rows: u64,
+    total_weight: f64,
+    divisor: f64,
+    /// Of losses in f32, and of the reference's.
+    sum: LossSum,
+    exact_sum: f64,
+    is_exact: bool,
+    correct: u64,
+    nll: f64,
+    has_metrics: bool,
+}
+
+impl RowSums {
+    /// For a batch with these targets.
+    pub(super) fn new(loss: &CrossEntropy, targets: &Targets<'_>, is_exact: bool) -> Self {
+        let (kept_rows, total_weight) = loss.totals(targets);
+        Self {
+            reduction: loss.reduction(),
+            kept_rows,
+            total_weight,
+            divisor: loss.normalizer().unwrap_or(total_weight),
+            sum: LossSum::default(),
+            exact_sum: 0.0,
+            is_exact,
+            correct: 0,
+            nll: 0.0,
+            has_metrics: loss.has_metrics(),
+        }
+    }
+
+    /// The upstream gradient of losses one by one.
+    pub(super) fn upstream<'a>(&self, upstream: Upstream<'a>) -> Upstream<'a> {
+        match upstream {
+            // 0 divides to NaN whatever is above it, not to infinity.
+            Upstream::Scalar(_) if self.reduction == Reduction::Mean && self.divisor == 0.0 => {
+                Upstream::Scalar(f64::NAN)
+            }
+            Upstream::Scalar(dloss) if self.reduction == Reduction::Mean => {
+                Upstream::Scalar(dloss / self.divisor)
+            }
+            upstream => upstream,
+        }
+    }
+
+    /// Takes what a window came to into the sums.
+    pub(super) fn take(
+        &mut self,
+        (loss, lse, matrix): (Loss, Array, Option<Array>),
+        metrics: Option<Metrics>,
+    ) -> Part {
+        let each = loss.each().cloned();
+        match &each {
+            Some(Array::F32(losses)) => self.sum.push(losses),
+            Some(losses) => self.exact_sum += losses.to_f64().iter().sum::<f64>(),
+            None => {}
+        }
+        if let Some(metrics) = metrics {
+            self.correct += metrics.correct;
+            self.nll += metrics.nll;
+        }
+        let each = each.filter(|_| self.reduction == Reduction::None);
+        Part { matrix, each, lse: Some(lse) }
+    }
+
+    pub(super) fn total(&self) -> Total {
+        let loss = match self.reduction {
+            Reduction::None => None,
+            Reduction::Mean if self.is_exact => Some(self.exact_sum / self.divisor),
+            _ if self.is_exact => Some(self.exact_sum),
+            reduction => Some(self.sum.reduced(reduction, self.divisor)),
+        };
+        let (kept_rows, total_weight) = (self.kept_rows, self.total_weight);
+        let metrics = self
+            .has_metrics
+            .then(|| Metrics::new(Vec::new(), self.correct, self.nll, self.kept_rows));
+        Total { loss, kept_rows, total_weight, metrics }
+    }
+}
+
+/// The class indices of some rows.
+pub(super) fn targets_of(targets: Targets<'_>, first: usize, rows: usize) -> Targets<'_> {
+    match targets {
+        Targets::I32(v) => Targets::I32(&v[first..first + rows]),
+        Targets::I64(v) => Targets::I64(&v[first..first + rows]),
+        probs @ Targets::Probs(_) => probs,
+    }
+}
+
+/// No rows of so many columns.
+pub(super) fn no_rows(columns: usize) -> crate::error::Result<Matrix<'static>> {
+    Matrix::new(&[] as &[f32], 0, columns)
+}
