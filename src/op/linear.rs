@@ -196,13 +196,7 @@ impl LinearCrossEntropy {
             });
         }
         self.validate_options(classes as u64)?;
-        if input.targets.probs().is_some() {
-            return Err(Error::InvalidInput {
-                what: "targets",
-                reason: "are probabilities, as large as the logits; class indices are taken"
-                    .to_owned(),
-            });
-        }
+        self.validate_targets(&input.targets, classes)?;
         if input.targets.len() != rows {
             return Err(Error::ShapeMismatch {
                 what: "targets",
@@ -210,8 +204,16 @@ impl LinearCrossEntropy {
                 found: format!("[{}]", input.targets.len()),
             });
         }
-        input.upstream.validate(self.loss.reduction(), rows, "row of hidden")?;
-        self.loss.validate_targets(&input.targets, classes)
+        input.upstream.validate(self.loss.reduction(), rows, "row of hidden")
+    }
+
+    /// Targets of a layer with so many classes.
+    pub(crate) fn validate_targets(&self, targets: &Targets<'_>, classes: usize) -> Result<()> {
+        if targets.probs().is_some() {
+            let reason = "are probabilities, as large as the logits; class indices are taken";
+            return Err(Error::InvalidInput { what: "targets", reason: reason.to_owned() });
+        }
+        self.loss.validate_targets(targets, classes)
     }
 }
 
@@ -299,6 +301,11 @@ impl KeptRows {
     #[cfg(feature = "gpu")]
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    /// How many rows there are with the ignored ones.
+    pub(crate) fn all(&self) -> usize {
+        self.all
     }
 
     /// Whether no row is ignored.

@@ -1,6 +1,6 @@
 //! A linear layer's batch that comes in windows of rows.
 
-use super::sums::{RowSums, no_rows, targets_of};
+use super::sums::{RowSums, Rows, no_rows, targets_of};
 use super::{Device, Part, Total};
 #[cfg(feature = "gpu")]
 use crate::device::gpu::LinearBatch;
@@ -9,6 +9,8 @@ use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::matrix::{Array, Matrix, Place, Values};
 use crate::op::{LinearCrossEntropy, LinearCrossEntropyInput, Targets, Upstream};
+#[cfg(feature = "gpu")]
+use crate::op::{Metrics, Reduction};
 
 impl Device {
     /// Evaluates [`LinearCrossEntropy`] on a batch that is not in memory as a whole: window by window of
@@ -91,10 +93,7 @@ impl<'a> LinearStream<'a> {
         let nothing = no_rows(weight.classes())?;
         let input = LinearCrossEntropyInput::new(nothing, weight, &[] as &[i64]).with_bias(bias);
         op.validate(&input)?;
-        if targets.probs().is_some() {
-            op.validate(&LinearCrossEntropyInput { targets, ..input })?;
-        }
-        op.loss().validate_targets(&targets, weight.rows())?;
+        op.validate_targets(&targets, weight.rows())?;
         let on = match &device.inner {
             #[cfg(feature = "gpu")]
             Inner::Gpu(gpu) => {
@@ -131,7 +130,7 @@ impl<'a> LinearStream<'a> {
             #[cfg(feature = "gpu")]
             On::Gpu(batch) => {
                 let rows = pollster::block_on(batch.window(&input))?;
-                let is_each = self.op.loss().reduction() == crate::op::Reduction::None;
+                let is_each = self.op.loss().reduction() == Reduction::None;
                 let each = is_each.then_some(rows.losses);
                 Part { matrix: rows.dhidden, each, lse: Some(rows.lse) }
             }
@@ -157,8 +156,8 @@ impl<'a> LinearStream<'a> {
             #[cfg(feature = "gpu")]
             On::Gpu(batch) => {
                 let (output, _) = pollster::block_on(batch.finish())?;
-                let is_each = self.op.loss().reduction() == crate::op::Reduction::None;
-                let metrics = output.metrics.map(crate::op::Metrics::without_columns);
+                let is_each = self.op.loss().reduction() == Reduction::None;
+                let metrics = output.metrics.map(Metrics::without_columns);
                 let total = Total {
                     loss: output.loss.reduced().filter(|_| !is_each),
                     kept_rows: output.kept_rows,
@@ -233,14 +232,14 @@ impl<'a> Host<'a> {
         let bias = self.wide_bias.as_ref().map(Values::from).or(self.bias);
         let upstream = self.sums.upstream(input.upstream);
         let input = LinearCrossEntropyInput { weight, bias, upstream, ..input };
-        let output = self.timings.compute(|| match self.device {
+        let mut output = self.timings.compute(|| match self.device {
             Inner::Cpu(set) => self.op.on_cpu(*set, input),
             _ => self.op.on_reference(input),
         })?;
-        add(&mut self.dweight, output.dweight);
-        add(&mut self.dbias, output.dbias);
+        add(&mut self.dweight, output.dweight.take());
+        add(&mut self.dbias, output.dbias.take());
         self.has_rows = true;
-        Ok(self.sums.take((output.loss, output.lse, output.dhidden), output.metrics))
+        Ok(self.sums.take(Rows::of(output)))
     }
 
     fn finish(mut self) -> Result<LinearTotal> {

@@ -1,5 +1,6 @@
 //! Batches that are computed window by window.
 
+mod classes;
 #[cfg(feature = "gpu")]
 mod gpu;
 mod host;
@@ -10,6 +11,7 @@ mod parts;
 mod ring;
 mod sums;
 
+pub use classes::{ClassStream, ClassWindow, LayerPart};
 pub use linear::{LinearStream, LinearTotal};
 pub use op::Stream;
 #[cfg(not(target_arch = "wasm32"))]

@@ -3,7 +3,25 @@
 use super::{Part, Total};
 use crate::cpu::LossSum;
 use crate::matrix::{Array, Matrix};
-use crate::op::{CrossEntropy, Loss, Metrics, Reduction, Targets, Upstream};
+use crate::op::{CrossEntropy, LinearCrossEntropyOutput, Metrics, Reduction, Targets, Upstream};
+
+/// What some rows come to.
+pub(super) struct Rows {
+    /// One by one.
+    pub(super) losses: Array,
+    pub(super) lse: Array,
+    pub(super) dhidden: Option<Array>,
+    pub(super) metrics: Option<Metrics>,
+}
+
+impl Rows {
+    /// Of an operation with losses one by one.
+    pub(super) fn of(output: LinearCrossEntropyOutput) -> Self {
+        let losses = output.loss.each().cloned().unwrap_or(Array::F32(Vec::new()));
+        let LinearCrossEntropyOutput { lse, dhidden, metrics, .. } = output;
+        Self { losses, lse, dhidden, metrics }
+    }
+}
 
 /// Sums over rows whose losses come one by one.
 #[derive(Debug)]
@@ -54,23 +72,18 @@ impl RowSums {
     }
 
     /// Takes what a window came to into the sums.
-    pub(super) fn take(
-        &mut self,
-        (loss, lse, matrix): (Loss, Array, Option<Array>),
-        metrics: Option<Metrics>,
-    ) -> Part {
-        let each = loss.each().cloned();
-        match &each {
-            Some(Array::F32(losses)) => self.sum.push(losses),
-            Some(losses) => self.exact_sum += losses.to_f64().iter().sum::<f64>(),
-            None => {}
+    pub(super) fn take(&mut self, rows: Rows) -> Part {
+        let Rows { losses, lse, dhidden, metrics } = rows;
+        match &losses {
+            Array::F32(losses) => self.sum.push(losses),
+            losses => self.exact_sum += losses.to_f64().iter().sum::<f64>(),
         }
         if let Some(metrics) = metrics {
             self.correct += metrics.correct;
             self.nll += metrics.nll;
         }
-        let each = each.filter(|_| self.reduction == Reduction::None);
-        Part { matrix, each, lse: Some(lse) }
+        let each = (self.reduction == Reduction::None).then_some(losses);
+        Part { matrix: dhidden, each, lse: Some(lse) }
     }
 
     pub(super) fn total(&self) -> Total {

@@ -48,7 +48,7 @@ pub(super) struct Planner<'a> {
     /// Rows of logits that there are at a time.
     room: u64,
     /// The batch's row that the buffers of its rows begin with.
-    origin: u64,
+    pub(super) origin: u64,
 }
 
 impl Layer {

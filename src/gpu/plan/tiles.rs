@@ -84,7 +84,7 @@ impl<'a> Tiles<'a> {
     }
 
     fn sweep_kernel(&self) -> Kernel {
-        let product = self.planner.logits([0, self.cut[0].max(1)]);
+        let product = self.planner.logits([self.planner.origin, self.cut[0].max(1)]);
         let cuts = Extents { rows: self.cut[0], columns: self.cut[1], depth: product.depth };
         let kernel = product.kernel(self.planner.caps, &cuts, self.tile);
         let targets = self.planner.problem.targets.map_or(TargetType::I32, |it| it.width);
