@@ -17,6 +17,13 @@ pub struct Timings {
 }
 
 impl Timings {
+    #[cfg(feature = "gpu")]
+    pub(crate) fn add(&mut self, more: &Self) {
+        self.upload += more.upload;
+        self.compute += more.compute;
+        self.download += more.download;
+    }
+
     pub(crate) fn compute<T>(&mut self, work: impl FnOnce() -> T) -> T {
         let clock = Clock::start();
         let result = work();

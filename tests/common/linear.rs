@@ -110,7 +110,9 @@ pub fn in_blocks(
     (window, block): (usize, usize),
 ) -> LinearCrossEntropyOutput {
     let (input, width) = (layer.input(op.loss().reduction()), layer.width);
-    let mut whole = device.run(op, input).expect("sound");
+    // What blocks have room for may be too little for the whole.
+    let roomy = op.clone().with_scratch_bytes(1 << 20);
+    let mut whole = device.run(&roomy, input).expect("sound");
     let mut stream = device.stream_classes(op, layer.classes, input.targets).expect("sound");
     let mut rows = Parts::default();
     let mut dweight = vec![0.0f64; layer.classes * width];
@@ -163,7 +165,13 @@ impl Parts {
     fn put(self, whole: &mut LinearCrossEntropyOutput, total: Total) {
         whole.loss = total.loss.map_or(Loss::Each(Array::F64(self.each)), Loss::Reduced);
         whole.lse = Array::F64(self.lse);
-        whole.dhidden = whole.dhidden.take().map(|_| Array::F64(self.dhidden));
+        whole.dhidden = whole.dhidden.take().map(|whole| match whole.dtype() {
+            Dtype::F64 => Array::F64(self.dhidden),
+            dtype => {
+                let values: Vec<f32> = self.dhidden.iter().map(|&x| x as f32).collect();
+                stored(&values, dtype)
+            }
+        });
         (whole.kept_rows, whole.total_weight) = (total.kept_rows, total.total_weight);
         whole.metrics = total.metrics.zip(whole.metrics.take()).map(|(mut cut, whole)| {
             cut.argmax = whole.argmax;

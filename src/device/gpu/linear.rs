@@ -270,7 +270,6 @@ impl<'a> LinearBatch<'a> {
         };
         let (call, clock) = (&resident.call, Clock::start());
         call.end().await?;
-        self.gpu.context().wait().await?;
         self.timings.compute += clock.elapsed();
 
         let clock = Clock::start();
@@ -366,7 +365,8 @@ impl<'a> RowBuffers<'a> {
     }
 }
 
-fn unlike(what: &str) -> Error {
-    let reason = format!("{what} is not that of the first window");
+/// What is not as it was when the batch began.
+pub(super) fn unlike(what: &str) -> Error {
+    let reason = format!("{what} is not that of the first");
     Error::InvalidInput { what: "window", reason }
 }

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
+mod classes;
 mod linear;
 mod run;
 
+pub(crate) use classes::ClassBlocks;
 pub(crate) use linear::LinearBatch;
 
 use bytemuck::cast_slice;

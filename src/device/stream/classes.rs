@@ -3,6 +3,8 @@
 use super::sums::{RowSums, Rows, targets_of};
 use super::{Device, Part, Total};
 use crate::cpu::ClassRows;
+#[cfg(feature = "gpu")]
+use crate::device::gpu::ClassBlocks;
 use crate::device::{Inner, Timings};
 use crate::error::{Error, Result};
 use crate::matrix::{Array, Matrix, Values};
@@ -86,14 +88,16 @@ pub struct ClassWindow<'s, 'a> {
     /// Passes that are over, and classes of the next that are.
     passes_done: usize,
     classes_done: usize,
-    on: On,
+    on: On<'a>,
 }
 
 /// Where it is computed.
 #[derive(Debug)]
-enum On {
+enum On<'a> {
     Cpu(Box<ClassRows>),
-    Reference(Box<Whole>),
+    #[cfg(feature = "gpu")]
+    Gpu(Box<ClassBlocks<'a>>),
+    Reference(Box<Whole<'a>>),
 }
 
 /// What a window of rows adds to the gradients of a block of the layer: nothing in the first pass.
@@ -135,7 +139,12 @@ impl<'a> ClassStream<'a> {
                 let rows = ClassRows::new(*set, op, classes, hidden, &targets, upstream);
                 On::Cpu(Box::new(rows))
             }
-            _ => On::Reference(Box::new(Whole::new(op, hidden, &targets, upstream))),
+            #[cfg(feature = "gpu")]
+            Inner::Gpu(gpu) => {
+                let rows = ClassBlocks::new(gpu, op, classes, hidden, &targets, upstream);
+                On::Gpu(Box::new(rows))
+            }
+            Inner::Reference => On::Reference(Box::new(Whole::new(op, hidden, targets, upstream))),
         };
         Ok(ClassWindow { stream: self, rows, width, passes_done: 0, classes_done: 0, on })
     }
@@ -177,26 +186,57 @@ impl ClassWindow<'_, '_> {
     pub fn push(&mut self, weight: Matrix<'_>, bias: Option<Values<'_>>) -> Result<LayerPart> {
         self.check(weight, bias)?;
         let first = self.classes_done;
-        let (on, is_first) = (&mut self.on, self.passes_done == 0);
-        let part = self.stream.timings.compute(|| match on {
-            On::Cpu(rows) if is_first => {
-                rows.see(first, weight, bias).map(|()| LayerPart::default())
-            }
-            On::Cpu(rows) => rows.gradient(first, weight, bias).map(|of| LayerPart {
-                dweight: of.dweight.map(Array::F32),
-                dbias: of.dbias.map(Array::F32),
-            }),
-            On::Reference(whole) if is_first => {
-                whole.gather(weight, bias);
-                Ok(LayerPart::default())
-            }
-            On::Reference(whole) => whole.part(first, weight, bias),
-        })?;
+        let part = if self.passes_done == 0 {
+            self.see(first, weight, bias)?;
+            LayerPart::default()
+        } else {
+            self.gradient(first, weight, bias)?
+        };
         self.classes_done += weight.rows();
         if self.classes_done == self.stream.classes {
             (self.passes_done, self.classes_done) = (self.passes_done + 1, 0);
         }
         Ok(part)
+    }
+
+    fn see(&mut self, first: usize, weight: Matrix<'_>, bias: Option<Values<'_>>) -> Result<()> {
+        let timings = &mut self.stream.timings;
+        match &mut self.on {
+            On::Cpu(rows) => timings.compute(|| rows.see(first, weight, bias)),
+            #[cfg(feature = "gpu")]
+            On::Gpu(rows) => {
+                pollster::block_on(rows.see(first, weight, bias))?;
+                timings.add(&rows.take_timings());
+                Ok(())
+            }
+            On::Reference(whole) => {
+                whole.gather(weight, bias);
+                Ok(())
+            }
+        }
+    }
+
+    fn gradient(
+        &mut self,
+        first: usize,
+        weight: Matrix<'_>,
+        bias: Option<Values<'_>>,
+    ) -> Result<LayerPart> {
+        let timings = &mut self.stream.timings;
+        match &mut self.on {
+            On::Cpu(rows) => {
+                let of = timings.compute(|| rows.gradient(first, weight, bias))?;
+                let (dweight, dbias) = (of.dweight.map(Array::F32), of.dbias.map(Array::F32));
+                Ok(LayerPart { dweight, dbias })
+            }
+            #[cfg(feature = "gpu")]
+            On::Gpu(rows) => {
+                let [dweight, dbias] = pollster::block_on(rows.gradient(first, weight, bias))?;
+                timings.add(&rows.take_timings());
+                Ok(LayerPart { dweight, dbias })
+            }
+            On::Reference(whole) => timings.compute(|| whole.part(first, weight, bias)),
+        }
     }
 
     fn check(&self, weight: Matrix<'_>, bias: Option<Values<'_>>) -> Result<()> {
@@ -238,6 +278,13 @@ impl ClassWindow<'_, '_> {
                 let dhidden = rows.dhidden();
                 Rows { losses: Array::F32(losses), lse: Array::F32(lse), dhidden, metrics }
             }
+            #[cfg(feature = "gpu")]
+            On::Gpu(rows) => {
+                let of = pollster::block_on(rows.results())?;
+                self.stream.timings.add(&rows.take_timings());
+                let (losses, lse, dhidden) = (of.losses, of.lse, of.dhidden);
+                Rows { losses, lse, dhidden, metrics: of.metrics }
+            }
             On::Reference(whole) => Rows::of(whole.output()?.clone()),
         };
         self.stream.rows_done += self.rows;
@@ -247,11 +294,11 @@ impl ClassWindow<'_, '_> {
 
 /// The reference's rows, and the layer as far as it came.
 #[derive(Debug)]
-struct Whole {
+struct Whole<'a> {
     /// With losses one by one.
     op: LinearCrossEntropy,
     hidden: Vec<f64>,
-    targets: Vec<i64>,
+    targets: Targets<'a>,
     upstream: f64,
     dloss: Option<Vec<f64>>,
     width: usize,
@@ -260,11 +307,11 @@ struct Whole {
     output: Option<LinearCrossEntropyOutput>,
 }
 
-impl Whole {
+impl<'a> Whole<'a> {
     fn new(
         op: LinearCrossEntropy,
         hidden: Matrix<'_>,
-        targets: &Targets<'_>,
+        targets: Targets<'a>,
         upstream: Upstream<'_>,
     ) -> Self {
         let (upstream, dloss) = match upstream {
@@ -274,7 +321,7 @@ impl Whole {
         Self {
             op,
             hidden: hidden.values().to_f64(),
-            targets: (0..targets.len()).map(|row| targets.index(row)).collect(),
+            targets,
             upstream,
             dloss,
             width: hidden.classes(),
@@ -295,7 +342,7 @@ impl Whole {
             None => {
                 let hidden = Matrix::new(&self.hidden, self.targets.len(), self.width)?;
                 let weight = Matrix::new(&self.weight, self.bias.len(), self.width)?;
-                let input = LinearCrossEntropyInput::new(hidden, weight, &self.targets)
+                let input = LinearCrossEntropyInput::new(hidden, weight, self.targets)
                     .with_bias(Values::from(&self.bias))
                     .with_upstream(match &self.dloss {
                         Some(dloss) => Upstream::Each(dloss.into()),
