@@ -122,7 +122,7 @@ impl LinearCrossEntropy {
     }
 
     /// Whether any gradient is asked for.
-    pub(crate) fn has_gradient(&self) -> bool {
+    pub fn has_gradient(&self) -> bool {
         self.hidden_gradient || self.weight_gradient || self.bias_gradient
     }
 

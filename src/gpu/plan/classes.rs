@@ -36,7 +36,8 @@ impl OnDevice<'_> {
         Ok(Plan { steps: windows.steps, ..Plan::default() })
     }
 
-    /// What comes between the passes, or after the only one.
+    /// What comes between the passes, or after the only one. The sums over rows have to wait: in scratch
+    /// they lie where the coefficients are.
     pub(crate) fn finish_rows(self) -> Result<Plan> {
         let planner = self.planner(Origin { row: 0, class: 0 })?;
         let tiles = tiles(&planner)?;
@@ -44,9 +45,7 @@ impl OnDevice<'_> {
         for (rows, scratch) in tiles.row_parts() {
             tiles.finish(&mut windows, rows, scratch);
         }
-        let mut steps = windows.steps;
-        steps.extend(planner.windows(self.problem).end()?.steps);
-        Ok(Plan { steps, ..Plan::default() })
+        Ok(Plan { steps: windows.steps, ..Plan::default() })
     }
 
     /// The second pass over so many classes from the first, with which the layer's buffers begin.
