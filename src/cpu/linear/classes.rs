@@ -10,7 +10,7 @@ use crate::cpu::{BlockResults, Blocks, Seen};
 use crate::dtype::{Dtype, Element as _};
 use crate::error::Result;
 use crate::matrix::{Array, Matrix, Values, with_values};
-use crate::op::{KeptRows, LinearCrossEntropy, Metrics, Targets, Upstream, upstream_of_rows};
+use crate::op::{KeptLabels, LinearCrossEntropy, Metrics, Targets, Upstream};
 
 /// Classes whose logits are there at a time, unless those are few bytes: more make no product faster.
 const CLASSES: usize = 512;
@@ -24,11 +24,8 @@ pub(crate) struct ClassRows {
     classes: usize,
     width: usize,
     dtype: Dtype,
-    kept: KeptRows,
+    labels: KeptLabels,
     /// Of kept rows, like all that follows.
-    targets: Vec<i64>,
-    upstream: f64,
-    dloss: Option<Vec<f64>>,
     hidden: Vec<f32>,
     seen: Vec<Seen>,
     dhidden: Vec<f32>,
@@ -52,8 +49,8 @@ impl ClassRows {
         targets: &Targets<'_>,
         upstream: Upstream<'_>,
     ) -> Self {
-        let kept = KeptRows::new(op.loss(), targets);
-        let (rows, width) = (kept.rows(), hidden.classes());
+        let labels = KeptLabels::new(op.loss(), targets, upstream);
+        let (rows, width) = (labels.kept.rows(), hidden.classes());
         let mut of_kept = Vec::with_capacity(rows.len() * width);
         with_values!(hidden.values(), v => for row in rows {
             of_kept.extend(v[row * width..][..width].iter().map(|x| x.to_f32()));
@@ -64,13 +61,10 @@ impl ClassRows {
             classes,
             width,
             dtype: hidden.dtype(),
-            targets: rows.iter().map(|&row| targets.index(row)).collect(),
-            upstream: if let Upstream::Scalar(dloss) = upstream { dloss } else { 1.0 },
-            dloss: upstream_of_rows(upstream, rows),
             seen: vec![Seen::NOTHING; rows.len()],
             dhidden: vec![0.0; gradients],
             hidden: of_kept,
-            kept,
+            labels,
             op,
             logits: Vec::new(),
             panel: Vec::new(),
@@ -95,7 +89,7 @@ impl ClassRows {
     /// What the rows come to, once all blocks were seen: losses, log-sum-exps, metrics.
     pub(crate) fn results(&self) -> (Vec<f32>, Vec<f32>, Option<Metrics>) {
         let BlockResults { losses, lse, metrics } = self.blocks().results(&self.seen);
-        (self.kept.spread(losses, 0.0), self.kept.spread(lse, 0.0), metrics)
+        (self.labels.kept.spread(losses, 0.0), self.labels.kept.spread(lse, 0.0), metrics)
     }
 
     /// The next block in the second pass.
@@ -133,17 +127,14 @@ impl ClassRows {
 
     /// The gradient of the rows, if it was asked for.
     pub(crate) fn dhidden(&self) -> Option<Array> {
-        let mut dhidden = Array::zeroed(self.dtype, self.kept.all() * self.width);
-        write_rows(&mut dhidden, self.kept.rows(), &self.dhidden, self.width);
+        let mut dhidden = Array::zeroed(self.dtype, self.labels.kept.all() * self.width);
+        write_rows(&mut dhidden, self.labels.kept.rows(), &self.dhidden, self.width);
         self.op.has_hidden_gradient().then_some(dhidden)
     }
 
     fn blocks(&self) -> Blocks<'_> {
-        let upstream = match &self.dloss {
-            Some(dloss) => Upstream::Each(dloss.into()),
-            None => Upstream::Scalar(self.upstream),
-        };
-        Blocks::new(self.set, self.op.loss(), self.classes, &self.targets, upstream)
+        let KeptLabels { targets, .. } = &self.labels;
+        Blocks::new(self.set, self.op.loss(), self.classes, targets, self.labels.upstream())
     }
 
     /// Calls `f` with some classes of a block and their logits at a time.
@@ -154,7 +145,7 @@ impl ClassRows {
         bias: Option<Values<'_>>,
         mut f: impl FnMut(&Blocks<'_>, Part<'_>),
     ) -> Result<()> {
-        let (rows, width) = (self.targets.len(), self.width);
+        let (rows, width) = (self.labels.targets.len(), self.width);
         if rows == 0 {
             return Ok(());
         }

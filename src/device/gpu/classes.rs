@@ -2,6 +2,7 @@
 //! with what is known of them while the blocks pass, twice if there are gradients.
 
 use super::linear::unlike;
+use super::run::upstream_buffer;
 use super::{OwnedGpu, Pooled};
 use crate::clock::Clock;
 use crate::device::timings::Timings;
@@ -9,11 +10,10 @@ use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::gpu::plan::Role;
 use crate::gpu::{
-    LinearCrossEntropyBuffers, MatrixBuffer, Record as _, TargetsBuffer, UpstreamBuffer,
-    VectorBuffer, WindowedCall,
+    LinearCrossEntropyBuffers, MatrixBuffer, Record as _, TargetsBuffer, VectorBuffer, WindowedCall,
 };
 use crate::matrix::{Array, Matrix, Values};
-use crate::op::{KeptRows, LinearCrossEntropy, Metrics, Targets, Upstream, upstream_of_rows};
+use crate::op::{KeptLabels, LinearCrossEntropy, Metrics, Targets, Upstream};
 
 /// Rows of a batch that wait for blocks of a layer. Ignored rows stay behind: what comes to the device
 /// is kept.
@@ -23,13 +23,10 @@ pub(crate) struct ClassBlocks<'a> {
     /// With losses one by one.
     op: LinearCrossEntropy,
     classes: usize,
-    kept: KeptRows,
-    /// Of kept rows, like all that follows.
+    labels: KeptLabels,
+    /// Of kept rows.
     hidden: Array,
     width: usize,
-    targets: Vec<i64>,
-    upstream: f64,
-    dloss: Option<Vec<f64>>,
     /// There from the first block on.
     resident: Option<Resident<'a>>,
     timings: Timings,
@@ -78,16 +75,13 @@ impl<'a> ClassBlocks<'a> {
         targets: &Targets<'_>,
         upstream: Upstream<'_>,
     ) -> Self {
-        let kept = KeptRows::new(op.loss(), targets);
+        let labels = KeptLabels::new(op.loss(), targets, upstream);
         Self {
             gpu,
             classes,
-            hidden: kept.gather(&hidden),
+            hidden: labels.kept.gather(&hidden),
             width: hidden.classes(),
-            targets: kept.rows().iter().map(|&row| targets.index(row)).collect(),
-            upstream: if let Upstream::Scalar(dloss) = upstream { dloss } else { 1.0 },
-            dloss: upstream_of_rows(upstream, kept.rows()),
-            kept,
+            labels,
             op,
             resident: None,
             timings: Timings::default(),
@@ -151,14 +145,14 @@ impl<'a> ClassBlocks<'a> {
 
     /// What the rows come to, once all blocks were there as often as they have to.
     pub(crate) async fn results(&mut self) -> Result<BlockRows> {
-        let (rows, width) = (self.targets.len(), self.width);
-        let of_rows = |of: Vec<f32>| Array::F32(self.kept.spread(of, 0.0));
+        let (rows, width) = (self.labels.targets.len(), self.width);
+        let of_rows = |of: Vec<f32>| Array::F32(self.labels.kept.spread(of, 0.0));
         let mut dhidden =
             self.op.has_hidden_gradient().then(|| Array::zeroed(self.hidden.dtype(), 0));
         let Some(resident) = &self.resident else {
             let metrics = self.op.loss().has_metrics();
             let metrics = metrics.then(|| Metrics::new(Vec::new(), 0, 0.0, 0));
-            let dhidden = dhidden.map(|none| self.kept.spread_array(none, width));
+            let dhidden = dhidden.map(|none| self.labels.kept.spread_array(none, width));
             let (losses, lse) = (of_rows(Vec::new()), of_rows(Vec::new()));
             return Ok(BlockRows { losses, lse, dhidden, metrics });
         };
@@ -171,7 +165,7 @@ impl<'a> ClassBlocks<'a> {
         if let Some(of_kept) = &resident.dhidden {
             let (count, dtypes) = ((rows * width) as u64, [Dtype::F32, self.hidden.dtype()]);
             let of_kept = self.gpu.download_from(&of_kept.buffer, count, dtypes).await?;
-            dhidden = Some(self.kept.spread_array(of_kept, width));
+            dhidden = Some(self.labels.kept.spread_array(of_kept, width));
         }
         let metrics = resident.call.read_metrics().await?;
         let (losses, lse) = (of_rows(losses), of_rows(lse));
@@ -186,7 +180,7 @@ impl<'a> ClassBlocks<'a> {
         weight: Matrix<'_>,
         bias: Option<Values<'_>>,
     ) -> Result<Option<&Resident<'a>>> {
-        if self.targets.is_empty() {
+        if self.labels.targets.is_empty() {
             return Ok(None);
         }
         let clock = Clock::start();
@@ -222,18 +216,18 @@ impl<'a> ClassBlocks<'a> {
         let (gpu, op) = (self.gpu, &self.op);
         let stored = gpu.storage([self.hidden.dtype(), weight.dtype()]);
         let hidden = gpu.upload(self.hidden.values(), stored).await?;
-        let targets = gpu.upload_targets((&self.targets).into(), stored).await?;
-        let dloss = match &self.dloss {
-            Some(dloss) => Some(gpu.upload(dloss.into(), Dtype::F32).await?),
-            None => None,
+        let targets = gpu.upload_targets((&self.labels.targets).into(), stored).await?;
+        let upstream = self.labels.upstream();
+        let dloss = match upstream {
+            Upstream::Each(dloss) => Some(gpu.upload(dloss, Dtype::F32).await?),
+            Upstream::Scalar(_) => None,
         };
-        let dhidden = match op.has_hidden_gradient() {
-            true => Some(gpu.take(self.hidden.values().len() as u64 * 4).await?),
-            false => None,
-        };
+        let elements = self.hidden.values().len() as u64;
+        let dhidden =
+            if op.has_hidden_gradient() { Some(gpu.take(elements * 4).await?) } else { None };
         let block = BlockBuffers::new(gpu, op, weight).await?;
 
-        let (rows, width) = (self.targets.len() as u64, self.width as u64);
+        let (rows, width) = (self.labels.targets.len() as u64, self.width as u64);
         let classes = self.classes as u64;
         let mut buffers = LinearCrossEntropyBuffers::new(
             MatrixBuffer::new(&hidden.buffer, rows, width).with_dtype(stored),
@@ -241,10 +235,7 @@ impl<'a> ClassBlocks<'a> {
             TargetsBuffer::I64(VectorBuffer::new(&targets.buffer)),
         )
         .with_bias(block.vector(&block.bias))
-        .with_upstream(match &dloss {
-            Some(dloss) => UpstreamBuffer::Rows(VectorBuffer::new(&dloss.buffer)),
-            None => UpstreamBuffer::Scalar(self.upstream as f32),
-        });
+        .with_upstream(upstream_buffer(upstream, dloss.as_ref()));
         if let Some(dhidden) = &dhidden {
             buffers = buffers.with_dhidden(MatrixBuffer::new(&dhidden.buffer, rows, width));
         }
@@ -265,18 +256,13 @@ impl<'a> BlockBuffers<'a> {
     async fn new(gpu: &'a OwnedGpu, op: &LinearCrossEntropy, weight: Matrix<'_>) -> Result<Self> {
         let room = weight.rows() as u64;
         let elements = weight.values().len() as u64;
+        let asked = [op.has_weight_gradient(), op.has_bias_gradient()];
         Ok(Self {
             room,
             weight: gpu.take(elements * 4).await?,
             bias: gpu.take(room * 4).await?,
-            dweight: match op.has_weight_gradient() {
-                true => Some(gpu.take(elements * 4).await?),
-                false => None,
-            },
-            dbias: match op.has_bias_gradient() {
-                true => Some(gpu.take(room * 4).await?),
-                false => None,
-            },
+            dweight: if asked[0] { Some(gpu.take(elements * 4).await?) } else { None },
+            dbias: if asked[1] { Some(gpu.take(room * 4).await?) } else { None },
         })
     }
 

@@ -86,6 +86,33 @@ impl Layer {
         Ok(plan)
     }
 
+    /// The same with a layer that comes in blocks of so many classes; see
+    /// [`Device::stream_classes`](crate::Device::stream_classes).
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn plan_in_blocks(
+        &self,
+        problem: &Problem,
+        caps: &Caps,
+        tuning: &Tuning,
+        block: u64,
+    ) -> Result<Plan> {
+        let on = OnDevice { layer: self, problem, caps, tuning };
+        let mut plan = on.begin_classes()?;
+        for classes in parts(problem.classes, block) {
+            plan.steps.extend(on.sweep_classes(classes)?.steps);
+        }
+        plan.steps.extend(on.finish_rows()?.steps);
+        if self.has_gradient() {
+            for classes in parts(problem.classes, block) {
+                plan.steps.extend(on.class_gradients(classes)?.steps);
+            }
+        }
+        plan.steps.extend(on.end()?.steps);
+        Ok(plan)
+    }
+
     pub(super) fn has_gradient(&self) -> bool {
         self.dhidden.is_some() || self.dweight.is_some() || self.dbias.is_some()
     }
