@@ -49,8 +49,7 @@ pub(super) fn stream(
     let op = &op.clone().with_scratch_bytes(room.scratch);
     let (mut outputs, mut clock) = (std::mem::take(&mut job.files), job.start.clock.clone());
     job.begin_windows(&mut outputs, &hidden)?;
-    let like = as_read(weight.dtype);
-    outputs.begin("--grad-weight", "dweight", like, &weight.shape)?;
+    outputs.begin("--grad-weight", "dweight", as_read(weight.dtype), &weight.shape)?;
     let windows = rows.div_ceil(room.rows).max(1);
     let beside = outputs.path("--grad-weight").filter(|_| windows > 1);
     let mut layer = Layer {
@@ -58,7 +57,6 @@ pub(super) fn stream(
         dbias: bias.as_ref().map(|_| vec![0.0; classes]),
         values: Array::F32(Vec::new()),
         bias,
-        like,
         weight,
         width,
         room: room.classes,
@@ -95,7 +93,7 @@ pub(super) fn stream(
     let started = Instant::now();
     if let (Some((file, _)), Some(dbias), true) = (&layer.bias, layer.dbias, op.has_bias_gradient())
     {
-        let dbias = rounded(Array::F32(dbias), as_read(file.dtype));
+        let dbias = as_written(&job, dbias, file);
         job.files.write("--grad-bias", "dbias", &dbias, &file.shape, &job.progress)?;
     }
     let loss = total.loss.map_or(Loss::Each(Array::F32(Vec::new())), Loss::Reduced);
@@ -134,8 +132,6 @@ struct Layer<'a> {
     room: usize,
     values: Array,
     bias: Option<(&'a InputArray, Array)>,
-    /// The gradient's dtype.
-    like: Dtype,
     /// What windows of rows have added to the gradient of the weights, if there is more than one.
     sums: Option<Sums>,
     dbias: Option<Vec<f32>>,
@@ -166,7 +162,7 @@ impl Layer<'_> {
             job.progress.advance(elements.len() as u64 * self.weight.dtype.size());
             if let Some(outputs) = &mut outputs {
                 let started = Instant::now();
-                self.take(part, first, elements.start, (outputs, is_last))?;
+                self.take(job, part, block, (outputs, is_last))?;
                 clock.write += started.elapsed();
             }
         }
@@ -176,25 +172,32 @@ impl Layer<'_> {
     /// Takes a block's gradients: sums them up, and writes what is whole.
     fn take(
         &mut self,
+        job: &Job<'_>,
         part: LayerPart,
-        first: usize,
-        element: usize,
+        classes: Range<usize>,
         (outputs, is_last): (&mut Outputs, bool),
     ) -> Result<()> {
         if let (Some(sums), Some(part)) = (&mut self.dbias, part.dbias) {
-            for (sum, x) in sums[first..].iter_mut().zip(part.values().to_f32()) {
+            for (sum, x) in sums[classes.clone()].iter_mut().zip(part.values().to_f32()) {
                 *sum += x;
             }
         }
         let Some(Array::F32(mut dweight)) = part.dweight else { return Ok(()) };
         if let Some(sums) = &mut self.sums {
-            sums.add(element, &mut dweight, is_last)?;
+            sums.add(classes.start * self.width, &mut dweight, is_last)?;
         }
         if is_last {
-            outputs.append("--grad-weight", &rounded(Array::F32(dweight), self.like))?;
+            outputs.append("--grad-weight", &as_written(job, dweight, &self.weight))?;
         }
         Ok(())
     }
+}
+
+/// A gradient in the dtype of the file that it is of, by way of that which `--dtype` has it stored in.
+fn as_written(job: &Job<'_>, sum: Vec<f32>, like: &InputArray) -> Array {
+    let read = as_read(like.dtype);
+    let stored = job.work.asked.map_or(read, Dtype::from);
+    rounded(rounded(Array::F32(sum), stored), read)
 }
 
 /// Rows and classes that fit the limit together: at first each half of it.
