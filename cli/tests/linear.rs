@@ -243,7 +243,7 @@ fn sums_of_sixteen_bits_are_rounded_once() {
 #[cfg(target_os = "linux")]
 #[test]
 fn memory_stays_under_the_limit() {
-    let folder = wide(96, 256, 40_000);
+    let folder = wide(32, 128, 40_000);
     let spawn = |device: &str, layer: &str, limit: &str| {
         let line = format!(
             "linear-cross-entropy h.npy {layer}.npy y.npy --grad dh.npy --grad-weight dw.npy \
@@ -256,12 +256,12 @@ fn memory_stays_under_the_limit() {
             .spawn()
             .expect("the command starts")
     };
-    // 40 MB of weights and as much of gradient; and next to none of either, which has all that a process
+    // 20 MB of weights and as much of gradient; and next to none of either, which has all that a process
     // takes besides.
-    npy(&folder.path().join("small.npy"), &[8, 256], &[0.5f32; 8 * 256]);
+    npy(&folder.path().join("small.npy"), &[8, 128], &[0.5f32; 8 * 128]);
     let targets = std::fs::read(folder.path().join("y.npy")).expect("written");
-    for (device, megabytes) in [("cpu", 6), ("gpu", 24)] {
-        npy(&folder.path().join("y.npy"), &[96], &[1i64; 96]);
+    for (device, megabytes) in [("cpu", 6), ("gpu", 16)] {
+        npy(&folder.path().join("y.npy"), &[32], &[1i64; 32]);
         let limit = format!("{megabytes}M");
         let baseline = common::peak(spawn(device, "small", &limit));
         std::fs::write(folder.path().join("y.npy"), &targets).expect("written");

@@ -218,9 +218,9 @@ pub(super) fn room(
     // the device, and staged. Results of a row are a few numbers.
     let row = width * (2 * size(hidden) + 8 + 16 * on_gpu) + 192 + 64 * on_gpu;
     // Read and stored, widened, its gradient, the sum that it is added to, and that as it is written; on
-    // a GPU with its gradient on the device, and both staged.
-    let gradient = if op.has_weight_gradient() { 8 + weight.dtype.size() + 8 * on_gpu } else { 0 };
-    let class = width * (size(weight) + 4 + 8 * on_gpu + gradient) + 32;
+    // a GPU with its gradient on the device, and both staged, which a block before may still be too.
+    let gradient = if op.has_weight_gradient() { 8 + weight.dtype.size() + 16 * on_gpu } else { 0 };
+    let class = width * (size(weight) + 4 + 16 * on_gpu + gradient) + 32;
     // Bias, its gradient and the weights of classes are there as a whole, like what belongs to each row
     // of the batch.
     let resident = job.resident(rows) + 40 * classes as u64 + TILES * on_gpu;
