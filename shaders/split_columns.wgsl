@@ -9,6 +9,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let index = piece / params.splits;
     let split = piece % params.splits;
     let coef = coef_unpack(scratch[scratch_coef(index)], scratch[scratch_coef(index) + 1u]);
-    let end = min((split + 1u) * params.split_words, params.words);
-    write_columns(coef, index, split * params.split_words + lane, end, WG_SIZE);
+    let start = params.first_column + split * params.split_words;
+    let end = params.first_column + min((split + 1u) * params.split_words, params.words);
+    write_columns(coef, index, start + lane, end, WG_SIZE);
 }

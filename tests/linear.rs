@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::linear::{Layer, check};
+use common::linear::{Layer, check, check_output, in_blocks, in_windows};
 use common::{Subject, cpu_subjects};
 use half::f16;
 use surprisal::{
@@ -306,52 +306,12 @@ fn windows_of_any_size() {
             for device in devices() {
                 let whole = device.run(&op.clone().with_gradient(), layer.input(reduction));
                 for window in [1, 7, 49, 50] {
-                    let cut = cut(&device, &op.clone().with_gradient(), &layer, window);
+                    let cut = in_windows(&device, &op.clone().with_gradient(), &layer, window);
                     expect_alike(whole.as_ref().expect("sound"), &cut);
                 }
             }
         }
     }
-}
-
-/// A batch in windows, put together.
-fn cut(
-    device: &Device,
-    op: &LinearCrossEntropy,
-    layer: &Layer,
-    window: usize,
-) -> LinearCrossEntropyOutput {
-    let input = layer.input(op.loss().reduction());
-    let mut whole = device.run(op, input).expect("sound");
-    let stream = device.stream_linear(op, input.weight, input.bias, input.targets);
-    let mut stream = stream.expect("sound");
-    let hidden = layer.hidden.to_f64();
-    let (mut dhidden, mut each, mut lse) = (Vec::new(), Vec::new(), Vec::new());
-    for first in (0..layer.rows).step_by(window) {
-        let rows = window.min(layer.rows - first);
-        let values: Vec<f16> = hidden[first * layer.width..][..rows * layer.width]
-            .iter()
-            .map(|&x| f16::from_f64(x))
-            .collect();
-        let upstream = match input.upstream {
-            Upstream::Each(_) => Upstream::Each((&layer.dloss[first..first + rows]).into()),
-            number => number,
-        };
-        let matrix = Matrix::new(&values, rows, layer.width).expect("its shape");
-        let part = stream.push(matrix, upstream).expect("sound");
-        dhidden.extend(part.matrix.expect("asked for").to_f64());
-        each.extend(part.each.map_or(Vec::new(), |each| each.to_f64()));
-        lse.extend(part.lse.expect("it has one").to_f64());
-    }
-    let total = stream.finish().expect("whole");
-    whole.loss = total.total.loss.map_or(Loss::Each(Array::F64(each)), Loss::Reduced);
-    (whole.lse, whole.dhidden) = (Array::F64(lse), Some(Array::F64(dhidden)));
-    (whole.dweight, whole.dbias) = (total.dweight, total.dbias);
-    (whole.kept_rows, whole.total_weight) = (total.total.kept_rows, total.total.total_weight);
-    if let (Some(whole), Some(cut)) = (&mut whole.metrics, total.total.metrics) {
-        (whole.correct, whole.perplexity) = (cut.correct, cut.perplexity);
-    }
-    whole
 }
 
 fn expect_alike(whole: &LinearCrossEntropyOutput, cut: &LinearCrossEntropyOutput) {
@@ -396,4 +356,152 @@ fn windows_that_do_not_add_up() {
     let total = empty.expect("sound").finish().expect("nothing is missing");
     assert!(total.total.loss.is_some_and(f64::is_nan));
     assert_eq!(total.dweight.expect("asked for").to_f64(), [0.0; 15]);
+}
+
+/// The loss with its gradients, and the loss alone.
+fn check_blocks(subject: &Subject, layer: &Layer, loss: &CrossEntropy, cut: (usize, usize)) {
+    let op = LinearCrossEntropy::new(loss.clone());
+    for op in [op.clone().with_gradient(), op] {
+        let got = in_blocks(&subject.device, &op, layer, cut);
+        check_output(subject, layer, &op, &got).expect("within bounds");
+    }
+}
+
+#[test]
+fn blocks_of_classes() {
+    for layer in layers() {
+        for loss in options(layer.classes) {
+            for subject in cpu_subjects() {
+                check_blocks(&subject, &layer, &loss, (layer.rows, layer.classes.div_ceil(3)));
+            }
+            let subject = Subject::cpu();
+            check_blocks(&subject, &layer, &loss, (layer.rows.div_ceil(2), 70));
+        }
+    }
+    let layer = Layer::new(9, 6, 37, Dtype::F32);
+    for loss in options(layer.classes) {
+        for cut in [(9, 1), (1, 16), (4, 36), (9, 37)] {
+            check_blocks(&Subject::cpu(), &layer, &loss, cut);
+        }
+    }
+}
+
+#[test]
+fn blocks_of_sixteen_bits_and_without_a_bias() {
+    for dtype in [Dtype::F16, Dtype::Bf16] {
+        let layer = Layer::new(23, 17, 300, dtype);
+        for layer in [layer.clone(), layer.without_bias()] {
+            for loss in options(layer.classes) {
+                check_blocks(&Subject::cpu(), &layer, &loss, (10, 77));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_block_whose_logits_are_made_in_parts() {
+    let layer = Layer::new(50, 16, 40, Dtype::F32);
+    let op = LinearCrossEntropy::new(CrossEntropy::new().with_metrics()).with_gradient();
+    // Of 43 kept rows: one class at a time, then three, then all.
+    for classes in [1, 3, 1000] {
+        let op = op.clone().with_scratch_bytes(4 * 43 * classes);
+        let got = in_blocks(&Device::cpu(), &op, &layer, (50, 40));
+        check_output(&Subject::cpu(), &layer, &op, &got).expect("within bounds");
+    }
+    let op = op.with_scratch_bytes(4 * 43 - 1);
+    let (device, input) = (Device::cpu(), layer.input(Reduction::Mean));
+    let mut stream = device.stream_classes(&op, 40, input.targets).expect("sound");
+    let mut rows = stream.window(input.hidden, input.upstream).expect("sound");
+    let error = rows.push(input.weight, input.bias).expect_err("no room for a class");
+    assert!(matches!(error, Error::InvalidInput { what: "scratch_bytes", .. }), "{error}");
+}
+
+#[test]
+fn the_definition_in_blocks_is_the_definition() {
+    let layer = Layer::new(11, 5, 20, Dtype::F32);
+    for loss in options(20) {
+        let op = LinearCrossEntropy::new(loss).with_gradient();
+        let whole = Device::reference().run(&op, layer.input(op.loss().reduction()));
+        let cut = in_blocks(&Device::reference(), &op, &layer, (4, 7));
+        expect_alike(&whole.expect("sound"), &cut);
+    }
+}
+
+#[test]
+fn special_values_in_blocks() {
+    let weight = [1.0f32, 0.0, 0.0, 1.0, 0.0, 0.0];
+    let smoothed = CrossEntropy::new().with_label_smoothing(0.3);
+    for loss in [CrossEntropy::new(), smoothed.with_class_weights([1.0, 1.0, 0.0])] {
+        let op = LinearCrossEntropy::new(loss.with_reduction(Reduction::None)).with_gradient();
+        // A class that a bias of -inf leaves out, a block by itself; a NaN, and one that is ignored.
+        let cases = [
+            ([1.0f32, 1.0, 2.0, 0.5], f32::NEG_INFINITY, [0i64, 1]),
+            ([f32::NAN, 1.0, 2.0, 0.5], 0.0, [0, 1]),
+            ([f32::NAN, 1.0, 2.0, 0.5], 0.0, [-100, 1]),
+            ([f32::INFINITY, 1.0, 2.0, 0.5], 0.0, [0, 1]),
+        ];
+        for (hidden, last_bias, targets) in cases {
+            let bias = [0.0, 0.0, last_bias];
+            let layer = Layer {
+                rows: 2,
+                width: 2,
+                classes: 3,
+                hidden: Array::F32(hidden.to_vec()),
+                weight: Array::F32(weight.to_vec()),
+                bias: Some(Array::F32(bias.to_vec())),
+                targets: targets.to_vec(),
+                dloss: vec![1.0, -2.0],
+            };
+            let whole = Device::cpu().run(&op, layer.input(Reduction::None)).expect("sound");
+            for block in [1, 2, 3] {
+                let cut = in_blocks(&Device::cpu(), &op, &layer, (2, block));
+                let numbers = |output: &LinearCrossEntropyOutput| {
+                    let loss = output.loss.each().map(Array::to_f64);
+                    let gradients = [&output.dhidden, &output.dweight, &output.dbias];
+                    let gradients = gradients.map(|array| array.as_ref().map(Array::to_f64));
+                    [loss].into_iter().chain(gradients).flatten().flatten().collect::<Vec<_>>()
+                };
+                let same = |(a, b): (&f64, &f64)| {
+                    a == b || a.is_nan() && b.is_nan() || (a - b).abs() < 1e-6
+                };
+                let (whole, cut) = (numbers(&whole), numbers(&cut));
+                assert!(whole.iter().zip(&cut).all(same), "{layer:?}: {whole:?}, {cut:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn blocks_that_do_not_add_up() {
+    let layer = Layer::new(4, 3, 5, Dtype::F32);
+    let (device, op) = (Device::cpu(), LinearCrossEntropy::new(CrossEntropy::new()));
+    let input = layer.input(Reduction::Mean);
+    let mismatch = |error: Error| match error {
+        Error::ShapeMismatch { what, .. } | Error::InvalidInput { what, .. } => what,
+        other => panic!("{other}"),
+    };
+    let stream = |op: &LinearCrossEntropy| device.stream_classes(op, 5, input.targets);
+    let wrong = device.stream_classes(&op, 0, &[] as &[i64]).expect_err("no classes");
+    assert_eq!(mismatch(wrong), "classes");
+    let far = device.stream_classes(&op, 2, &[0i64, 2]).expect_err("a target too far");
+    assert_eq!(far, Error::TargetOutOfRange { row: 1, value: 2, classes: 2 });
+    assert_eq!(mismatch(stream(&op).expect("sound").finish().expect_err("no rows")), "batch");
+
+    let mut rows_of = stream(&op).expect("sound");
+    let mut window = rows_of.window(input.hidden, input.upstream).expect("sound");
+    let narrow = Matrix::new(&[0.0f32; 2], 1, 2).expect("its shape");
+    assert_eq!(mismatch(window.push(narrow, None).expect_err("narrow")), "weight");
+    let short = surprisal::Values::from(&[0.0f32]);
+    assert_eq!(mismatch(window.push(input.weight, Some(short)).expect_err("short")), "bias");
+    window.push(input.weight, None).expect("all classes");
+    assert_eq!(mismatch(window.push(input.weight, None).expect_err("over")), "weight");
+    window.finish().expect("whole");
+    let error = rows_of.window(input.hidden, input.upstream).expect_err("too many rows");
+    assert_eq!(mismatch(error), "window");
+
+    let mut rows_of = stream(&op.with_gradient()).expect("sound");
+    let mut window = rows_of.window(input.hidden, input.upstream).expect("sound");
+    assert_eq!(window.passes(), 2);
+    window.push(input.weight, None).expect("the first time");
+    assert_eq!(mismatch(window.finish().expect_err("once")), "layer");
 }

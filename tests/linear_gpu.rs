@@ -4,10 +4,11 @@
 mod common;
 
 use common::Subject;
-use common::linear::{Layer, check};
+use common::linear::{Layer, check, check_output, in_blocks, in_windows, part_of};
 use surprisal::gpu::{Gpu, Tile};
 use surprisal::{
-    CrossEntropy, Device, Dtype, LinearCrossEntropy, LinearCrossEntropyOutput, Reduction, Unit,
+    Array, CrossEntropy, Device, Dtype, Error, LinearCrossEntropy, LinearCrossEntropyOutput,
+    Matrix, Reduction, Unit, Upstream,
 };
 
 /// Every option of cross-entropy, alone and together.
@@ -162,4 +163,156 @@ fn cuts_do_not_change_a_bit() {
             assert!(bits(with_tile(tile), &layer, &op) == whole, "{tile:?}");
         }
     }
+}
+
+/// Everything that is returned, as numbers.
+fn numbers(output: &LinearCrossEntropyOutput) -> Vec<Vec<f64>> {
+    let arrays = [&output.dhidden, &output.dweight, &output.dbias].into_iter().flatten();
+    let each = output.loss.each().map_or(vec![output.loss.reduced().unwrap_or(0.0)], Array::to_f64);
+    arrays.map(Array::to_f64).chain([output.lse.to_f64(), each]).collect()
+}
+
+#[test]
+fn windows_of_rows_do_not_change_a_bit() {
+    let device = Device::with_gpu(common::gpu());
+    let options = CrossEntropy::new().with_label_smoothing(0.1).with_metrics();
+    for dtype in [Dtype::F32, Dtype::Bf16] {
+        let layer = Layer::new(75, 17, 300, dtype);
+        for loss in [options.clone(), options.clone().with_reduction(Reduction::None)] {
+            let op = LinearCrossEntropy::new(loss);
+            for op in [op.clone(), op.with_gradient()] {
+                let whole = device.run(&op, layer.input(op.loss().reduction())).expect("sound");
+                // The second is larger than the first; the fourth row is ignored.
+                for window in [1, 31, 74] {
+                    let cut = in_windows(&device, &op, &layer, window);
+                    assert_eq!(numbers(&whole), numbers(&cut), "{op:?}: windows of {window}");
+                    let correct = |output: &LinearCrossEntropyOutput| {
+                        output.metrics.as_ref().map(|metrics| (metrics.correct, metrics.perplexity))
+                    };
+                    assert_eq!(correct(&whole), correct(&cut));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_window_uploads_its_rows_alone() {
+    let gpu = common::gpu();
+    let device = Device::with_gpu(gpu.clone());
+    let layer = Layer::new(64, 16, 300, Dtype::F32);
+    let op = LinearCrossEntropy::new(CrossEntropy::new()).with_gradient();
+    let input = layer.input(Reduction::Mean);
+    let stream = device.stream_linear(&op, input.weight, input.bias, input.targets);
+    let mut stream = stream.expect("sound");
+    let mut uploaded = Vec::new();
+    // Of rows 3, 10, 17 and so on the target is ignored; the third window is the largest.
+    for (first, rows) in [(0, 14), (14, 7), (21, 21), (42, 22)] {
+        let before = gpu.uploaded_bytes();
+        let hidden = part_of(&layer.hidden, first * 16..(first + rows) * 16);
+        let matrix = Matrix::new(hidden.values(), rows, 16).expect("its shape");
+        stream.push(matrix, input.upstream).expect("sound");
+        uploaded.push(gpu.uploaded_bytes() - before);
+    }
+    stream.finish().expect("whole");
+    let row = 16 * 4;
+    // The layer, the bias and the targets, i64, of 55 kept rows come with the first.
+    let resident = 300 * row + 300 * 4 + 55 * 8;
+    assert_eq!(uploaded, [resident + 12 * row, 6 * row, 18 * row, 19 * row]);
+}
+
+#[test]
+fn windows_that_are_not_like_the_first() {
+    let device = Device::with_gpu(common::gpu());
+    let layer = Layer::new(3, 4, 5, Dtype::F32);
+    let op = LinearCrossEntropy::new(CrossEntropy::new());
+    let input = layer.input(Reduction::Mean);
+    let mut stream =
+        device.stream_linear(&op, input.weight, input.bias, input.targets).expect("sound");
+    let row = part_of(&layer.hidden, 0..4);
+    let wide = Array::F64(row.to_f64());
+    let matrix = |row| Matrix::new(Array::values(row), 1, 4).expect("its shape");
+    stream.push(matrix(&row), Upstream::Scalar(2.0)).expect("the first");
+    for (row, upstream, what) in [(&row, 3.0, "upstream"), (&wide, 2.0, "dtype")] {
+        let error = stream.push(matrix(row), Upstream::Scalar(upstream)).expect_err("unlike");
+        assert!(error.to_string().contains(what), "{error}");
+    }
+}
+
+/// The loss with its gradients, and the loss alone, with the layer in blocks.
+fn check_blocks(subject: &Subject, layer: &Layer, loss: &CrossEntropy, cut: (usize, usize)) {
+    let op = LinearCrossEntropy::new(loss.clone());
+    for op in [op.clone().with_gradient(), op] {
+        let got = in_blocks(&subject.device, &op, layer, cut);
+        check_output(subject, layer, &op, &got).expect("within bounds");
+    }
+}
+
+#[test]
+fn blocks_of_classes() {
+    let subject = Subject::gpu("as it chooses", common::gpu());
+    for (rows, width, classes, cut) in
+        [(1, 1, 1, (1, 1)), (37, 19, 131, (37, 50)), (70, 12, 300, (40, 128))]
+    {
+        let layer = Layer::new(rows, width, classes, Dtype::F32);
+        for loss in options(classes) {
+            check_blocks(&subject, &layer, &loss, cut);
+        }
+    }
+    for dtype in [Dtype::F16, Dtype::Bf16] {
+        let layer = Layer::new(23, 17, 300, dtype);
+        for layer in [layer.clone(), layer.without_bias()] {
+            for loss in plain_and_all(layer.classes) {
+                check_blocks(&subject, &layer, &loss, (23, 77));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_way_to_cut_blocks() {
+    let subjects = [
+        Subject::gpu("medium tiles", with_tile(Tile::Medium)),
+        Subject::gpu("in short dispatches", short()),
+    ];
+    let layer = Layer::new(64, 32, 200, Dtype::F32);
+    for subject in &subjects {
+        for loss in plain_and_all(layer.classes) {
+            check_blocks(subject, &layer, &loss, (64, 96));
+        }
+    }
+}
+
+#[test]
+fn blocks_and_their_parts_do_not_change_a_bit() {
+    let layer = Layer::new(75, 17, 300, Dtype::F32);
+    let loss = CrossEntropy::new().with_label_smoothing(0.1).with_metrics();
+    let op = LinearCrossEntropy::new(loss);
+    let device = Device::with_gpu(common::gpu());
+    // Blocks of whole tiles make the loss that the whole layer makes.
+    let whole = device.run(&op, layer.input(Reduction::Mean)).expect("sound");
+    let cut = in_blocks(&device, &op, &layer, (75, 128));
+    assert_eq!(whole.lse.to_f64(), cut.lse.to_f64());
+    let op = op.with_gradient();
+    let whole = numbers(&in_blocks(&device, &op, &layer, (75, 300)));
+    // A chunk of logits has as many classes as fit the scratch.
+    for (block, classes) in [(300, 1), (128, 50), (64, 300), (192, 130)] {
+        let op = op.clone().with_scratch_bytes(4 * 75 * classes);
+        let cut = numbers(&in_blocks(&device, &op, &layer, (75, block)));
+        assert_eq!(whole, cut, "blocks of {block}, chunks of {classes}");
+    }
+    let cut = numbers(&in_blocks(&Device::with_gpu(short()), &op, &layer, (75, 128)));
+    assert_eq!(whole, cut, "short dispatches");
+}
+
+#[test]
+fn a_device_without_room_for_tiles_says_so() {
+    let device = Device::with_gpu(without_tiles());
+    let layer = Layer::new(3, 4, 5, Dtype::F32);
+    let op = LinearCrossEntropy::new(CrossEntropy::new());
+    let input = layer.input(Reduction::Mean);
+    let mut stream = device.stream_classes(&op, 5, input.targets).expect("sound");
+    let mut window = stream.window(input.hidden, input.upstream).expect("sound");
+    let error = window.push(input.weight, input.bias).expect_err("no room");
+    assert!(matches!(error, Error::DeviceTooSmall { .. }), "{error}");
 }

@@ -29,6 +29,11 @@ pub(crate) fn returned(
     }
 }
 
+/// A sum in f32, each number rounded to nearest.
+pub(crate) fn rounded(sum: Array, dtype: Dtype) -> Array {
+    converted(sum, dtype)
+}
+
 fn converted(array: Array, dtype: Dtype) -> Array {
     if array.dtype() == dtype {
         return array;

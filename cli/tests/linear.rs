@@ -113,7 +113,7 @@ fn windows_make_the_same() {
             for report in [&mut report, &mut cut_report] {
                 report.as_object_mut().expect("an object").remove("seconds");
                 // Sums in another order.
-                for sum in ["loss", "total_weight"] {
+                for sum in ["loss", "total_weight", "perplexity"] {
                     let value = report[sum].as_f64().map(|value| (value * 1e5).round());
                     report[sum] = value.into();
                 }
@@ -139,8 +139,153 @@ fn bad_input_is_named() {
     fails("h.npy w.npy y.npy --bias up.npy", &["up.npy", "40 classes"]);
     fails("h.npy w.npy y.npy --grad-bias db.npy", &["--bias"]);
     fails("h.npy w.npy y.npy --grad-weight w.npy", &["--grad-weight", "w.npy"]);
-    fails("h.npy w.npy y.npy --memory-limit 1K", &["--memory-limit 1K", "the layer", "bytes"]);
+    let parts = ["--memory-limit 1K", "a class of the layer and a row", "bytes"];
+    fails("h.npy w.npy y.npy --memory-limit 1K", &parts);
     fails("h.npy w.npy y.npy --softcap 0", &["--softcap"]);
     fails("h.npy w.npy y.npy --class-weights b.npy --label-smoothing 2", &["--label-smoothing"]);
     assert_eq!(names(folder.path()), before, "nothing is left behind");
+}
+
+#[test]
+fn blocks_make_the_same() {
+    let folder = layer();
+    // A row or two, and a few classes, at a time: the layer, its gradient and what belongs to all rows take
+    // 3360 bytes.
+    for options in ["--metrics", "--reduction none --upstream up.npy", "--label-smoothing 0.1"] {
+        let (whole, _) = run(folder.path(), "cpu", options);
+        for limit in ["3400", "3600"] {
+            let cut = format!("{options} --memory-limit {limit}");
+            expect_close("cpu", &whole, &run(folder.path(), "cpu", &cut).0);
+        }
+    }
+    let parts = ["the layer", "row on its way"];
+    let args = ["linear-cross-entropy", "h.npy", "w.npy", "y.npy", "--memory-limit", "3400"];
+    surprisal(folder.path(), &[&args[..], &["--device", "reference"]].concat()).fails(2, &parts);
+}
+
+fn expect_close(device: &str, whole: &[Output], cut: &[Output]) {
+    for ((file, whole), cut) in OUTPUTS.iter().zip(whole).zip(cut) {
+        assert_eq!(whole.0, cut.0, "{file}");
+        assert_close(file, device, &cut.1, &whole.1);
+    }
+}
+
+/// A layer of many classes and few rows.
+fn wide(rows: usize, width: usize, classes: usize) -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let wave = |count: usize, step: f32| -> Vec<f32> {
+        (0..count).map(|i| (i as f32 * step).sin() / 4.0).collect()
+    };
+    let [rows_64, width_64, classes_64] = [rows, width, classes].map(|n| n as u64);
+    npy(&path("h.npy"), &[rows_64, width_64], &wave(rows * width, 0.7));
+    npy(&path("w.npy"), &[classes_64, width_64], &wave(classes * width, 1.3));
+    npy(&path("b.npy"), &[classes_64], &wave(classes, 2.1));
+    let targets: Vec<i64> = (0..rows_64 as i64).map(|row| row * 7919 % classes_64 as i64).collect();
+    npy(&path("y.npy"), &[rows_64], &targets);
+    folder
+}
+
+#[test]
+fn blocks_on_every_device() {
+    let folder = wide(30, 100, 2000);
+    for (device, limit) in [("cpu", "400K"), ("gpu", "3M")] {
+        for options in ["", "--metrics --z-loss 0.01 --softcap 20 --logit-scale 2"] {
+            let (whole, report) = run(folder.path(), device, options);
+            let limited = format!("{options} --memory-limit {limit}");
+            let (cut, cut_report) = run(folder.path(), device, &limited);
+            expect_close(device, &whole, &cut);
+            for field in ["rows", "classes", "kept_rows", "dtype", "bytes_moved", "accuracy"] {
+                assert_eq!(report[field], cut_report[field], "{field}");
+            }
+        }
+    }
+}
+
+#[test]
+fn sums_of_sixteen_bits_are_rounded_once() {
+    let folder = wide(64, 16, 50);
+    let half = |name: &str, shape: &[u64]| {
+        let (_, values) = read_floats(&folder.path().join(name), "cpu");
+        let values: Vec<half::f16> = values.into_iter().map(half::f16::from_f64).collect();
+        let path = folder.path().join(name);
+        let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let view = safetensors::tensor::TensorView::new(
+            safetensors::Dtype::F16,
+            shape.iter().map(|&n| n as usize).collect(),
+            &bytes,
+        );
+        let tensors = [("t", view.expect("its shape"))];
+        let file = safetensors::serialize(tensors, None).expect("it is serialised");
+        std::fs::write(path.with_extension("safetensors"), file).expect("written");
+    };
+    half("h.npy", &[64, 16]);
+    half("w.npy", &[50, 16]);
+    let run = |limit: &[&str]| {
+        let line = "linear-cross-entropy h.safetensors w.safetensors y.npy --reduction sum \
+                    --grad-weight dw.safetensors";
+        let args: Vec<&str> = line.split_whitespace().chain(limit.iter().copied()).collect();
+        report(folder.path(), "cpu", &args);
+        let (_, dtype, bytes) = common::tensor(&folder.path().join("dw.safetensors"), "dweight");
+        assert_eq!(dtype, safetensors::Dtype::F16);
+        let f16 = |bytes: &[u8]| half::f16::from_le_bytes([bytes[0], bytes[1]]).to_f64();
+        bytes.chunks(2).map(f16).collect::<Vec<_>>()
+    };
+    let whole = run(&[]);
+    let cut = run(&["--memory-limit", "6K"]);
+    for (whole, cut) in whole.iter().zip(&cut) {
+        // A unit in the last place, where the sums fall on both sides of a number's half.
+        assert!((whole - cut).abs() <= 1e-3 * whole.abs() + 1e-6, "{whole}, {cut}");
+    }
+    assert!(whole.iter().zip(&cut).filter(|(whole, cut)| whole != cut).count() < 20);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_stays_under_the_limit() {
+    let folder = wide(32, 128, 40_000);
+    let spawn = |device: &str, layer: &str, limit: &str| {
+        let line = format!(
+            "linear-cross-entropy h.npy {layer}.npy y.npy --grad dh.npy --grad-weight dw.npy \
+             --device {device} --memory-limit {limit} --quiet"
+        );
+        std::process::Command::new(env!("CARGO_BIN_EXE_surprisal"))
+            .args(line.split_whitespace())
+            .current_dir(folder.path())
+            .env("XDG_RUNTIME_DIR", folder.path())
+            .spawn()
+            .expect("the command starts")
+    };
+    // 20 MB of weights and as much of gradient; and next to none of either, which has all that a process
+    // takes besides.
+    npy(&folder.path().join("small.npy"), &[8, 128], &[0.5f32; 8 * 128]);
+    let targets = std::fs::read(folder.path().join("y.npy")).expect("written");
+    for (device, megabytes) in [("cpu", 6), ("gpu", 16)] {
+        npy(&folder.path().join("y.npy"), &[32], &[1i64; 32]);
+        let limit = format!("{megabytes}M");
+        let baseline = common::peak(spawn(device, "small", &limit));
+        std::fs::write(folder.path().join("y.npy"), &targets).expect("written");
+        let peak = common::peak(spawn(device, "w", &limit));
+        let room = (megabytes << 20) + baseline;
+        assert!(peak < room, "{device}: {peak} bytes of {room}, {baseline} of them at any rate");
+    }
+}
+
+#[test]
+fn blocks_leave_nothing_behind() {
+    let folder = wide(30, 100, 2000);
+    let before = names(folder.path());
+    let mut targets = [1i64; 30];
+    targets[29] = 2000;
+    npy(&folder.path().join("y.npy"), &[30], &targets);
+    let line = "linear-cross-entropy h.npy w.npy y.npy --grad dh.npy --grad-weight dw.npy \
+                --device cpu --memory-limit 200K";
+    let args: Vec<&str> = line.split_whitespace().collect();
+    surprisal(folder.path(), &args).fails(2, &["y.npy", "target 2000 of row 29"]);
+    npy(&folder.path().join("y.npy"), &[30], &[1i64; 30]);
+    assert_eq!(surprisal(folder.path(), &args).code, 0);
+    for name in ["dh.npy", "dw.npy"] {
+        std::fs::remove_file(folder.path().join(name)).expect("it was written");
+    }
+    assert_eq!(names(folder.path()), before);
 }

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use common::batch::{batch, run};
+#[cfg(target_os = "linux")]
+use common::peak;
 use common::{DEVICES, names, surprisal, write_npy};
 use tempfile::TempDir;
 
@@ -204,22 +206,6 @@ fn a_disk_that_is_full() {
         assert_eq!(line.lines().count(), 1, "{line}");
         assert_eq!(names(folder.path()), before);
     }
-}
-
-/// The most memory that a run has, in bytes.
-#[cfg(target_os = "linux")]
-fn peak(mut child: std::process::Child) -> u64 {
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0;
-    while child.try_wait().expect("it is a child").is_none() {
-        let text = fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-        peak = peak.max(kib.unwrap_or(0) << 10);
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
-    assert!(child.wait().expect("it ended").success());
-    peak
 }
 
 #[cfg(target_os = "linux")]

@@ -13,8 +13,8 @@ fn block_store(row: u32, column: u32, sums: mat4x4<f32>) {
     logits[at + 3u * LOGITS_STRIDE] = sums[3];
 }
 
-// Tiles start at multiples of their size, windows of classes too.
+// Tiles start at multiples of their size, counted from the window's first class.
 fn load_input(at: Starts, word: u32) -> Values {
-    let column = word % TILE_COLUMNS;
+    let column = (word - params.first_column) % TILE_COLUMNS;
     return logits[at.row % TILE_ROWS * LOGITS_STRIDE + column / 4u][column % 4u];
 }

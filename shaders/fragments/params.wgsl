@@ -51,7 +51,7 @@ struct Params {
     columns: u32,           // of a product, or of a window of classes
     depth: u32,             // elements that a product sums, for each of its own
     bias_offset: u32,
-    first_column: u32,      // of the classes, in a window of them
+    first_column: u32,      // of the classes, in a window of them; input_offset counts from class 0
     continued: u32,         // 1: pieces of rows go on from where a window before left them
 }
 

@@ -347,11 +347,11 @@ fn sum_of_piece<S: Simd>(s: S, start: usize, end: usize, f: impl Fn(usize) -> S:
     sum
 }
 
-/// The first column with the largest number, the first of all where there is nothing but -inf and NaN.
-pub(super) fn argmax<S: Simd>(s: S, x: &[f32]) -> usize {
+/// The first column with the largest number; none where there is nothing but -inf and NaN.
+pub(super) fn argmax<S: Simd>(s: S, x: &[f32]) -> Option<usize> {
     let max = s.enable(
         #[inline(always)]
         || max_of_short(s, x),
     );
-    x.iter().position(|&x| x == max && max > f32::NEG_INFINITY).unwrap_or(0)
+    x.iter().position(|&x| x == max)
 }

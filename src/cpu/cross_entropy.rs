@@ -1,10 +1,15 @@
 //! Cross-entropy: one statistic a row, then the column formula.
 
+mod blocks;
 mod chain;
 mod row;
+mod seen;
+
+pub(crate) use blocks::{BlockResults, Blocks};
+pub(crate) use seen::Seen;
 
 use chain::{Chain, Norm};
-use row::{Label, Row, RowResult};
+use row::{Label, Row, RowResult, Span};
 
 use crate::cpu::columns::Sweep;
 use crate::cpu::labelled::Labelled;
@@ -39,24 +44,7 @@ impl Labelled for CrossEntropy {
     ) -> CrossEntropyOutput {
         let (kept_rows, total_weight) = self.totals(&labels.targets);
         let divisor = self.normalizer().unwrap_or(total_weight);
-        let e = self.label_smoothing();
-        let mut weights: Option<Vec<f32>> =
-            self.class_weights().map(|weights| weights.iter().map(|&w| w as f32).collect());
-        if let Some(weights) = &mut weights {
-            weights.resize(classes.next_multiple_of(MAX_LANES), 0.0);
-        }
-        let options = Options {
-            op: self,
-            targets: labels.targets,
-            classes,
-            chain: Chain::of(self),
-            dloss: Dloss::of(labels.upstream, self.reduction(), divisor, self.unit()),
-            unit: self.unit().per_nat() as f32,
-            weights,
-            keep: (1.0 - e) as f32,
-            smooth_class: (e / classes.max(1) as f64) as f32,
-            smooth_sum: (e / classes.max(1) as f64 * self.weight_sum(classes)) as f32,
-        };
+        let options = Options::new(self, labels, classes, divisor);
         // The targets' gradient is the rarer wish: a pass of its own over the rows.
         let dtargets = match labels.targets.probs() {
             Some(probs) if self.has_target_gradient() => {
@@ -84,16 +72,7 @@ impl Labelled for CrossEntropy {
         } else {
             let mut results = vec![RowResult::IGNORED; rows];
             for_each_row(set, &options, classes, io, &mut results);
-            output.metrics = self.has_metrics().then(|| {
-                let nll = results.iter().fold(self.nll_before, |sum, row| sum + f64::from(row.nll));
-                let correct = results.iter().filter(|row| row.correct).count() as u64;
-                Metrics::new(
-                    results.iter().map(|row| row.argmax).collect(),
-                    correct,
-                    nll,
-                    kept_rows,
-                )
-            });
+            output.metrics = options.metrics(&results, kept_rows);
             results.into_iter().map(|row| (row.loss, row.lse)).unzip()
         };
         output.loss = reduce(losses, self.reduction(), divisor);
@@ -109,14 +88,15 @@ struct Options<'a> {
     chain: Chain,
     dloss: Dloss,
     unit: f32,
-    /// Whole vectors of them.
+    /// With whole vectors of zeros behind them.
     weights: Option<Vec<f32>>,
     /// 1 - e, with label smoothing e.
     keep: f32,
     /// e / classes.
     smooth_class: f32,
-    /// The same times the sum of all class weights.
+    /// The same times the sum of all class weights, and that sum.
     smooth_sum: f32,
+    weight_sum: f64,
 }
 
 impl PlainRows for Options<'_> {
@@ -171,15 +151,49 @@ impl Rows for Options<'_> {
             out.fill(0.0);
             return;
         };
-        let (z, norm) = self.normalize(sweep, x, b);
-        let row_of = Row { options: self, sweep, label, x, z, norm };
-        *result = row_of.result();
-        if self.op.has_gradient() {
-            let dloss = self.dloss.at(row);
-            match label {
-                Label::Class(y) => row_of.class_columns(y, dloss, out),
-                Label::Probs(q) => row_of.probs_columns(q, dloss, out),
+        let z = self.chain_of(sweep, x, b);
+        let row_of = Row { options: self, sweep, span: self.all(), x, z };
+        let dloss = self.op.has_gradient().then(|| self.dloss.at(row));
+        match label {
+            Label::Class(y) => {
+                let seen = row_of.seen(y);
+                let norm = Norm::of(sweep, seen.stat);
+                *result = self.class_result(norm, &seen, y);
+                if let Some(dloss) = dloss {
+                    row_of.class_columns(&self.class_columns(sweep, norm, &seen, (y, dloss)), out);
+                }
             }
+            Label::Probs(q) => {
+                let norm = Norm::of(sweep, row_of.stat());
+                *result = row_of.probs_result(norm, q);
+                if let Some(dloss) = dloss {
+                    row_of.probs_columns(norm, q, dloss, out);
+                }
+            }
+        }
+    }
+}
+
+impl<'a> Options<'a> {
+    fn new(op: &'a CrossEntropy, labels: Labels<'a>, classes: usize, divisor: f64) -> Self {
+        let (e, weight_sum) = (op.label_smoothing(), op.weight_sum(classes));
+        let mut weights: Option<Vec<f32>> =
+            op.class_weights().map(|weights| weights.iter().map(|&w| w as f32).collect());
+        if let Some(weights) = &mut weights {
+            weights.resize(classes + MAX_LANES, 0.0);
+        }
+        Self {
+            op,
+            targets: labels.targets,
+            classes,
+            chain: Chain::of(op),
+            dloss: Dloss::of(labels.upstream, op.reduction(), divisor, op.unit()),
+            unit: op.unit().per_nat() as f32,
+            weights,
+            keep: (1.0 - e) as f32,
+            smooth_class: (e / classes.max(1) as f64) as f32,
+            smooth_sum: (e / classes.max(1) as f64 * weight_sum) as f32,
+            weight_sum,
         }
     }
 }
@@ -204,26 +218,33 @@ impl Options<'_> {
         self.weights.as_ref().map_or(1.0, |weights| weights[class])
     }
 
-    /// A row's z, in `z` unless it is the input itself, and its statistic.
-    fn normalize<'a, S: Simd>(
-        &self,
-        sweep: Sweep<S>,
-        x: &'a [f32],
-        z: &'a mut [f32],
-    ) -> (&'a [f32], Norm) {
+    /// All columns.
+    fn all(&self) -> Span {
+        Span { first: 0, columns: self.classes, weight: self.weight_sum }
+    }
+
+    /// A row's z, in `z` unless it is the input itself.
+    fn chain_of<'a, S: Simd>(&self, sweep: Sweep<S>, x: &'a [f32], z: &'a mut [f32]) -> &'a [f32] {
         let (s, chain) = (sweep.s, self.chain);
-        let z = if matches!(chain, Chain::None) {
-            x
-        } else {
-            sweep.fill(
-                z,
-                #[inline(always)]
-                |j| chain.z(s, s.load(&x[j..])),
-            );
-            z
-        };
-        let stat = (self.op.form() == InputForm::Logits).then(|| sweep.stat(&z[..self.classes]));
-        (z, Norm(stat.map(|stat| (stat, sweep.log1p(stat.rest())))))
+        if matches!(chain, Chain::None) {
+            return x;
+        }
+        sweep.fill(
+            z,
+            #[inline(always)]
+            |j| chain.z(s, s.load(&x[j..])),
+        );
+        z
+    }
+
+    /// Accuracy and perplexity, if they were asked for.
+    fn metrics(&self, results: &[RowResult], kept_rows: u64) -> Option<Metrics> {
+        self.op.has_metrics().then(|| {
+            let before = self.op.nll_before;
+            let nll = results.iter().fold(before, |sum, row| sum + f64::from(row.nll));
+            let correct = results.iter().filter(|row| row.correct).count() as u64;
+            Metrics::new(results.iter().map(|row| row.argmax).collect(), correct, nll, kept_rows)
+        })
     }
 
     /// dq = dloss (1 - e) w nll, formula (16).
@@ -259,7 +280,9 @@ impl Rows for TargetGradient<'_> {
         let Work { out, a, b, .. } = work;
         let columns = row * options.classes..(row + 1) * options.classes;
         with_values!(self.logits, x => sweep.widen(&x[columns], a));
-        let (z, norm) = options.normalize(sweep, a, b);
+        let z = options.chain_of(sweep, a, b);
+        let row_of = Row { options, sweep, span: options.all(), x: a, z };
+        let norm = Norm::of(sweep, row_of.stat());
         let dloss = if norm.is_defined() { options.dloss.at(row) } else { f32::NAN };
         sweep.fill(
             out,

@@ -1,5 +1,9 @@
 //! Cross-entropy of a linear layer: a chunk of logits is made, becomes its own gradient, and is used up.
 
+mod classes;
+
+pub(crate) use classes::ClassRows;
+
 use std::ops::Range;
 
 #[cfg(feature = "rayon")]
@@ -163,13 +167,7 @@ impl<'a> Layer<'a> {
             let dweight = (&mut self.dweight[..], width, 0..width);
             product(dweight, dlogits.transposed(), hidden, into);
         }
-        for_each_chunk(&mut self.dbias, COLUMNS, |first, sums| {
-            for row in logits.chunks_exact(classes) {
-                for (sum, dlogit) in sums.iter_mut().zip(&row[first..]) {
-                    *sum += dlogit;
-                }
-            }
-        });
+        sum_columns(&mut self.dbias, logits, classes);
         self.work = work;
         Ok(())
     }
@@ -289,6 +287,17 @@ fn write_rows(matrix: &mut Array, rows: &[usize], values: &[f32], width: usize) 
         for (row, values) in rows.iter().zip(values.chunks_exact(width)) {
             for (out, &x) in out[row * width..].iter_mut().zip(values) {
                 *out = Element::from_f32(x);
+            }
+        }
+    });
+}
+
+/// Adds rows to `sums`, which may have none.
+fn sum_columns(sums: &mut [f32], rows: &[f32], columns: usize) {
+    for_each_chunk(sums, COLUMNS, |first, sums| {
+        for row in rows.chunks_exact(columns) {
+            for (sum, x) in sums.iter_mut().zip(&row[first..]) {
+                *sum += x;
             }
         }
     });

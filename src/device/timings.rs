@@ -17,6 +17,7 @@ pub struct Timings {
 }
 
 impl Timings {
+    #[cfg(feature = "gpu")]
     pub(crate) fn add(&mut self, more: &Self) {
         self.upload += more.upload;
         self.compute += more.compute;

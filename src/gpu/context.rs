@@ -1,7 +1,7 @@
 //! The one place that creates GPU objects and submits work: [`Gpu`].
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
@@ -33,6 +33,8 @@ struct Inner {
     /// How many calls of [`Gpu::scoped`] succeed before one fails, negative for all; and how.
     fault_at: AtomicI64,
     fault: Fault,
+    /// Bytes that went from host memory to buffers.
+    uploaded: AtomicU64,
 }
 
 /// What goes wrong in [`Gpu::with_fault_at`].
@@ -63,8 +65,9 @@ impl Gpu {
     ) -> Self {
         let (device, queue) = (device.clone(), queue.clone());
         let (pipelines, fault_at) = (Mutex::default(), AtomicI64::new(-1));
-        let fault = Fault::OutOfMemory;
-        let inner = Inner { device, queue, caps, tuning, sources, pipelines, fault_at, fault };
+        let (fault, uploaded) = (Fault::OutOfMemory, AtomicU64::default());
+        let inner =
+            Inner { device, queue, caps, tuning, sources, pipelines, fault_at, fault, uploaded };
         Self { inner: Arc::new(inner) }
     }
 
@@ -105,8 +108,19 @@ impl Gpu {
             pipelines: Mutex::default(),
             fault_at: AtomicI64::new(k.into()),
             fault,
+            uploaded: AtomicU64::default(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Bytes of data that were uploaded up to now. For tests of what is uploaded again.
+    #[doc(hidden)]
+    pub fn uploaded_bytes(&self) -> u64 {
+        self.inner.uploaded.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_upload(&self, bytes: usize) {
+        self.inner.uploaded.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// What the device can do.

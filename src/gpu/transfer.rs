@@ -29,6 +29,7 @@ impl Gpu {
     ) -> Result<()> {
         for (i, chunk) in values.chunks(CHUNK as usize / width).enumerate() {
             let bytes = bytes_of(chunk);
+            self.count_upload(bytes.len());
             // Four bytes at a time; a last u32 may be less than full.
             let (whole, rest) = bytes.split_at(bytes.len() & !3);
             self.scoped("a staging buffer", |gpu| {

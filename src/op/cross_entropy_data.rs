@@ -173,6 +173,12 @@ impl Metrics {
         let (accuracy, perplexity) = (correct as f64 / kept, (nll / kept).exp());
         Self { argmax, correct, accuracy, perplexity, nll }
     }
+
+    /// Without the rows' best columns.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn without_columns(self) -> Self {
+        Self { argmax: Vec::new(), ..self }
+    }
 }
 
 /// What [`CrossEntropy`](crate::CrossEntropy) returns.

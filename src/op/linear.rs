@@ -1,7 +1,7 @@
 //! Cross-entropy of a linear layer's logits, which are never there as a whole.
 
 use crate::error::{Error, Result};
-use crate::matrix::{Array, Matrix, Values, with_values};
+use crate::matrix::{Array, Matrix, Values};
 use crate::op::{CrossEntropy, InputForm, Loss, Metrics, Op, Reduction, Targets, Upstream, sealed};
 
 /// Cross-entropy of the logits that a linear layer makes, with the gradients of everything that the
@@ -122,7 +122,7 @@ impl LinearCrossEntropy {
     }
 
     /// Whether any gradient is asked for.
-    pub(crate) fn has_gradient(&self) -> bool {
+    pub fn has_gradient(&self) -> bool {
         self.hidden_gradient || self.weight_gradient || self.bias_gradient
     }
 
@@ -196,13 +196,7 @@ impl LinearCrossEntropy {
             });
         }
         self.validate_options(classes as u64)?;
-        if input.targets.probs().is_some() {
-            return Err(Error::InvalidInput {
-                what: "targets",
-                reason: "are probabilities, as large as the logits; class indices are taken"
-                    .to_owned(),
-            });
-        }
+        self.validate_targets(&input.targets, classes)?;
         if input.targets.len() != rows {
             return Err(Error::ShapeMismatch {
                 what: "targets",
@@ -210,8 +204,16 @@ impl LinearCrossEntropy {
                 found: format!("[{}]", input.targets.len()),
             });
         }
-        input.upstream.validate(self.loss.reduction(), rows, "row of hidden")?;
-        self.loss.validate_targets(&input.targets, classes)
+        input.upstream.validate(self.loss.reduction(), rows, "row of hidden")
+    }
+
+    /// Targets of a layer with so many classes.
+    pub(crate) fn validate_targets(&self, targets: &Targets<'_>, classes: usize) -> Result<()> {
+        if targets.probs().is_some() {
+            let reason = "are probabilities, as large as the logits; class indices are taken";
+            return Err(Error::InvalidInput { what: "targets", reason: reason.to_owned() });
+        }
+        self.loss.validate_targets(targets, classes)
     }
 }
 
@@ -280,79 +282,4 @@ impl sealed::Sealed for LinearCrossEntropy {}
 impl Op for LinearCrossEntropy {
     type Input<'a> = LinearCrossEntropyInput<'a>;
     type Output = LinearCrossEntropyOutput;
-}
-
-/// The rows of a batch that are not ignored.
-#[derive(Debug)]
-pub(crate) struct KeptRows {
-    rows: Vec<usize>,
-    all: usize,
-}
-
-impl KeptRows {
-    pub(crate) fn new(loss: &CrossEntropy, targets: &Targets<'_>) -> Self {
-        let all = targets.len();
-        let is_kept = |row: &usize| loss.keeps(targets.index(*row));
-        Self { rows: (0..all).filter(is_kept).collect(), all }
-    }
-
-    #[cfg(feature = "gpu")]
-    pub(crate) fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// Whether no row is ignored.
-    pub(crate) fn are_all(&self) -> bool {
-        self.rows.len() == self.all
-    }
-
-    pub(crate) fn rows(&self) -> &[usize] {
-        &self.rows
-    }
-
-    /// A number for each row of the batch, from those of the kept ones.
-    pub(crate) fn spread<T: Copy>(&self, kept: Vec<T>, ignored: T) -> Vec<T> {
-        self.spread_rows(kept, ignored, 1)
-    }
-
-    /// The same of rows of numbers.
-    fn spread_rows<T: Copy>(&self, kept: Vec<T>, ignored: T, width: usize) -> Vec<T> {
-        if self.are_all() {
-            return kept;
-        }
-        let mut all = vec![ignored; self.all * width];
-        for (row, values) in self.rows.iter().zip(kept.chunks_exact(width)) {
-            all[row * width..][..width].copy_from_slice(values);
-        }
-        all
-    }
-
-    /// Rows of the batch, 0 where they are ignored, from the kept ones.
-    #[cfg(feature = "gpu")]
-    pub(crate) fn spread_array(&self, kept: Array, width: usize) -> Array {
-        match kept {
-            Array::F16(v) => self.spread_rows(v, half::f16::ZERO, width).into(),
-            Array::Bf16(v) => self.spread_rows(v, half::bf16::ZERO, width).into(),
-            Array::F32(v) => self.spread_rows(v, 0.0, width).into(),
-            Array::F64(v) => self.spread_rows(v, 0.0, width).into(),
-        }
-    }
-
-    /// The kept rows of a matrix.
-    #[cfg(feature = "gpu")]
-    pub(crate) fn gather(&self, matrix: &Matrix<'_>) -> Array {
-        let width = matrix.classes();
-        with_values!(matrix.values(), v => {
-            let rows = self.rows.iter().flat_map(|row| &v[row * width..][..width]);
-            Array::from(rows.copied().collect::<Vec<_>>())
-        })
-    }
-}
-
-/// The upstream gradient of some rows.
-pub(crate) fn upstream_of_rows(upstream: Upstream<'_>, rows: &[usize]) -> Option<Vec<f64>> {
-    let Upstream::Each(dloss) = upstream else { return None };
-    Some(with_values!(dloss, v => {
-        rows.iter().map(|&row| crate::dtype::Element::to_f64(v[row])).collect()
-    }))
 }

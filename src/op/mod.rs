@@ -8,6 +8,7 @@ mod divergence;
 mod elementwise;
 mod elementwise_data;
 mod focal;
+mod kept_rows;
 mod linear;
 mod options;
 mod transform;
@@ -21,7 +22,7 @@ pub(crate) use elementwise::{ElementKind, ElementwiseOp, ElementwiseSpec};
 pub(crate) use elementwise_data::folded;
 pub use elementwise_data::{BinaryLabels, ElementwiseInput, ElementwiseOutput};
 pub use focal::Focal;
-pub(crate) use linear::{KeptRows, upstream_of_rows};
+pub(crate) use kept_rows::{KeptLabels, KeptRows, upstream_of_rows};
 pub use linear::{LinearCrossEntropy, LinearCrossEntropyInput, LinearCrossEntropyOutput};
 pub use options::{InputForm, Loss, Reduction, Unit, Upstream};
 pub use transform::{

@@ -1,8 +1,10 @@
 //! Linear layers with cross-entropy behind them: any device against the reference.
 
+use std::ops::Range;
+
 use surprisal::{
-    Array, CrossEntropy, Dtype, LinearCrossEntropy, LinearCrossEntropyInput,
-    LinearCrossEntropyOutput, Loss, Matrix, Reduction, Upstream, reference,
+    Array, CrossEntropy, Device, Dtype, LinearCrossEntropy, LinearCrossEntropyInput,
+    LinearCrossEntropyOutput, Loss, Matrix, Part, Reduction, Total, Upstream, reference,
 };
 
 use super::Subject;
@@ -79,9 +81,127 @@ impl Layer {
         .with_upstream(upstream)
     }
 
+    /// Some rows of what the layer reads, and their upstream gradient.
+    fn rows(&self, rows: Range<usize>, op: &LinearCrossEntropy) -> (Array, Upstream<'_>) {
+        let hidden = part_of(&self.hidden, rows.start * self.width..rows.end * self.width);
+        match op.loss().reduction() {
+            Reduction::None => (hidden, Upstream::Each((&self.dloss[rows]).into())),
+            reduction => (hidden, self.input(reduction).upstream),
+        }
+    }
+
     fn target(&self, row: usize) -> Option<usize> {
         usize::try_from(self.targets[row]).ok()
     }
+}
+
+/// Some of an array's elements.
+pub fn part_of(array: &Array, range: Range<usize>) -> Array {
+    let part: Vec<f32> = array.to_f64()[range].iter().map(|&x| x as f32).collect();
+    stored(&part, array.dtype())
+}
+
+/// A batch in windows of so many rows, for each of which the layer comes in blocks of so many classes,
+/// put together; the rows' best columns are those of the whole.
+pub fn in_blocks(
+    device: &Device,
+    op: &LinearCrossEntropy,
+    layer: &Layer,
+    (window, block): (usize, usize),
+) -> LinearCrossEntropyOutput {
+    let (input, width) = (layer.input(op.loss().reduction()), layer.width);
+    // What blocks have room for may be too little for the whole.
+    let roomy = op.clone().with_scratch_bytes(1 << 20);
+    let mut whole = device.run(&roomy, input).expect("sound");
+    let mut stream = device.stream_classes(op, layer.classes, input.targets).expect("sound");
+    let mut rows = Parts::default();
+    let mut dweight = vec![0.0f64; layer.classes * width];
+    let mut dbias = vec![0.0f64; layer.classes];
+    let add = |sums: &mut [f64], part: Option<Array>| {
+        let part = part.map_or(Vec::new(), |part| part.to_f64());
+        sums.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
+    };
+    for first in (0..layer.rows).step_by(window) {
+        let (hidden, upstream) = layer.rows(first..layer.rows.min(first + window), op);
+        let hidden = Matrix::new(hidden.values(), hidden.len() / width, width).expect("its shape");
+        let mut of_rows = stream.window(hidden, upstream).expect("sound");
+        for _ in 0..of_rows.passes() {
+            for first in (0..layer.classes).step_by(block) {
+                let classes = first..layer.classes.min(first + block);
+                let weight = part_of(&layer.weight, classes.start * width..classes.end * width);
+                let bias = layer.bias.as_ref().map(|bias| part_of(bias, classes.clone()));
+                let weight = Matrix::new(weight.values(), classes.len(), width).expect("shape");
+                let part = of_rows.push(weight, bias.as_ref().map(Array::values)).expect("sound");
+                add(&mut dweight[classes.start * width..], part.dweight);
+                add(&mut dbias[classes.start..], part.dbias);
+            }
+        }
+        rows.take(of_rows.finish().expect("sound"));
+    }
+    let total = stream.finish().expect("whole");
+    rows.put(&mut whole, total);
+    whole.dweight = whole.dweight.map(|_| Array::F64(dweight));
+    whole.dbias = whole.dbias.map(|_| Array::F64(dbias));
+    whole
+}
+
+/// What windows come to, one behind the other.
+#[derive(Default)]
+struct Parts {
+    dhidden: Vec<f64>,
+    each: Vec<f64>,
+    lse: Vec<f64>,
+}
+
+impl Parts {
+    fn take(&mut self, part: Part) {
+        let parts = [part.matrix, part.each, part.lse];
+        for (all, part) in [&mut self.dhidden, &mut self.each, &mut self.lse].into_iter().zip(parts)
+        {
+            all.extend(part.map_or(Vec::new(), |array| array.to_f64()));
+        }
+    }
+
+    fn put(self, whole: &mut LinearCrossEntropyOutput, total: Total) {
+        whole.loss = total.loss.map_or(Loss::Each(Array::F64(self.each)), Loss::Reduced);
+        whole.lse = Array::F64(self.lse);
+        whole.dhidden = whole.dhidden.take().map(|whole| match whole.dtype() {
+            Dtype::F64 => Array::F64(self.dhidden),
+            dtype => {
+                let values: Vec<f32> = self.dhidden.iter().map(|&x| x as f32).collect();
+                stored(&values, dtype)
+            }
+        });
+        (whole.kept_rows, whole.total_weight) = (total.kept_rows, total.total_weight);
+        whole.metrics = total.metrics.zip(whole.metrics.take()).map(|(mut cut, whole)| {
+            cut.argmax = whole.argmax;
+            cut
+        });
+    }
+}
+
+/// A batch in windows of rows, put together; the rows' best columns are those of the whole.
+pub fn in_windows(
+    device: &Device,
+    op: &LinearCrossEntropy,
+    layer: &Layer,
+    window: usize,
+) -> LinearCrossEntropyOutput {
+    let input = layer.input(op.loss().reduction());
+    let mut whole = device.run(op, input).expect("sound");
+    let stream = device.stream_linear(op, input.weight, input.bias, input.targets);
+    let mut stream = stream.expect("sound");
+    let mut rows = Parts::default();
+    for first in (0..layer.rows).step_by(window) {
+        let (hidden, upstream) = layer.rows(first..layer.rows.min(first + window), op);
+        let count = hidden.len() / layer.width;
+        let matrix = Matrix::new(hidden.values(), count, layer.width).expect("its shape");
+        rows.take(stream.push(matrix, upstream).expect("sound"));
+    }
+    let total = stream.finish().expect("whole");
+    rows.put(&mut whole, total.total);
+    (whole.dweight, whole.dbias) = (total.dweight, total.dbias);
+    whole
 }
 
 /// The stored logits of the kept rows, 0 elsewhere, and how far they may be off.
@@ -107,6 +227,17 @@ fn logits(layer: &Layer, arithmetic: Arithmetic) -> (Vec<f64>, Vec<f64>) {
 
 /// Loss and gradients with any options, against the reference, and the loss alone against that.
 pub fn check(subject: &Subject, layer: &Layer, op: &LinearCrossEntropy) -> Outcome {
+    let got = subject.device.run(op, layer.input(op.loss().reduction()));
+    check_output(subject, layer, op, &got.map_err(|error| error.to_string())?)
+}
+
+/// What an operation came to, however it was computed.
+pub fn check_output(
+    subject: &Subject,
+    layer: &Layer,
+    op: &LinearCrossEntropy,
+    got: &LinearCrossEntropyOutput,
+) -> Outcome {
     let (loss, arithmetic) = (op.loss(), subject.arithmetic);
     let input = layer.input(loss.reduction());
     let error = |error: surprisal::Error| error.to_string();
@@ -114,18 +245,17 @@ pub fn check(subject: &Subject, layer: &Layer, op: &LinearCrossEntropy) -> Outco
     let what = |name: &str| format!("{} {shape:?} {op:?}: {name}", subject.name);
     let want =
         reference::linear_cross_entropy(&op.clone().with_gradient(), &input).map_err(error)?;
-    let got = subject.device.run(op, input).map_err(error)?;
     if (got.kept_rows, got.metrics.is_some()) != (want.kept_rows, loss.has_metrics()) {
         return Err(what("kept rows and metrics"));
     }
     let (logits, errors) = logits(layer, arithmetic);
     let (classes, lse) = (layer.classes, want.lse.to_f64());
     let bounds = row_bounds(arithmetic, loss, layer, (&logits, &errors), &lse);
-    check_losses(subject, layer, loss, (&got, &want), &bounds).map_err(|e| what(&e))?;
+    check_losses(subject, layer, loss, (got, &want), &bounds).map_err(|e| what(&e))?;
     compare_all(&what("lse"), &got.lse, &lse, |row| {
         layer.target(row).map_or(0.0, |_| bounds[row].lse())
     })?;
-    check_metrics(loss, &got, &want).map_err(|e| what(&e))?;
+    check_metrics(loss, got, &want).map_err(|e| what(&e))?;
 
     // The gradient of the logits, and how far it may be off.
     let columns: Vec<Column> = (0..layer.rows * classes)

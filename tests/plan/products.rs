@@ -7,7 +7,7 @@ use surprisal::gpu::plan::{
     Destination, Layer, MAX_DEPTH, Operand, Plan, Problem, Product, Region, Role, Step,
 };
 use surprisal::gpu::{Caps, Form, Kernel, RowOp, Slot, Start, Tuning};
-use surprisal::{Dtype, Error};
+use surprisal::{Dtype, Error, Reduction};
 
 use crate::problems::{caps, main_pass};
 use crate::{bound, h200, loss_and_gradient, tight};
@@ -139,6 +139,11 @@ proptest! {
     fn layers_keep_the_limits(layer in layer(), caps in caps()) {
         check_layer(&layer, &caps)?;
     }
+
+    #[test]
+    fn layers_in_blocks_keep_the_limits(layer in layer(), caps in caps(), block in 1u64..700) {
+        check_blocks(&layer, &caps, block)?;
+    }
 }
 
 /// A layer and the problem over its logits.
@@ -206,6 +211,52 @@ fn check_layer((layer, problem): &(Layer, Problem), caps: &Caps) -> Result<(), T
     prop_assert!(by_chunks == (finished == 0), "logits that are stored, or are not");
     let one_row = 4 * problem.classes;
     prop_assert!(plan.logits_bytes <= layer.scratch_bytes.max(one_row));
+    Ok(())
+}
+
+fn check_blocks(
+    (layer, problem): &(Layer, Problem),
+    caps: &Caps,
+    block: u64,
+) -> Result<(), TestCaseError> {
+    let problem = Problem { reduction: Reduction::None, ..problem.clone() };
+    let plan = match layer.plan_in_blocks(&problem, caps, &Tuning::new(caps), block) {
+        Ok(plan) => plan,
+        Err(Error::TooLarge { .. } | Error::DeviceTooSmall { .. } | Error::InvalidInput { .. }) => {
+            return Ok(());
+        }
+        Err(other) => return Err(TestCaseError::fail(other.to_string())),
+    };
+    let (mut swept, mut finished, mut made, mut written) = (0, 0, 0, 0);
+    for step in &plan.steps {
+        let p = &step.params;
+        let size = u64::from(p.rows) * u64::from(p.columns);
+        check_limits(step, caps)?;
+        match step.kernel {
+            Kernel::TileSweep(_) => swept += size,
+            Kernel::TileFinish(_) => finished += u64::from(p.rows),
+            Kernel::Product(kernel) if kernel.form == Form::RightTransposed => made += size,
+            Kernel::Rows(_) => written += size,
+            _ => {}
+        }
+        for bound in &step.bindings {
+            let held = match bound.role {
+                Role::Slot(Slot::Scratch) => plan.scratch_bytes,
+                Role::Slot(Slot::Input) => plan.logits_bytes,
+                Role::Weight => {
+                    let elements = block.min(problem.classes) * layer.width;
+                    elements * layer.weight.dtype.size() as u64 + 3
+                }
+                _ => continue,
+            };
+            prop_assert!(bound.offset + bound.size <= held, "{bound:?} of {held}");
+        }
+    }
+    let logits = problem.rows * problem.classes;
+    let has_gradient = [layer.dhidden, layer.dweight, layer.dbias].iter().any(Option::is_some);
+    let again = if has_gradient { logits } else { 0 };
+    prop_assert_eq!((swept, finished, made, written), (logits, problem.rows, again, again));
+    prop_assert!(plan.logits_bytes <= layer.scratch_bytes);
     Ok(())
 }
 

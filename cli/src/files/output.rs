@@ -151,6 +151,11 @@ impl Outputs {
         Ok(())
     }
 
+    /// The file of an option, if it was given.
+    pub(crate) fn path(&self, option: &str) -> Option<&Path> {
+        self.files.iter().find(|file| file.option == option).map(|file| file.spec.path())
+    }
+
     pub(crate) fn has(&self, option: &str) -> bool {
         self.files.iter().any(|file| file.option == option)
     }

@@ -27,7 +27,7 @@ pub(super) struct StreamedFiles<'a> {
 
 impl Job<'_> {
     /// How much memory a batch may take, if that was said and there is a batch.
-    fn limit(&self) -> Option<&MemoryLimit> {
+    pub(super) fn limit(&self) -> Option<&MemoryLimit> {
         let limit = self.start.args.common.memory_limit.as_ref();
         limit.filter(|_| self.work.rows * self.work.classes > 0)
     }

@@ -185,3 +185,19 @@ pub fn quarters() -> TempDir {
     write_npy(&path("sevens.npy"), &[2, 1, 2], &[0u64, 1, 1, u64::MAX]);
     folder
 }
+
+/// The most memory that a run has, in bytes.
+#[cfg(target_os = "linux")]
+pub fn peak(mut child: std::process::Child) -> u64 {
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait().expect("it is a child").is_none() {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        peak = peak.max(kib.unwrap_or(0) << 10);
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    assert!(child.wait().expect("it ended").success());
+    peak
+}

@@ -1,6 +1,7 @@
 //! What comes before the loss: an element's z, and a row's normalisation.
 
 use crate::cpu::RowStat;
+use crate::cpu::columns::Sweep;
 use crate::cpu::math::{exp, log, tanh};
 use crate::cpu::simd::Simd;
 use crate::op::{CrossEntropy, InputForm};
@@ -68,12 +69,23 @@ impl Chain {
 pub(super) struct Norm(pub(super) Option<(RowStat, f32)>);
 
 impl Norm {
+    pub(super) fn of<S: Simd>(sweep: Sweep<S>, stat: Option<RowStat>) -> Self {
+        Self(stat.map(|stat| (stat, sweep.log1p(stat.rest()))))
+    }
+
     /// Formulas (5) and (17).
     #[inline(always)]
     pub(super) fn nll<S: Simd>(self, s: S, z: S::F) -> S::F {
         match self.0 {
             Some((stat, log_sum)) => s.add(s.sub(s.splat(stat.max()), z), s.splat(log_sum)),
             None => s.neg(z),
+        }
+    }
+
+    pub(super) fn nll_of(self, z: f32) -> f32 {
+        match self.0 {
+            Some((stat, log_sum)) => (stat.max() - z) + log_sum,
+            None => -z,
         }
     }
 

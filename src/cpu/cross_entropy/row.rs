@@ -2,11 +2,12 @@
 
 use super::Options;
 use super::chain::Norm;
+use super::seen::{Seen, Target};
 use crate::cpu::columns::{Sweep, argmax, first};
 use crate::cpu::math::exp;
 use crate::cpu::simd::Simd;
-use crate::cpu::{select_times, times};
-use crate::op::Metrics;
+use crate::cpu::{RowStat, select_times, times};
+use crate::op::{InputForm, Metrics};
 
 /// What a row comes to.
 #[derive(Clone)]
@@ -30,28 +31,99 @@ pub(super) enum Label<'a> {
     Probs(&'a [f32]),
 }
 
-/// A kept row of a batch with options.
+/// Columns of a kept row of a batch with options: all of them, or a block.
 #[derive(Clone, Copy)]
 pub(super) struct Row<'a, S> {
     pub(super) options: &'a Options<'a>,
     pub(super) sweep: Sweep<S>,
-    pub(super) label: Label<'a>,
+    pub(super) span: Span,
     pub(super) x: &'a [f32],
     pub(super) z: &'a [f32],
-    pub(super) norm: Norm,
+}
+
+/// Which columns: the class of the first, how many they are, and what they weigh together.
+#[derive(Clone, Copy)]
+pub(super) struct Span {
+    pub(super) first: usize,
+    pub(super) columns: usize,
+    pub(super) weight: f64,
+}
+
+/// The column formula of a row whose target is a class: `dloss (A p - B onehot - k w)`.
+pub(super) struct ClassColumns {
+    /// None of a row that is normalised already, whose other columns are all `scale`.
+    max: Option<f32>,
+    scale: f32,
+    shift: f32,
+    /// The target, and its element, which has digits that the formula would lose.
+    target: usize,
+    own: f32,
 }
 
 impl<S: Simd> Row<'_, S> {
-    #[inline(always)]
-    fn nll(&self, j: usize) -> S::F {
-        let s = self.sweep.s;
-        self.norm.nll(s, s.load(&self.z[j..]))
+    /// The statistic, unless the row is normalised already.
+    pub(super) fn stat(&self) -> Option<RowStat> {
+        let is_logits = self.options.op.form() == InputForm::Logits;
+        is_logits.then(|| self.sweep.stat(&self.z[..self.span.columns]))
     }
 
-    fn nll_of(&self, class: usize) -> f32 {
-        match self.norm.0 {
-            Some((stat, log_sum)) => (stat.max() - self.z[class]) + log_sum,
-            None => -self.z[class],
+    /// What these columns say of a row with the target `y`.
+    pub(super) fn seen(&self, y: usize) -> Seen {
+        let Self { options, sweep, span, x, z } = *self;
+        let Span { first, columns, weight } = span;
+        let (s, stat) = (sweep.s, self.stat());
+        let spread = match stat {
+            Some(stat) if options.smooth_class != 0.0 => sweep.sum(
+                columns,
+                #[inline(always)]
+                |j| {
+                    let distance = s.sub(s.splat(stat.max()), s.load(&z[j..]));
+                    select_times(s, options.weight(s, first + j), distance)
+                },
+            ),
+            _ => 0.0,
+        };
+        let best = if options.op.has_metrics() { self.best() } else { None };
+        let at = y.checked_sub(first).filter(|&j| j < columns);
+        let target = at.map(|j| Target { x: x[j], z: z[j] });
+        Seen { stat, weight, spread, best, target }
+    }
+
+    /// The best column and its rank: before softcap and clamp make elements equal.
+    fn best(&self) -> Option<(f32, usize)> {
+        let (s, x) = (self.sweep.s, &self.x[..self.span.columns]);
+        let scaled: Vec<f32>;
+        let ranks = match self.options.op.logit_scale() {
+            scale if scale > 0.0 => x,
+            scale => {
+                let sign = if scale < 0.0 { -1.0 } else { 0.0 };
+                scaled = x.iter().map(|x| x * sign).collect();
+                &scaled
+            }
+        };
+        argmax(s, ranks).map(|j| (ranks[j], self.span.first + j))
+    }
+
+    /// Formulas (8) and (13).
+    pub(super) fn class_columns(&self, of: &ClassColumns, out: &mut [f32]) {
+        let Self { options, sweep, span, x, z } = *self;
+        let (s, chain, first) = (sweep.s, options.chain, span.first);
+        if let Some(max) = of.max {
+            sweep.fill(
+                out,
+                #[inline(always)]
+                |j| {
+                    let e = exp(s, s.sub(s.load(&z[j..]), s.splat(max)));
+                    let share = s.mul(s.splat(of.shift), options.weight(s, first + j));
+                    let dz = s.sub(s.mul(e, s.splat(of.scale)), share);
+                    s.mul(dz, chain.slope(s, s.load(&x[j..])))
+                },
+            );
+        } else {
+            out.fill(of.scale);
+        }
+        if let Some(j) = of.target.checked_sub(first).filter(|&j| j < span.columns) {
+            out[j] = of.own;
         }
     }
 
@@ -65,95 +137,51 @@ impl<S: Simd> Row<'_, S> {
 
     /// What the labels of a row with probability targets come to; NaN if the row has no loss for
     /// them: every column is read, and a +inf among log-probabilities is the whole row's.
-    fn total(&self, q: &[f32]) -> f32 {
-        let classes = self.options.classes;
+    fn total(&self, norm: Norm, q: &[f32]) -> f32 {
         let total = self.sweep.sum(
-            classes,
+            self.span.columns,
             #[inline(always)]
             |j| self.part(q, j),
         ) as f32;
-        let is_read = self.norm.0.is_some() || !self.z[..classes].contains(&f32::INFINITY);
+        let is_read = norm.0.is_some() || !self.z[..self.span.columns].contains(&f32::INFINITY);
         if total.is_finite() && is_read { total } else { f32::NAN }
     }
 
-    /// Formulas (7), (12), (15) and (17).
-    pub(super) fn result(&self) -> RowResult {
-        let Self { options, sweep, norm, .. } = *self;
-        let (s, op, classes) = (sweep.s, options.op, options.classes);
-        let cross = match self.label {
-            Label::Class(y) => {
-                times(options.keep * options.weight_of(y), self.nll_of(y)) + self.smoothing()
-            }
-            Label::Probs(q) if self.total(q).is_finite() => sweep.sum(
-                classes,
-                #[inline(always)]
-                |j| select_times(s, self.part(q, j), self.nll(j)),
-            ) as f32,
-            Label::Probs(_) => f32::NAN,
-        };
-        let lse = norm.lse();
-        let loss = options.unit * (cross + times(op.z_loss() as f32, lse * lse));
-        let loss = if norm.is_defined() { loss } else { f32::NAN };
-        if !op.has_metrics() {
-            return RowResult { loss, lse, ..RowResult::IGNORED };
-        }
-        let best = self.best();
-        let (nll, correct) = match self.label {
-            Label::Class(y) => (self.nll_of(y), best == y),
-            Label::Probs(q) => {
-                let nll = sweep.sum(
-                    classes,
-                    #[inline(always)]
-                    |j| select_times(s, s.load(&q[j..]), self.nll(j)),
-                );
-                (nll as f32, best == argmax(s, &q[..classes]))
-            }
-        };
-        RowResult { loss, lse, nll, argmax: Metrics::column(best), correct }
-    }
-
-    /// The best column, ranked before softcap and clamp make elements equal.
-    fn best(&self) -> usize {
-        let (s, x) = (self.sweep.s, &self.x[..self.options.classes]);
-        match self.options.op.logit_scale() {
-            scale if scale > 0.0 => argmax(s, x),
-            scale if scale < 0.0 => argmax(s, &x.iter().map(|x| -x).collect::<Vec<_>>()),
-            _ => argmax(s, &x.iter().map(|x| x * 0.0).collect::<Vec<_>>()),
-        }
-    }
-
-    /// `(e / C) sum_j w_j nll_j`, formula (12).
-    fn smoothing(&self) -> f32 {
+    /// Formulas (15) and (17).
+    pub(super) fn probs_result(&self, norm: Norm, q: &[f32]) -> RowResult {
         let Self { options, sweep, z, .. } = *self;
-        let (Some((stat, log_sum)), true) = (self.norm.0, options.smooth_class != 0.0) else {
-            return 0.0;
+        let (s, columns) = (sweep.s, self.span.columns);
+        let cross = if self.total(norm, q).is_finite() {
+            sweep.sum(
+                columns,
+                #[inline(always)]
+                |j| select_times(s, self.part(q, j), norm.nll(s, s.load(&z[j..]))),
+            ) as f32
+        } else {
+            f32::NAN
         };
-        let s = sweep.s;
-        let spread = sweep.sum(
-            options.classes,
+        let result = options.result(norm, cross);
+        if !options.op.has_metrics() {
+            return result;
+        }
+        let nll = sweep.sum(
+            columns,
             #[inline(always)]
-            |j| {
-                let distance = s.sub(s.splat(stat.max()), s.load(&z[j..]));
-                select_times(s, options.weight(s, j), distance)
-            },
+            |j| select_times(s, s.load(&q[j..]), norm.nll(s, s.load(&z[j..]))),
         );
-        options.smooth_class * spread as f32 + options.smooth_sum * log_sum
-    }
-
-    /// Twice `z_loss` times the log-sum-exp.
-    fn z_slope(&self) -> f32 {
-        let z_loss = 2.0 * self.options.op.z_loss() as f32;
-        self.norm.0.map_or(0.0, |(stat, _)| times(z_loss, stat.lse()))
+        let best = self.best().map_or(0, |(_, column)| column);
+        let correct = best == argmax(s, &q[..columns]).unwrap_or(0);
+        RowResult { nll: nll as f32, argmax: Metrics::column(best), correct, ..result }
     }
 
     /// dloss (A p - a) and the chain's slope: formula (16).
-    pub(super) fn probs_columns(&self, q: &[f32], dloss: f32, out: &mut [f32]) {
-        let Self { options, sweep, x, z, norm, .. } = *self;
+    pub(super) fn probs_columns(&self, norm: Norm, q: &[f32], dloss: f32, out: &mut [f32]) {
+        let Self { options, sweep, x, z, .. } = *self;
         let s = sweep.s;
-        let total = self.total(q);
+        let total = self.total(norm, q);
         // A NaN or an infinity among the probabilities is the whole row's.
         let dloss = if total.is_finite() { dloss } else { f32::NAN };
-        let z_slope = self.z_slope();
+        let z_slope = options.z_slope(norm);
         sweep.fill(
             out,
             #[inline(always)]
@@ -168,38 +196,74 @@ impl<S: Simd> Row<'_, S> {
             },
         );
     }
+}
 
-    /// dloss (A p - B onehot - k w) and the chain's slope: formulas (8) and (13).
-    pub(super) fn class_columns(&self, y: usize, dloss: f32, out: &mut [f32]) {
-        let Self { options, sweep, x, z, norm, .. } = *self;
-        let (s, chain) = (sweep.s, options.chain);
-        let own = options.keep * options.weight_of(y);
+impl Options<'_> {
+    fn result(&self, norm: Norm, cross: f32) -> RowResult {
+        let lse = norm.lse();
+        let loss = self.unit * (cross + times(self.op.z_loss() as f32, lse * lse));
+        let loss = if norm.is_defined() { loss } else { f32::NAN };
+        RowResult { loss, lse, ..RowResult::IGNORED }
+    }
+
+    /// Of a row whose columns were all seen: formulas (7), (12) and (17).
+    pub(super) fn class_result(&self, norm: Norm, seen: &Seen, y: usize) -> RowResult {
+        let nll = norm.nll_of(seen.target().z);
+        let own = times(self.keep * self.weight_of(y), nll);
+        let result = self.result(norm, own + self.smoothing(norm, seen));
+        if !self.op.has_metrics() {
+            return result;
+        }
+        let best = seen.best.map_or(0, |(_, column)| column);
+        RowResult { nll, argmax: Metrics::column(best), correct: best == y, ..result }
+    }
+
+    /// `(e / C) sum_j w_j nll_j`, formula (12).
+    fn smoothing(&self, norm: Norm, seen: &Seen) -> f32 {
+        match norm.0 {
+            Some((_, log_sum)) if self.smooth_class != 0.0 => {
+                self.smooth_class * seen.spread as f32 + self.smooth_sum * log_sum
+            }
+            _ => 0.0,
+        }
+    }
+
+    /// Twice `z_loss` times the log-sum-exp.
+    fn z_slope(&self, norm: Norm) -> f32 {
+        let z_loss = 2.0 * self.op.z_loss() as f32;
+        norm.0.map_or(0.0, |(stat, _)| times(z_loss, stat.lse()))
+    }
+
+    /// Of a row whose columns were all seen: formulas (8) and (13).
+    pub(super) fn class_columns<S: Simd>(
+        &self,
+        sweep: Sweep<S>,
+        norm: Norm,
+        seen: &Seen,
+        (y, dloss): (usize, f32),
+    ) -> ClassColumns {
+        let (s, Target { x, z }) = (sweep.s, seen.target());
+        let own = self.keep * self.weight_of(y);
         let (slope_y, p, p_minus_1) = s.enable(
             #[inline(always)]
             || {
-                let (p, p_minus_1) = norm.p(s, s.splat(z[y]));
-                (first(s, chain.slope(s, s.splat(x[y]))), first(s, p), first(s, p_minus_1))
+                let (p, p_minus_1) = norm.p(s, s.splat(z));
+                (first(s, self.chain.slope(s, s.splat(x))), first(s, p), first(s, p_minus_1))
             },
         );
         let Some((stat, _)) = norm.0 else {
-            out.fill(if dloss.is_nan() { dloss } else { 0.0 });
-            out[y] = dloss * times(-own, slope_y);
-            return;
+            let own = dloss * times(-own, slope_y);
+            let scale = if dloss.is_nan() { dloss } else { 0.0 };
+            return ClassColumns { max: None, scale, shift: 0.0, target: y, own };
         };
-        let more = options.smooth_sum + self.z_slope();
-        let scale = dloss * (own + more) / stat.sum();
-        let shift = dloss * options.smooth_class;
-        sweep.fill(
-            out,
-            #[inline(always)]
-            |j| {
-                let e = exp(s, s.sub(s.load(&z[j..]), s.splat(stat.max())));
-                let dz =
-                    s.sub(s.mul(e, s.splat(scale)), s.mul(s.splat(shift), options.weight(s, j)));
-                s.mul(dz, chain.slope(s, s.load(&x[j..])))
-            },
-        );
-        let dz = own * p_minus_1 + more * p - options.smooth_class * options.weight_of(y);
-        out[y] = dloss * dz * slope_y;
+        let more = self.smooth_sum + self.z_slope(norm);
+        let dz = own * p_minus_1 + more * p - self.smooth_class * self.weight_of(y);
+        ClassColumns {
+            max: Some(stat.max()),
+            scale: dloss * (own + more) / stat.sum(),
+            shift: dloss * self.smooth_class,
+            target: y,
+            own: dloss * dz * slope_y,
+        }
     }
 }

@@ -1,13 +1,18 @@
-//! Cross-entropy of a linear layer on a GPU.
+//! Cross-entropy of a linear layer on a GPU: the layer and its gradients stay on the device while the
+//! rows of a batch pass, in windows or all at once.
 
-use super::run::{read_rows, upstream_buffer};
-use super::{OwnedGpu, Pooled, matrix};
+use super::run::upstream_buffer;
+use super::{OwnedGpu, Pooled};
 use crate::clock::Clock;
 use crate::cpu::InstructionSet;
 use crate::device::timings::Timings;
 use crate::dtype::Dtype;
-use crate::error::Result;
-use crate::gpu::{LinearCrossEntropyBuffers, TargetsBuffer, VectorBuffer};
+use crate::error::{Error, Result};
+use crate::gpu::plan::Role;
+use crate::gpu::{
+    LinearCrossEntropyBuffers, MatrixBuffer, Record as _, Slot, TargetsBuffer, UpstreamBuffer,
+    VectorBuffer, WindowedCall,
+};
 use crate::matrix::{Array, Matrix, Values};
 use crate::op::{
     KeptRows, LinearCrossEntropy, LinearCrossEntropyInput, LinearCrossEntropyOutput, Loss,
@@ -15,154 +20,353 @@ use crate::op::{
 };
 
 impl OwnedGpu {
-    /// Ignored rows stay behind: what comes to the device is kept.
     pub(crate) async fn linear_cross_entropy(
         &self,
         op: &LinearCrossEntropy,
         input: &LinearCrossEntropyInput<'_>,
     ) -> Result<(LinearCrossEntropyOutput, Timings)> {
         op.validate(input)?;
-        let kept = KeptRows::new(op.loss(), &input.targets);
-        if kept.are_all() {
-            return self.linear_kept(op, input).await;
+        let mut batch = LinearBatch::new(self, op, (input.weight, input.bias), input.targets);
+        let rows = batch.window(input).await?;
+        let (mut output, timings) = batch.finish().await?;
+        if op.loss().reduction() == Reduction::None {
+            output.loss = Loss::Each(rows.losses);
         }
-        let (hidden, width) = (kept.gather(&input.hidden), input.hidden.classes());
-        let targets: Vec<i64> = kept.rows().iter().map(|&row| input.targets.index(row)).collect();
-        let dloss = upstream_of_rows(input.upstream, kept.rows());
-        let of_kept = LinearCrossEntropyInput {
-            hidden: Matrix::new(hidden.values(), kept.len(), width)?,
-            targets: (&targets).into(),
-            upstream: dloss.as_ref().map_or(input.upstream, |dloss| Upstream::Each(dloss.into())),
-            ..*input
-        };
-        let (mut output, timings) = self.linear_kept(op, &of_kept).await?;
-        output.lse = kept.spread_array(output.lse, 1);
-        output.dhidden = output.dhidden.map(|dhidden| kept.spread_array(dhidden, width));
-        if let Loss::Each(losses) = output.loss {
-            output.loss = Loss::Each(kept.spread_array(losses, 1));
-        }
+        (output.lse, output.dhidden) = (rows.lse, rows.dhidden);
         if let Some(metrics) = &mut output.metrics {
+            let kept = KeptRows::new(op.loss(), &input.targets);
             metrics.argmax = kept.spread(std::mem::take(&mut metrics.argmax), -1);
         }
         Ok((output, timings))
     }
+}
 
-    /// A batch without ignored rows.
-    async fn linear_kept(
-        &self,
-        op: &LinearCrossEntropy,
-        input: &LinearCrossEntropyInput<'_>,
-    ) -> Result<(LinearCrossEntropyOutput, Timings)> {
-        let mut timings = Timings::default();
-        if input.hidden.rows() == 0 {
-            let set = InstructionSet::best();
-            return Ok((crate::cpu::linear_cross_entropy(set, op, input)?, timings));
+/// A batch on its way through a linear layer. Ignored rows stay behind: what comes to the device is
+/// kept.
+#[derive(Debug)]
+pub(crate) struct LinearBatch<'a> {
+    gpu: &'a OwnedGpu,
+    op: LinearCrossEntropy,
+    weight: Matrix<'a>,
+    bias: Option<Values<'a>>,
+    /// Of all rows.
+    targets: Targets<'a>,
+    /// There from the first kept row on.
+    resident: Option<Resident<'a>>,
+    /// Kept rows that are done.
+    done: u64,
+    timings: Timings,
+}
+
+/// What a window of rows comes to.
+#[derive(Debug)]
+pub(crate) struct LinearRows {
+    pub(crate) losses: Array,
+    pub(crate) lse: Array,
+    pub(crate) dhidden: Option<Array>,
+}
+
+/// What is on the device for all windows.
+#[derive(Debug)]
+struct Resident<'a> {
+    call: WindowedCall,
+    /// How `hidden` comes, and how it and the weights are stored.
+    dtype: Dtype,
+    stored: Dtype,
+    upstream: Kind,
+    rows: RowBuffers<'a>,
+    dweight: Option<Pooled<'a>>,
+    dbias: Option<Pooled<'a>>,
+    /// What the call reads: not to be used for anything else before it is through.
+    _inputs: Vec<Pooled<'a>>,
+}
+
+/// What windows of rows are uploaded to, and where their gradient goes.
+#[derive(Debug)]
+struct RowBuffers<'a> {
+    /// Rows that there is room for.
+    room: u64,
+    hidden: Pooled<'a>,
+    dhidden: Option<Pooled<'a>>,
+    dloss: Option<Pooled<'a>>,
+}
+
+/// What an upstream gradient is, for all windows the same.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    Number(f64),
+    Each,
+}
+
+impl Kind {
+    fn of(upstream: Upstream<'_>) -> Self {
+        match upstream {
+            Upstream::Scalar(number) => Self::Number(number),
+            Upstream::Each(_) => Self::Each,
         }
+    }
+}
+
+impl<'a> LinearBatch<'a> {
+    /// `targets` are those of all rows.
+    pub(crate) fn new(
+        gpu: &'a OwnedGpu,
+        op: &LinearCrossEntropy,
+        (weight, bias): (Matrix<'a>, Option<Values<'a>>),
+        targets: Targets<'a>,
+    ) -> Self {
+        let (op, timings) = (op.clone(), Timings::default());
+        Self { gpu, op, weight, bias, targets, resident: None, done: 0, timings }
+    }
+
+    pub(crate) fn timings(&self) -> Timings {
+        self.timings
+    }
+
+    /// The next rows, whose `input` has been validated.
+    pub(crate) async fn window(
+        &mut self,
+        input: &LinearCrossEntropyInput<'_>,
+    ) -> Result<LinearRows> {
+        let kept = KeptRows::new(self.op.loss(), &input.targets);
+        let width = input.hidden.classes();
+        if kept.len() == 0 {
+            let zeros = |count| Array::F32(vec![0.0; count]);
+            let elements = input.hidden.values().len();
+            let dhidden = Array::zeroed(input.hidden.dtype(), elements);
+            let (losses, lse) = (zeros(input.hidden.rows()), zeros(input.hidden.rows()));
+            let dhidden = self.op.has_hidden_gradient().then_some(dhidden);
+            return Ok(LinearRows { losses, lse, dhidden });
+        }
+        if kept.are_all() {
+            return self.kept(input.hidden, input.upstream).await;
+        }
+        let hidden = kept.gather(&input.hidden);
+        let hidden = Matrix::new(hidden.values(), kept.len(), width)?;
+        let dloss = upstream_of_rows(input.upstream, kept.rows());
+        let upstream = dloss.as_ref().map_or(input.upstream, |dloss| Upstream::Each(dloss.into()));
+        let rows = self.kept(hidden, upstream).await?;
+        Ok(LinearRows {
+            losses: kept.spread_array(rows.losses, 1),
+            lse: kept.spread_array(rows.lse, 1),
+            dhidden: rows.dhidden.map(|dhidden| kept.spread_array(dhidden, width)),
+        })
+    }
+
+    /// Rows of which none is ignored.
+    async fn kept(&mut self, hidden: Matrix<'_>, upstream: Upstream<'_>) -> Result<LinearRows> {
         let clock = Clock::start();
-        let stored = self.storage([input.hidden.dtype(), input.weight.dtype()]);
-        let hidden = self.upload(input.hidden.values(), stored).await?;
-        let weight = self.upload(input.weight.values(), stored).await?;
-        let bias = match input.bias {
-            Some(bias) => Some(self.upload(bias, Dtype::F32).await?),
+        let resident = if let Some(resident) = &mut self.resident {
+            resident
+        } else {
+            let resident = self.begin(hidden, upstream).await?;
+            self.resident.insert(resident)
+        };
+        if hidden.dtype() != resident.dtype {
+            return Err(unlike("its dtype"));
+        }
+        if Kind::of(upstream) != resident.upstream {
+            return Err(unlike("its upstream gradient"));
+        }
+        let rows = hidden.rows() as u64;
+        if rows > resident.rows.room {
+            resident.rows = RowBuffers::new(self.gpu, &self.op, hidden, upstream).await?;
+            resident.rows.replace_in(&mut resident.call);
+        }
+        resident.rows.upload(self.gpu, hidden, upstream, resident.stored).await?;
+        self.timings.upload += clock.elapsed();
+
+        let clock = Clock::start();
+        resident.call.window(self.done, rows).await?;
+        self.timings.compute += clock.elapsed();
+
+        let clock = Clock::start();
+        let stats = resident.call.read_stats(self.done, rows).await?;
+        let (losses, lse) = stats.into_iter().map(|[loss, lse]| (loss, lse)).unzip();
+        let dhidden = match &resident.rows.dhidden {
+            Some(dhidden) => {
+                let (elements, dtypes) = (hidden.values().len(), [Dtype::F32, hidden.dtype()]);
+                Some(self.gpu.download_from(&dhidden.buffer, elements as u64, dtypes).await?)
+            }
             None => None,
         };
-        let targets = self.upload_targets(input.targets, stored).await?;
-        let dloss = match input.upstream {
-            Upstream::Scalar(_) => None,
-            Upstream::Each(dloss) => Some(self.upload(dloss, Dtype::F32).await?),
-        };
-        let gradients = Gradients::new(self, op, input).await?;
-        timings.upload += clock.elapsed();
+        self.timings.download += clock.elapsed();
+        self.done += rows;
+        Ok(LinearRows { losses: Array::F32(losses), lse: Array::F32(lse), dhidden })
+    }
 
-        let vector = VectorBuffer::new(&targets.buffer);
-        let on_device = LinearCrossEntropyBuffers::new(
-            matrix(&input.hidden, &hidden, stored),
-            matrix(&input.weight, &weight, stored),
-            match input.targets {
+    /// Uploads what all rows need, and does what comes before them.
+    async fn begin(&self, hidden: Matrix<'_>, upstream: Upstream<'_>) -> Result<Resident<'a>> {
+        let (gpu, op) = (self.gpu, &self.op);
+        let stored = gpu.storage([hidden.dtype(), self.weight.dtype()]);
+        let kept = KeptRows::new(op.loss(), &self.targets);
+        let of_kept: Vec<i64>;
+        let targets = if kept.are_all() {
+            self.targets
+        } else {
+            of_kept = kept.rows().iter().map(|&row| self.targets.index(row)).collect();
+            (&of_kept).into()
+        };
+        let weight = gpu.upload(self.weight.values(), stored).await?;
+        let target_buffer = gpu.upload_targets(targets, stored).await?;
+        let bias = match self.bias {
+            Some(bias) => Some(gpu.upload(bias, Dtype::F32).await?),
+            None => None,
+        };
+        let rows = RowBuffers::new(gpu, op, hidden, upstream).await?;
+        let floats = |asked: bool, count: usize| async move {
+            Ok::<_, Error>(if asked { Some(gpu.take(count as u64 * 4).await?) } else { None })
+        };
+        let dweight = floats(op.has_weight_gradient(), self.weight.values().len()).await?;
+        let has_bias = op.has_bias_gradient() && self.bias.is_some();
+        let dbias = floats(has_bias, self.weight.rows()).await?;
+
+        let (classes, width) = (self.weight.rows() as u64, self.weight.classes() as u64);
+        let vector = VectorBuffer::new(&target_buffer.buffer);
+        let kept_rows = kept.len() as u64;
+        let mut buffers = LinearCrossEntropyBuffers::new(
+            rows.view(&rows.hidden, kept_rows, width).with_dtype(stored),
+            MatrixBuffer::new(&weight.buffer, classes, width).with_dtype(stored),
+            match targets {
                 Targets::I32(_) => TargetsBuffer::I32(vector),
                 _ => TargetsBuffer::I64(vector),
             },
-        );
-        let mut buffers = on_device.with_upstream(upstream_buffer(input.upstream, dloss.as_ref()));
+        )
+        .with_upstream(rows.upstream(upstream));
         if let Some(bias) = &bias {
             buffers = buffers.with_bias(VectorBuffer::new(&bias.buffer));
         }
-        let call = self.compute(op, gradients.bind(input, buffers), &mut timings).await?;
+        if let Some(dhidden) = &rows.dhidden {
+            buffers = buffers.with_dhidden(rows.view(dhidden, kept_rows, width));
+        }
+        if let Some(dweight) = &dweight {
+            buffers = buffers.with_dweight(MatrixBuffer::new(&dweight.buffer, classes, width));
+        }
+        if let Some(dbias) = &dbias {
+            buffers = buffers.with_dbias(VectorBuffer::new(&dbias.buffer));
+        }
+        let call = WindowedCall::begin(gpu.context(), op.describe(buffers)?, rows.room).await?;
+        Ok(Resident {
+            call,
+            dtype: hidden.dtype(),
+            stored,
+            upstream: Kind::of(upstream),
+            rows,
+            dweight,
+            dbias,
+            _inputs: [Some(weight), Some(target_buffer), bias].into_iter().flatten().collect(),
+        })
+    }
+
+    /// What all rows come to: everything but what is a row's own.
+    pub(crate) async fn finish(mut self) -> Result<(LinearCrossEntropyOutput, Timings)> {
+        let Some(resident) = self.resident.take() else {
+            let nothing = Matrix::new(&[] as &[f32], 0, self.weight.classes())?;
+            let input = LinearCrossEntropyInput::new(nothing, self.weight, &[] as &[i64])
+                .with_bias(self.bias);
+            let of_nothing =
+                crate::cpu::linear_cross_entropy(InstructionSet::best(), &self.op, &input)?;
+            return Ok((of_nothing, self.timings));
+        };
+        let (call, clock) = (&resident.call, Clock::start());
+        call.end().await?;
+        self.timings.compute += clock.elapsed();
 
         let clock = Clock::start();
-        let summary = call.read_summary().await?;
-        let (loss, lse) = read_rows(&call).await?;
-        let metrics = if op.loss().has_metrics() { Some(call.read_metrics().await?) } else { None };
+        let summary = call.read_summary().await?.ok_or_else(|| unlike("no summary"))?;
         let output = LinearCrossEntropyOutput {
-            loss: match op.loss().reduction() {
-                Reduction::None => Loss::Each(Array::F32(loss)),
-                _ => Loss::Reduced(summary.loss.into()),
-            },
-            lse: Array::F32(lse),
-            dhidden: self.gradient(gradients.hidden.as_ref(), input.hidden.dtype()).await?,
-            dweight: self.gradient(gradients.weight.as_ref(), input.weight.dtype()).await?,
-            dbias: match input.bias {
-                Some(bias) => self.gradient(gradients.bias.as_ref(), bias.dtype()).await?,
+            loss: Loss::Reduced(summary.loss.into()),
+            lse: Array::F32(Vec::new()),
+            dhidden: None,
+            dweight: self.gradient(resident.dweight.as_ref(), self.weight.dtype()).await?,
+            dbias: match self.bias {
+                Some(bias) => self.gradient(resident.dbias.as_ref(), bias.dtype()).await?,
                 None => None,
             },
-            metrics,
+            metrics: call.read_metrics().await?,
             kept_rows: summary.kept_rows.into(),
             total_weight: summary.total_weight.into(),
         };
-        timings.download += clock.elapsed();
-        Ok((output, timings))
+        self.timings.download += clock.elapsed();
+        Ok((output, self.timings))
     }
 
     /// A gradient, rounded once.
     async fn gradient(&self, of: Option<&Pooled<'_>>, dtype: Dtype) -> Result<Option<Array>> {
         match of {
-            Some(gradient) => Ok(Some(self.download(gradient, Dtype::F32, dtype).await?)),
+            Some(gradient) => Ok(Some(self.gpu.download(gradient, Dtype::F32, dtype).await?)),
             None => Ok(None),
         }
     }
 }
 
-/// The gradients on the device, in f32.
-struct Gradients<'a> {
-    hidden: Option<Pooled<'a>>,
-    weight: Option<Pooled<'a>>,
-    bias: Option<Pooled<'a>>,
-}
-
-impl<'a> Gradients<'a> {
+impl<'a> RowBuffers<'a> {
+    /// As much room as some rows need.
     async fn new(
         gpu: &'a OwnedGpu,
         op: &LinearCrossEntropy,
-        input: &LinearCrossEntropyInput<'_>,
+        hidden: Matrix<'_>,
+        upstream: Upstream<'_>,
     ) -> Result<Self> {
-        let mut gradients = Self { hidden: None, weight: None, bias: None };
-        let bytes = |values: Values<'_>| values.len() as u64 * 4;
-        if op.has_hidden_gradient() {
-            gradients.hidden = Some(gpu.take(bytes(input.hidden.values())).await?);
-        }
-        if op.has_weight_gradient() {
-            gradients.weight = Some(gpu.take(bytes(input.weight.values())).await?);
-        }
-        if let (true, Some(bias)) = (op.has_bias_gradient(), input.bias) {
-            gradients.bias = Some(gpu.take(bytes(bias)).await?);
-        }
-        Ok(gradients)
+        let bytes = hidden.values().len() as u64 * 4;
+        Ok(Self {
+            room: hidden.rows() as u64,
+            hidden: gpu.take(bytes).await?,
+            dhidden: if op.has_hidden_gradient() { Some(gpu.take(bytes).await?) } else { None },
+            dloss: match upstream {
+                Upstream::Scalar(_) => None,
+                Upstream::Each(dloss) => Some(gpu.take(dloss.len() as u64 * 4).await?),
+            },
+        })
     }
 
-    fn bind<'b>(
-        &'b self,
-        input: &LinearCrossEntropyInput<'_>,
-        mut buffers: LinearCrossEntropyBuffers<'b>,
-    ) -> LinearCrossEntropyBuffers<'b> {
-        if let Some(hidden) = &self.hidden {
-            buffers = buffers.with_dhidden(matrix(&input.hidden, hidden, Dtype::F32));
-        }
-        if let Some(weight) = &self.weight {
-            buffers = buffers.with_dweight(matrix(&input.weight, weight, Dtype::F32));
-        }
-        if let Some(bias) = &self.bias {
-            buffers = buffers.with_dbias(VectorBuffer::new(&bias.buffer));
-        }
-        buffers
+    /// Some rows of so many.
+    fn view<'b>(&self, of: &'b Pooled<'_>, rows: u64, width: u64) -> MatrixBuffer<'b> {
+        MatrixBuffer::new(&of.buffer, rows, width).with_room(self.room)
     }
+
+    fn upstream(&self, upstream: Upstream<'_>) -> UpstreamBuffer<'_> {
+        match &self.dloss {
+            Some(dloss) => {
+                UpstreamBuffer::Rows(VectorBuffer::new(&dloss.buffer).with_room(self.room))
+            }
+            None => upstream_buffer(upstream, None),
+        }
+    }
+
+    /// Has a call use these instead of smaller ones.
+    fn replace_in(&self, call: &mut WindowedCall) {
+        let parts = [
+            (Role::Hidden, Some(&self.hidden)),
+            (Role::Dhidden, self.dhidden.as_ref()),
+            (Role::Slot(Slot::Dloss), self.dloss.as_ref()),
+        ];
+        for (role, pooled) in parts {
+            if let Some(pooled) = pooled {
+                call.replace(role, pooled.buffer.clone());
+            }
+        }
+    }
+
+    async fn upload(
+        &self,
+        gpu: &OwnedGpu,
+        hidden: Matrix<'_>,
+        upstream: Upstream<'_>,
+        stored: Dtype,
+    ) -> Result<()> {
+        gpu.upload_to(&self.hidden.buffer, hidden.values(), stored).await?;
+        match (&self.dloss, upstream) {
+            (Some(buffer), Upstream::Each(dloss)) => {
+                gpu.upload_to(&buffer.buffer, dloss, Dtype::F32).await
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What is not as it was when the batch began.
+pub(super) fn unlike(what: &str) -> Error {
+    let reason = format!("{what} is not that of the first");
+    Error::InvalidInput { what: "window", reason }
 }

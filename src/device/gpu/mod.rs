@@ -3,8 +3,12 @@
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
+mod classes;
 mod linear;
 mod run;
+
+pub(crate) use classes::ClassBlocks;
+pub(crate) use linear::LinearBatch;
 
 use bytemuck::cast_slice;
 use half::{bf16, f16};
@@ -223,6 +227,7 @@ fn matrix<'a>(shape: &Matrix<'_>, buffer: &'a Pooled<'_>, storage: Dtype) -> Mat
 }
 
 /// A buffer that goes back to its pool.
+#[derive(Debug)]
 struct Pooled<'a> {
     owner: &'a OwnedGpu,
     buffer: wgpu::Buffer,

@@ -1,23 +1,25 @@
 //! A linear layer's batch that comes in windows of rows.
 
+use super::sums::{RowSums, Rows, no_rows, targets_of};
 use super::{Device, Part, Total};
-use crate::cpu::LossSum;
-use crate::device::{DeviceKind, Timings};
+#[cfg(feature = "gpu")]
+use crate::device::gpu::LinearBatch;
+use crate::device::{Evaluate as _, Inner, Timings};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::matrix::{Array, Matrix, Place, Values};
-use crate::op::{
-    LinearCrossEntropy, LinearCrossEntropyInput, LinearCrossEntropyOutput, Metrics, Reduction,
-    Targets, Upstream,
-};
+use crate::op::{LinearCrossEntropy, LinearCrossEntropyInput, Targets, Upstream};
+#[cfg(feature = "gpu")]
+use crate::op::{Metrics, Reduction};
 
 impl Device {
     /// Evaluates [`LinearCrossEntropy`] on a batch that is not in memory as a whole: window by window of
     /// what the layer reads. The layer is, and so are the targets, which have to be known because a mean
-    /// divides by what they come to; 16-bit weights are held as f32.
+    /// divides by what they come to. Windows have one dtype, and one upstream gradient if it is a number.
     ///
-    /// What the layer's gradients are is added up window by window: unlike those of [`Device::stream`], their
-    /// bits depend on where the batch is cut.
+    /// On a GPU the layer and its gradients stay on the device from the first window to the last, and the
+    /// results have the bits of the whole batch. On the CPU, where 16-bit weights are held as f32, the
+    /// layer's gradients are added up window by window: their bits depend on where the batch is cut.
     ///
     /// ```
     /// use surprisal::{CrossEntropy, Device, LinearCrossEntropy, Matrix, Upstream};
@@ -53,28 +55,20 @@ impl Device {
 /// A linear layer's batch on its way through a device; see [`Device::stream_linear`].
 #[derive(Debug)]
 pub struct LinearStream<'a> {
-    device: &'a Device,
-    /// With losses one by one.
     op: LinearCrossEntropy,
-    reduction: Reduction,
     weight: Matrix<'a>,
     bias: Option<Values<'a>>,
-    /// Both as f32, where they are of 16 bits.
-    wide_weight: Option<Vec<f32>>,
-    wide_bias: Option<Vec<f32>>,
     targets: Targets<'a>,
-    kept_rows: u64,
-    total_weight: f64,
-    divisor: f64,
     rows_done: usize,
-    sum: LossSum,
-    /// The reference's.
-    exact_sum: f64,
-    dweight: Option<Array>,
-    dbias: Option<Array>,
-    correct: u64,
-    nll: f64,
-    timings: Timings,
+    on: On<'a>,
+}
+
+/// Where it is computed.
+#[derive(Debug)]
+enum On<'a> {
+    Host(Box<Host<'a>>),
+    #[cfg(feature = "gpu")]
+    Gpu(Box<LinearBatch<'a>>),
 }
 
 /// What all windows of a linear layer's batch come to.
@@ -96,47 +90,26 @@ impl<'a> LinearStream<'a> {
         (weight, bias): (Matrix<'a>, Option<Values<'a>>),
         targets: Targets<'a>,
     ) -> Result<Self> {
-        let nothing = Matrix::new(&[] as &[f32], 0, weight.classes())?;
+        let nothing = no_rows(weight.classes())?;
         let input = LinearCrossEntropyInput::new(nothing, weight, &[] as &[i64]).with_bias(bias);
         op.validate(&input)?;
-        if targets.probs().is_some() {
-            op.validate(&LinearCrossEntropyInput { targets, ..input })?;
-        }
-        op.loss().validate_targets(&targets, weight.rows())?;
-        let (kept_rows, total_weight) = op.loss().totals(&targets);
-        let is_reference = device.info().kind == DeviceKind::Reference;
-        let wide = |values: Values<'_>| {
-            let is_narrow = matches!(values.dtype(), Dtype::F16 | Dtype::Bf16);
-            (is_narrow && !is_reference).then(|| values.to_f32())
+        op.validate_targets(&targets, weight.rows())?;
+        let on = match &device.inner {
+            #[cfg(feature = "gpu")]
+            Inner::Gpu(gpu) => {
+                On::Gpu(Box::new(LinearBatch::new(gpu, op, (weight, bias), targets)))
+            }
+            inner => On::Host(Box::new(Host::new(inner, op, (weight, bias), &targets))),
         };
-        Ok(Self {
-            device,
-            op: op.of_window(),
-            reduction: op.loss().reduction(),
-            weight,
-            bias,
-            wide_weight: wide(weight.values()),
-            wide_bias: bias.and_then(wide),
-            targets,
-            kept_rows,
-            total_weight,
-            divisor: op.loss().normalizer().unwrap_or(total_weight),
-            rows_done: 0,
-            sum: LossSum::default(),
-            exact_sum: 0.0,
-            dweight: None,
-            dbias: None,
-            correct: 0,
-            nll: 0.0,
-            timings: Timings::default(),
-        })
+        Ok(Self { op: op.clone(), weight, bias, targets, rows_done: 0, on })
     }
 
     /// Evaluates the next rows: their gradient is the part's matrix. The upstream gradient is that of the
     /// batch's loss, or that of each of these rows' where losses are not reduced.
     ///
     /// # Errors
-    /// As [`Device::run`]; [`Error::ShapeMismatch`] if there are more rows than targets.
+    /// As [`Device::run`]; [`Error::ShapeMismatch`] if there are more rows than targets;
+    /// [`Error::InvalidInput`] if a window is not like the first.
     pub fn push(&mut self, hidden: Matrix<'_>, upstream: Upstream<'_>) -> Result<Part> {
         let (first, rows) = (self.rows_done, hidden.rows());
         if rows > self.targets.len() - first {
@@ -146,59 +119,31 @@ impl<'a> LinearStream<'a> {
                 found: format!("{rows}"),
             });
         }
-        upstream.validate(self.reduction, rows, "row of hidden")?;
-        let upstream = match upstream {
-            Upstream::Scalar(_) if self.reduction == Reduction::Mean && self.divisor == 0.0 => {
-                Upstream::Scalar(f64::NAN)
-            }
-            Upstream::Scalar(dloss) if self.reduction == Reduction::Mean => {
-                Upstream::Scalar(dloss / self.divisor)
-            }
-            upstream => upstream,
-        };
-        let weight = match &self.wide_weight {
-            Some(wide) => Matrix::new(wide, self.weight.rows(), self.weight.classes())?,
-            None => self.weight,
-        };
-        let bias = self.wide_bias.as_ref().map(Values::from).or(self.bias);
         let place = Place { first: first * hidden.classes(), columns: hidden.classes() };
-        let targets = match self.targets {
-            Targets::I32(v) => Targets::I32(&v[first..first + rows]),
-            Targets::I64(v) => Targets::I64(&v[first..first + rows]),
-            probs @ Targets::Probs(_) => probs,
-        };
-        let input = LinearCrossEntropyInput::new(hidden.at(place), weight, targets)
-            .with_bias(bias)
+        let targets = targets_of(self.targets, first, rows);
+        let input = LinearCrossEntropyInput::new(hidden.at(place), self.weight, targets)
+            .with_bias(self.bias)
             .with_upstream(upstream);
-        let (output, timings) = self.device.run_timed(&self.op, input)?;
-        self.timings.add(&timings);
+        self.op.validate(&input)?;
+        let part = match &mut self.on {
+            On::Host(host) => host.window(input)?,
+            #[cfg(feature = "gpu")]
+            On::Gpu(batch) => {
+                let rows = pollster::block_on(batch.window(&input))?;
+                let is_each = self.op.loss().reduction() == Reduction::None;
+                let each = is_each.then_some(rows.losses);
+                Part { matrix: rows.dhidden, each, lse: Some(rows.lse) }
+            }
+        };
         self.rows_done += rows;
-        Ok(self.take(output))
-    }
-
-    /// Takes a window into the sums.
-    fn take(&mut self, output: LinearCrossEntropyOutput) -> Part {
-        let each = output.loss.each().cloned();
-        match &each {
-            Some(Array::F32(losses)) => self.sum.push(losses),
-            Some(losses) => self.exact_sum += losses.to_f64().iter().sum::<f64>(),
-            None => {}
-        }
-        add(&mut self.dweight, output.dweight);
-        add(&mut self.dbias, output.dbias);
-        if let Some(metrics) = output.metrics {
-            self.correct += metrics.correct;
-            self.nll += metrics.nll;
-        }
-        let each = each.filter(|_| self.reduction == Reduction::None);
-        Part { matrix: output.dhidden, each, lse: Some(output.lse) }
+        Ok(part)
     }
 
     /// What all windows come to.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`] if rows are missing.
-    pub fn finish(mut self) -> Result<LinearTotal> {
+    /// [`Error::ShapeMismatch`] if rows are missing; what can happen to a GPU.
+    pub fn finish(self) -> Result<LinearTotal> {
         if self.rows_done != self.targets.len() {
             return Err(Error::ShapeMismatch {
                 what: "batch",
@@ -206,35 +151,112 @@ impl<'a> LinearStream<'a> {
                 found: format!("{}", self.rows_done),
             });
         }
-        if self.rows_done == 0 {
-            // The gradients of nothing, in their shapes.
-            let nothing = Matrix::new(&[] as &[f32], 0, self.weight.classes())?;
-            self.push(nothing, Upstream::default())?;
+        match self.on {
+            On::Host(host) => host.finish(),
+            #[cfg(feature = "gpu")]
+            On::Gpu(batch) => {
+                let (output, _) = pollster::block_on(batch.finish())?;
+                let is_each = self.op.loss().reduction() == Reduction::None;
+                let metrics = output.metrics.map(Metrics::without_columns);
+                let total = Total {
+                    loss: output.loss.reduced().filter(|_| !is_each),
+                    kept_rows: output.kept_rows,
+                    total_weight: output.total_weight,
+                    metrics,
+                };
+                Ok(LinearTotal { total, dweight: output.dweight, dbias: output.dbias })
+            }
         }
-        let is_reference = self.device.info().kind == DeviceKind::Reference;
-        let loss = match self.reduction {
-            Reduction::None => None,
-            Reduction::Mean if is_reference => Some(self.exact_sum / self.divisor),
-            _ if is_reference => Some(self.exact_sum),
-            reduction => Some(self.sum.reduced(reduction, self.divisor)),
+    }
+
+    /// How long the device's stages took up to now.
+    pub fn timings(&self) -> Timings {
+        match &self.on {
+            On::Host(host) => host.timings,
+            #[cfg(feature = "gpu")]
+            On::Gpu(batch) => batch.timings(),
+        }
+    }
+}
+
+/// Windows in host memory, each computed by itself.
+#[derive(Debug)]
+struct Host<'a> {
+    device: &'a Inner,
+    /// With losses one by one.
+    op: LinearCrossEntropy,
+    weight: Matrix<'a>,
+    bias: Option<Values<'a>>,
+    /// Both as f32, where they are of 16 bits.
+    wide_weight: Option<Vec<f32>>,
+    wide_bias: Option<Vec<f32>>,
+    sums: RowSums,
+    dweight: Option<Array>,
+    dbias: Option<Array>,
+    has_rows: bool,
+    timings: Timings,
+}
+
+impl<'a> Host<'a> {
+    fn new(
+        device: &'a Inner,
+        op: &LinearCrossEntropy,
+        (weight, bias): (Matrix<'a>, Option<Values<'a>>),
+        targets: &Targets<'_>,
+    ) -> Self {
+        let is_exact = matches!(device, Inner::Reference);
+        let wide = |values: Values<'_>| {
+            let is_narrow = matches!(values.dtype(), Dtype::F16 | Dtype::Bf16);
+            (is_narrow && !is_exact).then(|| values.to_f32())
         };
-        let (kept_rows, total_weight) = (self.kept_rows, self.total_weight);
-        let metrics = self.op.loss().has_metrics();
-        let metrics = metrics.then(|| Metrics::new(Vec::new(), self.correct, self.nll, kept_rows));
+        Self {
+            device,
+            op: op.of_window(),
+            weight,
+            bias,
+            wide_weight: wide(weight.values()),
+            wide_bias: bias.and_then(wide),
+            sums: RowSums::new(op.loss(), targets, is_exact),
+            dweight: None,
+            dbias: None,
+            has_rows: false,
+            timings: Timings::default(),
+        }
+    }
+
+    fn window(&mut self, input: LinearCrossEntropyInput<'_>) -> Result<Part> {
+        let weight = match &self.wide_weight {
+            Some(wide) => Matrix::new(wide, self.weight.rows(), self.weight.classes())?,
+            None => self.weight,
+        };
+        let bias = self.wide_bias.as_ref().map(Values::from).or(self.bias);
+        let upstream = self.sums.upstream(input.upstream);
+        let input = LinearCrossEntropyInput { weight, bias, upstream, ..input };
+        let mut output = self.timings.compute(|| match self.device {
+            Inner::Cpu(set) => self.op.on_cpu(*set, input),
+            _ => self.op.on_reference(input),
+        })?;
+        add(&mut self.dweight, output.dweight.take());
+        add(&mut self.dbias, output.dbias.take());
+        self.has_rows = true;
+        Ok(self.sums.take(Rows::of(output)))
+    }
+
+    fn finish(mut self) -> Result<LinearTotal> {
+        if !self.has_rows {
+            // The gradients of nothing, in their shapes.
+            let nothing = no_rows(self.weight.classes())?;
+            self.window(LinearCrossEntropyInput::new(nothing, self.weight, &[] as &[i64]))?;
+        }
         let rounded = |sum: Option<Array>, dtype| match sum {
             Some(Array::F32(sum)) => Some(Array::rounded(sum, dtype)),
             sum => sum,
         };
         Ok(LinearTotal {
-            total: Total { loss, kept_rows, total_weight, metrics },
+            total: self.sums.total(),
             dweight: rounded(self.dweight, self.weight.dtype()),
             dbias: self.bias.and_then(|bias| rounded(self.dbias, bias.dtype())),
         })
-    }
-
-    /// How long the device's stages took up to now.
-    pub fn timings(&self) -> Timings {
-        self.timings
     }
 }
 

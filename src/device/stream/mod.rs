@@ -1,5 +1,6 @@
 //! Batches that are computed window by window.
 
+mod classes;
 #[cfg(feature = "gpu")]
 mod gpu;
 mod host;
@@ -8,7 +9,9 @@ mod op;
 mod parts;
 #[cfg(not(target_arch = "wasm32"))]
 mod ring;
+mod sums;
 
+pub use classes::{ClassStream, ClassWindow, LayerPart};
 pub use linear::{LinearStream, LinearTotal};
 pub use op::Stream;
 #[cfg(not(target_arch = "wasm32"))]

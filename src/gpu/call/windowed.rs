@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use super::{Call, Owned, dispatches, pipelines};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::context::Gpu;
 use crate::gpu::params::Summary;
-use crate::gpu::plan::{Plan, Problem, Role, Windows};
+use crate::gpu::plan::{Layer, OnDevice, Plan, Problem, Role, Windows};
 use crate::gpu::record::Description;
-use crate::op::Reduction;
+use crate::op::{Metrics, Reduction};
 
 /// [`Call`], for windows that come one after the other into the same buffers. What it comes to has
 /// the bits of a call on the whole batch.
@@ -17,6 +17,8 @@ pub(crate) struct WindowedCall {
     gpu: Gpu,
     name: &'static str,
     problem: Problem,
+    /// What makes the logits, where they are not in a buffer.
+    layer: Option<Layer>,
     roles: HashMap<Role, wgpu::Buffer>,
     owned: Owned,
     /// Rows that the matrices' buffers have room for.
@@ -26,26 +28,95 @@ pub(crate) struct WindowedCall {
 impl WindowedCall {
     /// Prepares, and does what comes before the rows. Submits.
     pub(crate) async fn begin(gpu: &Gpu, description: Description<'_>, room: u64) -> Result<Self> {
-        let Description { name, problem, roles, weights, .. } = description;
-        let plan = windows(gpu, &problem, room).begin()?;
-        let owned = gpu.scoped(name, |gpu| Owned::new(gpu, &plan, weights.as_deref())).await??;
+        Self::prepare(gpu, description, room, Self::plan_begin).await
+    }
+
+    /// [`Self::begin`] for a layer that comes in blocks of classes.
+    pub(crate) async fn begin_classes(gpu: &Gpu, description: Description<'_>) -> Result<Self> {
+        let rows = description.problem.rows;
+        Self::prepare(gpu, description, rows, |call| call.layer()?.begin_classes()).await
+    }
+
+    async fn prepare(
+        gpu: &Gpu,
+        description: Description<'_>,
+        room: u64,
+        plan: impl FnOnce(&Self) -> Result<Plan>,
+    ) -> Result<Self> {
+        let Description { name, problem, roles, weights, layer } = description;
         let roles = roles.into_iter().map(|(role, buffer)| (role, buffer.clone())).collect();
-        let call = Self { gpu: gpu.clone(), name, problem, roles, owned, room };
+        let (gpu, owned) = (gpu.clone(), Owned::default());
+        let mut call = Self { gpu, name, problem, layer, roles, owned, room };
+        let plan = plan(&call)?;
+        let owned = |gpu: &Gpu| Owned::new(gpu, &plan, weights.as_deref());
+        call.owned = call.gpu.scoped(name, owned).await??;
         call.submit(&plan).await?;
         Ok(call)
     }
 
-    /// The rows that are in the buffers now, so many from the first. Submits and waits.
-    pub(crate) async fn window(&self, first: u64, rows: u64) -> Result<()> {
-        let plan = windows(&self.gpu, &self.problem, self.room).window(first, rows)?;
-        self.submit(&plan).await?;
-        self.gpu.wait().await
+    /// Takes a larger buffer for what it had one for.
+    pub(crate) fn replace(&mut self, role: Role, buffer: wgpu::Buffer) {
+        self.roles.insert(role, buffer);
     }
 
-    /// What comes after the rows. Submits.
+    /// The rows that are in the buffers now, so many from the first. Submits and waits.
+    pub(crate) async fn window(&self, first: u64, rows: u64) -> Result<()> {
+        self.run(match &self.layer {
+            Some(_) => self.layer()?.window([first, rows])?,
+            None => self.windows().window(first, rows)?,
+        })
+        .await
+    }
+
+    /// What comes after the rows. Submits and waits.
     pub(crate) async fn end(&self) -> Result<()> {
-        let plan = windows(&self.gpu, &self.problem, self.room).end()?;
-        self.submit(&plan).await
+        self.run(match &self.layer {
+            Some(_) => self.layer()?.end()?,
+            None => self.windows().end()?,
+        })
+        .await
+    }
+
+    /// The first pass over the classes that are in the buffers now, so many from the first. Submits
+    /// and waits.
+    pub(crate) async fn sweep_classes(&self, classes: [u64; 2]) -> Result<()> {
+        self.run(self.layer()?.sweep_classes(classes)?).await
+    }
+
+    /// What comes after the first pass. Submits and waits.
+    pub(crate) async fn finish_rows(&self) -> Result<()> {
+        self.run(self.layer()?.finish_rows()?).await
+    }
+
+    /// The second pass over the classes that are in the buffers now. Submits and waits.
+    pub(crate) async fn class_gradients(&self, classes: [u64; 2]) -> Result<()> {
+        self.run(self.layer()?.class_gradients(classes)?).await
+    }
+
+    fn plan_begin(&self) -> Result<Plan> {
+        match &self.layer {
+            Some(_) => self.layer()?.begin(),
+            None => self.windows().begin(),
+        }
+    }
+
+    fn windows(&self) -> Windows<'_> {
+        let (caps, tuning) = (self.gpu.caps(), self.gpu.tuning_ref());
+        Windows { problem: &self.problem, caps, tuning, room: self.room }
+    }
+
+    fn layer(&self) -> Result<OnDevice<'_>> {
+        let (caps, tuning) = (self.gpu.caps(), self.gpu.tuning_ref());
+        let of = |layer| OnDevice { layer, problem: &self.problem, caps, tuning };
+        self.layer.as_ref().map(of).ok_or_else(|| {
+            let reason = "there is no layer in blocks".to_owned();
+            Error::InvalidInput { what: self.name, reason }
+        })
+    }
+
+    async fn run(&self, plan: Plan) -> Result<()> {
+        self.submit(&plan).await?;
+        self.gpu.wait().await
     }
 
     async fn submit(&self, plan: &Plan) -> Result<()> {
@@ -73,6 +144,11 @@ impl WindowedCall {
         Ok(stats)
     }
 
+    /// The metrics of all rows, if the operation has them.
+    pub(crate) async fn read_metrics(&self) -> Result<Option<Metrics>> {
+        if self.has_metrics() { self.call().read_metrics().await.map(Some) } else { Ok(None) }
+    }
+
     /// Whether losses are not reduced.
     pub(crate) fn has_losses_each(&self) -> bool {
         self.problem.reduction == Reduction::None
@@ -85,8 +161,4 @@ impl WindowedCall {
     fn call(&self) -> Call {
         Call::of(&self.gpu, self.name, &self.problem, (Vec::new(), &self.owned))
     }
-}
-
-fn windows<'a>(gpu: &'a Gpu, problem: &'a Problem, room: u64) -> Windows<'a> {
-    Windows { problem, caps: gpu.caps(), tuning: gpu.tuning_ref(), room }
 }

@@ -49,6 +49,10 @@ impl Planner<'_> {
             Kernel::Rows(kernel) if kernel.family == Family::SplitFinish => {
                 rows * u64::from(params.splits) * ROW_RESULTS
             }
+            // A chunk of a layer's logits, read and written.
+            Kernel::Rows(kernel) if kernel.family == Family::SplitColumns && params.columns > 0 => {
+                2 * rows * u64::from(params.columns)
+            }
             Kernel::TileFinish(_) => rows * u64::from(params.splits) * ROW_RESULTS,
             Kernel::Rows(_) => rows * self.problem.row_cost(),
             // Tiles of logits are swept where they are made, which is a small part of making them.

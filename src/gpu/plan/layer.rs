@@ -39,7 +39,16 @@ pub struct Layer {
     pub scratch_bytes: u64,
 }
 
-/// A layer on a device.
+/// A layer, what is computed with it, and on which device.
+#[derive(Clone, Copy)]
+pub(crate) struct OnDevice<'a> {
+    pub(crate) layer: &'a Layer,
+    pub(crate) problem: &'a Problem,
+    pub(crate) caps: &'a Caps,
+    pub(crate) tuning: &'a Tuning,
+}
+
+/// The same, with what the buffers of its rows and of its classes begin with.
 pub(super) struct Planner<'a> {
     pub(super) layer: &'a Layer,
     pub(super) problem: &'a Problem,
@@ -47,6 +56,21 @@ pub(super) struct Planner<'a> {
     pub(super) tuning: &'a Tuning,
     /// Rows of logits that there are at a time.
     room: u64,
+    pub(super) origin: Origin,
+}
+
+/// The batch's row, and the layer's class, that buffers begin with.
+#[derive(Clone, Copy)]
+pub(super) struct Origin {
+    pub(super) row: u64,
+    pub(super) class: u64,
+}
+
+/// A part of the logits: its first row and how many they are, its first class and how many they are.
+#[derive(Clone, Copy)]
+pub(super) struct Chunk {
+    pub(super) rows: [u64; 2],
+    pub(super) classes: [u64; 2],
 }
 
 impl Layer {
@@ -55,22 +79,84 @@ impl Layer {
     /// # Errors
     /// As [`Plan::new`].
     pub fn plan(&self, problem: &Problem, caps: &Caps, tuning: &Tuning) -> Result<Plan> {
-        let (row, limit) = (problem.input.bytes(problem.classes), caps.max_binding_bytes);
-        if row > limit {
-            return Err(too_large("a row of logits", row, limit));
+        let on = OnDevice { layer: self, problem, caps, tuning };
+        let mut plan = on.begin()?;
+        plan.steps.extend(on.window([0, problem.rows])?.steps);
+        plan.steps.extend(on.end()?.steps);
+        Ok(plan)
+    }
+
+    /// The same with a layer that comes in blocks of so many classes; see
+    /// [`Device::stream_classes`](crate::Device::stream_classes).
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn plan_in_blocks(
+        &self,
+        problem: &Problem,
+        caps: &Caps,
+        tuning: &Tuning,
+        block: u64,
+    ) -> Result<Plan> {
+        let on = OnDevice { layer: self, problem, caps, tuning };
+        let mut plan = on.begin_classes()?;
+        for classes in parts(problem.classes, block) {
+            plan.steps.extend(on.sweep_classes(classes)?.steps);
         }
-        let rows = self.scratch_bytes.min(limit) / row.max(1);
-        let rows = rows.min(problem.rows).max(1);
-        let cut = if rows < problem.rows && rows > CHUNK_UNIT { rows % CHUNK_UNIT } else { 0 };
-        let planner = Planner { layer: self, problem, caps, tuning, room: rows - cut };
-        match Tiles::new(&planner)? {
-            Some(tiles) => planner.plan_tiles(&tiles),
-            None => planner.plan_chunks(),
+        plan.steps.extend(on.finish_rows()?.steps);
+        if self.has_gradient() {
+            for classes in parts(problem.classes, block) {
+                plan.steps.extend(on.class_gradients(classes)?.steps);
+            }
         }
+        plan.steps.extend(on.end()?.steps);
+        Ok(plan)
     }
 
     pub(super) fn has_gradient(&self) -> bool {
         self.dhidden.is_some() || self.dweight.is_some() || self.dbias.is_some()
+    }
+}
+
+impl<'a> OnDevice<'a> {
+    /// What comes before the first row, with the buffers that all of it needs.
+    pub(crate) fn begin(self) -> Result<Plan> {
+        let planner = self.planner(Origin { row: 0, class: 0 })?;
+        let mut plan = planner.windows(self.problem).begin()?;
+        match Tiles::new(&planner)? {
+            Some(tiles) => plan.scratch_bytes = plan.scratch_bytes.max(tiles.scratch_bytes()),
+            None => {
+                plan.logits_bytes = planner.room * self.problem.input.bytes(self.problem.classes);
+            }
+        }
+        Ok(plan)
+    }
+
+    /// So many rows from the first, with which the buffers of rows begin.
+    pub(crate) fn window(self, [first, rows]: [u64; 2]) -> Result<Plan> {
+        let planner = self.planner(Origin { row: first, class: 0 })?;
+        let steps = match Tiles::new(&planner)? {
+            Some(tiles) => tiles.steps([first, rows])?,
+            None => planner.chunks([first, rows])?,
+        };
+        Ok(Plan { steps, ..Plan::default() })
+    }
+
+    /// What comes after the last row.
+    pub(crate) fn end(self) -> Result<Plan> {
+        self.planner(Origin { row: 0, class: 0 })?.windows(self.problem).end()
+    }
+
+    pub(super) fn planner(self, origin: Origin) -> Result<Planner<'a>> {
+        let Self { layer, problem, caps, tuning } = self;
+        let (row, limit) = (problem.input.bytes(problem.classes), caps.max_binding_bytes);
+        if row > limit {
+            return Err(too_large("a row of logits", row, limit));
+        }
+        let rows = layer.scratch_bytes.min(limit) / row.max(1);
+        let rows = rows.min(problem.rows).max(1);
+        let cut = if rows < problem.rows && rows > CHUNK_UNIT { rows % CHUNK_UNIT } else { 0 };
+        Ok(Planner { layer, problem, caps, tuning, room: rows - cut, origin })
     }
 }
 
@@ -79,96 +165,88 @@ impl Planner<'_> {
         Windows { problem, caps: self.caps, tuning: self.tuning, room: self.room }
     }
 
-    fn plan_tiles(&self, tiles: &Tiles<'_>) -> Result<Plan> {
-        let mut plan = self.windows(self.problem).begin()?;
-        tiles.add_to(&mut plan)?;
-        plan.steps.extend(self.windows(self.problem).end()?.steps);
-        Ok(plan)
-    }
-
-    fn plan_chunks(&self) -> Result<Plan> {
-        let mut plan = self.windows(self.problem).begin()?;
-        for chunk in parts(self.problem.rows, self.room) {
-            plan.steps.extend(self.product(self.logits(chunk))?);
-            plan.steps.extend(self.windows(&self.over(chunk)).window(chunk[0], chunk[1])?.steps);
-            for gradient in self.gradients(chunk) {
-                plan.steps.extend(self.product(gradient)?);
-            }
-            if let Some(dbias) = self.layer.dbias {
-                plan.steps.extend(
-                    parts(chunk[1], MAX_DEPTH)
-                        .map(|rows| self.column_sums(dbias, rows, chunk[0] + rows[0] > 0)),
-                );
-            }
+    fn chunks(&self, [first, rows]: [u64; 2]) -> Result<Vec<Step>> {
+        let mut steps = Vec::new();
+        for rows in parts(rows, self.room).map(|[start, rows]| [first + start, rows]) {
+            let chunk = Chunk { rows, classes: [0, self.problem.classes] };
+            steps.extend(self.product(self.logits(chunk))?);
+            steps.extend(self.windows(&self.over(rows)).window(rows[0], rows[1])?.steps);
+            steps.extend(self.gradients(chunk)?);
         }
-        plan.steps.extend(self.windows(self.problem).end()?.steps);
-        plan.logits_bytes = self.room * self.problem.input.bytes(self.problem.classes);
-        Ok(plan)
+        Ok(steps)
     }
 
-    fn product(&self, product: Product) -> Result<Vec<Step>> {
+    pub(super) fn product(&self, product: Product) -> Result<Vec<Step>> {
         product.steps(self.caps, self.tuning)
     }
 
     /// The problem as a chunk's window sees it, whose upstream gradient is that of the whole batch.
-    fn over(&self, chunk: [u64; 2]) -> Problem {
+    fn over(&self, [first, _]: [u64; 2]) -> Problem {
         let mut problem = self.problem.clone();
         if let UpstreamRegion::Rows(offset) = &mut problem.upstream {
-            *offset += 4 * chunk[0];
+            *offset += 4 * (first - self.origin.row);
         }
         problem
     }
 
-    fn chunk_operand(&self) -> Operand {
-        Operand { role: Role::Slot(Slot::Input), region: self.problem.input }
-    }
-
-    pub(super) fn logits(&self, [first, rows]: [u64; 2]) -> Product {
+    pub(super) fn logits(&self, chunk: Chunk) -> Product {
         let layer = self.layer;
-        let bias = layer.bias.map(|region| Operand { role: Role::Bias, region });
+        let bias = layer.bias.map(|region| self.of_classes(Role::Bias, region, chunk));
         Product {
             form: Form::RightTransposed,
-            rows,
-            columns: self.problem.classes,
+            rows: chunk.rows[1],
+            columns: chunk.classes[1],
             depth: layer.width,
-            left: rows_from(Role::Hidden, layer.hidden, first),
-            right: Operand { role: Role::Weight, region: layer.weight },
-            output: self.chunk_operand(),
+            left: self.of_rows(Role::Hidden, layer.hidden, chunk),
+            right: self.of_classes(Role::Weight, layer.weight, chunk),
+            output: chunk.operand(),
             start: if bias.is_some() { Start::Bias } else { Start::Zero },
             bias,
         }
     }
 
-    /// The products of a chunk's gradient.
-    fn gradients(&self, [first, rows]: [u64; 2]) -> impl Iterator<Item = Product> {
-        let (layer, classes) = (self.layer, self.problem.classes);
-        let dhidden = layer.dhidden.map(|region| Product {
-            form: Form::Plain,
-            rows,
-            columns: layer.width,
-            depth: classes,
-            left: self.chunk_operand(),
-            right: Operand { role: Role::Weight, region: layer.weight },
-            output: rows_from(Role::Dhidden, region, first),
-            start: Start::Zero,
-            bias: None,
-        });
-        let dweight = layer.dweight.map(|region| Product {
-            form: Form::LeftTransposed,
-            rows: classes,
-            columns: layer.width,
-            depth: rows,
-            left: self.chunk_operand(),
-            right: rows_from(Role::Hidden, layer.hidden, first),
-            output: Operand { role: Role::Dweight, region },
-            start: if first == 0 { Start::Zero } else { Start::Stored },
-            bias: None,
-        });
-        dhidden.into_iter().chain(dweight)
+    /// What a chunk's gradient goes into.
+    pub(super) fn gradients(&self, chunk: Chunk) -> Result<Vec<Step>> {
+        let (layer, mut steps) = (self.layer, Vec::new());
+        let ([first_row, rows], [first_class, classes]) = (chunk.rows, chunk.classes);
+        let from = |first: u64| if first == 0 { Start::Zero } else { Start::Stored };
+        if let Some(region) = layer.dhidden {
+            steps.extend(self.product(Product {
+                form: Form::Plain,
+                rows,
+                columns: layer.width,
+                depth: classes,
+                left: chunk.operand(),
+                right: self.of_classes(Role::Weight, layer.weight, chunk),
+                output: self.of_rows(Role::Dhidden, region, chunk),
+                start: from(first_class),
+                bias: None,
+            })?);
+        }
+        if let Some(region) = layer.dweight {
+            steps.extend(self.product(Product {
+                form: Form::LeftTransposed,
+                rows: classes,
+                columns: layer.width,
+                depth: rows,
+                left: chunk.operand(),
+                right: self.of_rows(Role::Hidden, layer.hidden, chunk),
+                output: self.of_classes(Role::Dweight, region, chunk),
+                start: from(first_row),
+                bias: None,
+            })?);
+        }
+        if let Some(region) = layer.dbias {
+            let dbias = self.of_classes(Role::Dbias, region, chunk).region;
+            for rows in parts(rows, MAX_DEPTH) {
+                steps.push(self.column_sums(dbias, chunk, rows, first_row + rows[0] > 0));
+            }
+        }
+        Ok(steps)
     }
 
-    fn column_sums(&self, dbias: Region, [first, rows]: [u64; 2], continued: bool) -> Step {
-        let (input, classes) = (self.problem.input, self.problem.classes);
+    fn column_sums(&self, dbias: Region, chunk: Chunk, rows: [u64; 2], continued: bool) -> Step {
+        let (input, classes, [first, rows]) = (chunk.operand().region, chunk.classes[1], rows);
         let start = input.bytes(first * input.row_stride);
         let (from, residual) = window(self.caps, Slot::Input, start, input.extent(rows, classes));
         let (to, offset) = window(self.caps, Slot::Output, dbias.offset, dbias.bytes(classes));
@@ -192,11 +270,28 @@ impl Planner<'_> {
             bindings: vec![from, Bound { role: Role::Dbias, ..to }],
         }
     }
+
+    /// A chunk's rows of a matrix.
+    fn of_rows(&self, role: Role, region: Region, chunk: Chunk) -> Operand {
+        operand(role, region, chunk.rows[0] - self.origin.row, region.row_stride)
+    }
+
+    /// A chunk's classes of a matrix, or of a vector.
+    fn of_classes(&self, role: Role, region: Region, chunk: Chunk) -> Operand {
+        operand(role, region, chunk.classes[0] - self.origin.class, region.row_stride.max(1))
+    }
 }
 
-/// The rows of a matrix from one on.
-fn rows_from(role: Role, region: Region, first: u64) -> Operand {
-    let offset = region.offset + region.bytes(first * region.row_stride);
+impl Chunk {
+    /// Where it lies in the buffer of a chunk.
+    pub(super) fn operand(self) -> Operand {
+        Operand { role: Role::Slot(Slot::Input), region: chunk_region(self.classes[1]) }
+    }
+}
+
+/// A matrix from a row on, or a vector from an element on.
+fn operand(role: Role, region: Region, first: u64, stride: u64) -> Operand {
+    let offset = region.offset + region.bytes(first * stride);
     Operand { role, region: Region { offset, ..region } }
 }
 

@@ -6,6 +6,7 @@
 
 mod bind;
 mod blocks;
+mod classes;
 mod cost;
 mod layer;
 mod problem;
@@ -15,7 +16,7 @@ mod tiles;
 mod windows;
 
 pub use layer::Layer;
-pub(crate) use layer::chunk_region;
+pub(crate) use layer::{OnDevice, chunk_region};
 pub use problem::{
     Destination, LossNumbers, Pass, Problem, Region, Role, TargetRegion, UpstreamRegion,
 };

@@ -43,7 +43,7 @@ pub struct Step {
 }
 
 /// The dispatches of a call, in order, and the buffers that they need besides the caller's.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {
     /// The dispatches.
     pub steps: Vec<Step>,

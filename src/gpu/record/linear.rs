@@ -121,7 +121,9 @@ impl Record for LinearCrossEntropy {
         let mut layer = buffers.layer(self.scratch_bytes())?;
         self.validate_options(classes)?;
         let chunk = chunk_region(classes);
-        self.rows_in_scratch(chunk.bytes(classes), 0)?;
+        if buffers.weight.held.is_none() {
+            self.rows_in_scratch(chunk.bytes(classes), 0)?;
+        }
         let (vector, width) = match buffers.targets {
             TargetsBuffer::I32(vector) => (vector, TargetType::I32),
             TargetsBuffer::I64(vector) => (vector, TargetType::I64),

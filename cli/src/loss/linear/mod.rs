@@ -1,5 +1,7 @@
 //! `surprisal linear-cross-entropy`.
 
+mod blocks;
+mod sums;
 mod windows;
 
 use std::time::Instant;
@@ -14,6 +16,7 @@ use super::{Job, Outcome, Start, open_vector};
 use crate::args::LinearCrossEntropyArgs;
 use crate::error::{Failure, Result};
 use crate::files::{InputArray, matrix};
+use crate::loss::UpstreamData::{Each, Later, One};
 use crate::storage::returned;
 
 pub(crate) fn run(args: &LinearCrossEntropyArgs) -> Result<()> {
@@ -50,12 +53,25 @@ pub(crate) fn run(args: &LinearCrossEntropyArgs) -> Result<()> {
     if args.options.weighs_by_frequency() {
         loss = weighted(&job, loss, target_values, classes)?;
     }
-    let weight_data = job.read_matrix(&mut weight)?;
     let bias_data = bias.as_mut().map(|bias| job.read_matrix(bias)).transpose()?;
     let op = op(args, loss);
+    let mut room = None;
+    if let Some(limit) = job.limit().cloned() {
+        hidden.expect_floats()?;
+        weight.expect_floats()?;
+        job.read_upstream()?;
+        room = windows::room(&job, (&op, &limit), &hidden, &weight)?;
+        if room.is_none() {
+            let room = blocks::room(&job, (&op, &limit), &hidden, &weight)?;
+            let bias = bias.as_ref().zip(bias_data);
+            let files = blocks::Files { hidden, weight, bias };
+            return blocks::stream(job, &op, files, (target_values, room));
+        }
+    }
+    let weight_data = job.read_matrix(&mut weight)?;
     let layer = Layer { weight: &weight, weight_data, bias: bias.as_ref(), bias_data };
-    if job.streams() {
-        return windows::stream(job, &op, hidden, &layer, target_values);
+    if let Some(room) = room {
+        return windows::stream(job, &op, hidden, &layer, (target_values, room));
     }
     let hidden_data = job.read_matrix(&mut hidden)?;
     let of_hidden = matrix(&hidden, &hidden_data)?;
@@ -118,6 +134,26 @@ fn outcome(output: LinearCrossEntropyOutput, rows: usize, classes: usize) -> Out
 }
 
 impl Job<'_> {
+    /// Reads the upstream gradient, if that was left for later: a number for each row, of rows of one
+    /// number.
+    fn read_upstream(&mut self) -> Result<()> {
+        if let Later(file) = &mut self.upstream {
+            let each = file.read_floats(&self.progress)?;
+            self.upstream = Each(each);
+        }
+        Ok(())
+    }
+
+    /// Bytes of what belongs to each of all rows: targets, which are there twice where some are ignored,
+    /// and the upstream gradient.
+    fn resident(&self, rows: usize) -> u64 {
+        let upstream = match &self.upstream {
+            Each(data) => data.as_bytes().len() as u64,
+            One(_) | Later(_) => 0,
+        };
+        16 * rows as u64 + upstream
+    }
+
     /// Fails if a gradient cannot be written to the file that was named for it.
     fn check_dtypes(&self, weight: &InputArray, bias: Option<&InputArray>) -> Result<()> {
         if self.device.info().kind == DeviceKind::Reference {

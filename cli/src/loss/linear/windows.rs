@@ -8,6 +8,7 @@ use surprisal::{
 };
 
 use super::{Layer, over};
+use crate::args::MemoryLimit;
 use crate::error::{Failure, Result};
 use crate::files::{InputArray, Outputs, matrix};
 use crate::loss::UpstreamData::{Each, Later, One};
@@ -16,7 +17,7 @@ use crate::storage::{as_read, returned};
 use crate::stream::{part_of, restore};
 
 /// Bytes that a limit leaves to the rows of a window, and to the operation's scratch.
-struct Room {
+pub(super) struct Room {
     rows: usize,
     scratch: u64,
 }
@@ -27,19 +28,12 @@ pub(super) fn stream(
     op: &LinearCrossEntropy,
     mut hidden: InputArray,
     layer: &Layer<'_>,
-    targets: Targets<'_>,
+    (targets, room): (Targets<'_>, Room),
 ) -> Result<()> {
-    hidden.expect_floats()?;
     let (rows, width) = hidden.rows_and_columns();
-    let room = room(&job, op, &hidden, layer)?;
     let op = &op.clone().with_scratch_bytes(room.scratch);
     let weight = matrix(layer.weight, &layer.weight_data)?;
     let bias = layer.bias_data.as_ref().map(Array::values);
-    if let Later(file) = &mut job.upstream {
-        // A number for each row, of rows of one number.
-        let each = file.read_floats(&job.progress)?;
-        job.upstream = Each(each);
-    }
     let (mut outputs, mut clock) = (std::mem::take(&mut job.files), job.start.clock.clone());
     job.begin_windows(&mut outputs, &hidden)?;
     let stream = job.device.stream_linear(op, weight, bias, targets);
@@ -81,49 +75,58 @@ pub(super) fn stream(
     job.conclude(&outcome, &timings, started)
 }
 
-/// What the limit leaves beside the layer, its gradient, and what belongs to all rows.
-fn room(
+/// What the limit leaves beside the layer, its gradient, and what belongs to all rows; none if that is
+/// not enough for a row. The reference does without the limit's other way, and fails.
+pub(super) fn room(
     job: &Job<'_>,
-    op: &LinearCrossEntropy,
+    (op, limit): (&LinearCrossEntropy, &MemoryLimit),
     hidden: &InputArray,
-    layer: &Layer<'_>,
-) -> Result<Room> {
-    let Some(limit) = &job.start.args.common.memory_limit else {
-        return Ok(Room { rows: hidden.len().max(1), scratch: op.scratch_bytes() });
-    };
+    weight: &InputArray,
+) -> Result<Option<Room>> {
     let kind = job.device.info().kind;
     let (rows, width) = hidden.rows_and_columns();
-    let held = job.work.asked.map_or(as_read(hidden.dtype), Dtype::from).size() as u64;
-    // In host memory as it was read and as it is computed; on a GPU once more. Of its gradient there are
-    // the sum and a window's part.
-    let own = layer.weight_data.dtype().size() as u64;
-    let computed = if kind == DeviceKind::Reference { 8 } else { 4 };
-    let copies = if kind == DeviceKind::Gpu { 2 } else { 1 };
-    let gradient = if op.has_weight_gradient() { (1 + copies) * computed } else { 0 };
-    let resident = layer.weight.len() as u64 * (own + copies * computed + gradient)
-        + 16 * rows as u64
-        + match &job.upstream {
-            Each(data) => data.as_bytes().len() as u64,
-            One(_) | Later(_) => 0,
-        };
+    let held_as =
+        |file: &InputArray| job.work.asked.map_or(as_read(file.dtype), Dtype::from).size() as u64;
+    let (held, own) = (held_as(hidden), held_as(weight));
+    let gradient = |bytes: u64| if op.has_weight_gradient() { bytes } else { 0 };
+    // In host memory as it was read and, if that is of 16 bits, as it is computed with; or on the device
+    // too. Of its gradient there are the sum and a window's part, or that on the device and what is
+    // returned.
+    let element = match kind {
+        DeviceKind::Reference => own + 8 + gradient(16),
+        DeviceKind::Cpu if own != 2 => own + gradient(8),
+        _ => own + 4 + gradient(4 + own.max(4)),
+    };
+    let resident = weight.len() as u64 * element + job.resident(rows);
     // What is read, as it is stored, its gradient, and both as f32 in the operation; the reference has
     // all logits of a window, twice.
-    let logits = if kind == DeviceKind::Reference { 24 * job.work.classes as u64 } else { 0 };
+    let (computed, logits) = match kind {
+        DeviceKind::Reference => (8, 24 * job.work.classes as u64),
+        _ => (4, 0),
+    };
     let row = width as u64 * (hidden.dtype.size() + 2 * held + 4 * computed) + logits + 64;
     let rest = limit.bytes.saturating_sub(resident) / 2;
-    if rest < row {
-        return Err(Failure::input(format!(
-            "{limit} does not hold the layer, {resident} bytes, and a row on its way, {} bytes",
-            2 * row
-        )));
+    // The operation's own scratch holds a row of logits, and what a chunk of rows needs beside.
+    let scratch = match kind {
+        DeviceKind::Reference => 0,
+        _ => 4 * (job.work.classes + 2 * width) as u64,
+    };
+    if rest < row.max(scratch) {
+        if kind == DeviceKind::Reference {
+            return Err(Failure::input(format!(
+                "{limit} does not hold the layer, {resident} bytes, and a row on its way, {} bytes",
+                2 * row
+            )));
+        }
+        return Ok(None);
     }
     let rows = usize::try_from(rest / row).unwrap_or(usize::MAX);
-    Ok(Room { rows: rows.min(hidden.len().max(1)), scratch: rest })
+    Ok(Some(Room { rows: rows.min(hidden.len().max(1)), scratch: rest }))
 }
 
 impl Job<'_> {
     /// Writes what comes before the elements of what is written window by window.
-    fn begin_windows(&self, outputs: &mut Outputs, hidden: &InputArray) -> Result<()> {
+    pub(super) fn begin_windows(&self, outputs: &mut Outputs, hidden: &InputArray) -> Result<()> {
         let is_reference = self.device.info().kind == DeviceKind::Reference;
         let result = if is_reference { Dtype::F64 } else { Dtype::F32 };
         let of_hidden = if is_reference { Dtype::F64 } else { as_read(hidden.dtype) };
@@ -135,7 +138,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn upstream_of(&self, rows: Range<usize>) -> Upstream<'_> {
+    pub(super) fn upstream_of(&self, rows: Range<usize>) -> Upstream<'_> {
         match &self.upstream {
             One(number) => Upstream::Scalar(*number),
             Each(data) => Upstream::Each(part_of(data, rows)),
@@ -144,7 +147,7 @@ impl Job<'_> {
     }
 
     /// Writes what a window came to.
-    fn append(&self, outputs: &mut Outputs, part: Part) -> Result<()> {
+    pub(super) fn append(&self, outputs: &mut Outputs, part: Part) -> Result<()> {
         let (like, asked) = (self.work.moved[0].0, self.work.asked);
         let dhidden = part.matrix.map(|array| returned(array, like, asked, &self.device));
         for (option, array) in [("--grad", dhidden), ("--lse", part.lse), ("--out", part.each)] {

@@ -1,0 +1,116 @@
+//! The rows of a batch that are not ignored.
+
+#[cfg(feature = "gpu")]
+use crate::matrix::Matrix;
+use crate::matrix::{Array, with_values};
+use crate::op::{CrossEntropy, Targets, Upstream};
+
+/// The rows of a batch that are not ignored.
+#[derive(Debug)]
+pub(crate) struct KeptRows {
+    rows: Vec<usize>,
+    all: usize,
+}
+
+impl KeptRows {
+    pub(crate) fn new(loss: &CrossEntropy, targets: &Targets<'_>) -> Self {
+        let all = targets.len();
+        let is_kept = |row: &usize| loss.keeps(targets.index(*row));
+        Self { rows: (0..all).filter(is_kept).collect(), all }
+    }
+
+    #[cfg(feature = "gpu")]
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// How many rows there are with the ignored ones.
+    pub(crate) fn all(&self) -> usize {
+        self.all
+    }
+
+    /// Whether no row is ignored.
+    pub(crate) fn are_all(&self) -> bool {
+        self.rows.len() == self.all
+    }
+
+    pub(crate) fn rows(&self) -> &[usize] {
+        &self.rows
+    }
+
+    /// A number for each row of the batch, from those of the kept ones.
+    pub(crate) fn spread<T: Copy>(&self, kept: Vec<T>, ignored: T) -> Vec<T> {
+        self.spread_rows(kept, ignored, 1)
+    }
+
+    /// The same of rows of numbers.
+    fn spread_rows<T: Copy>(&self, kept: Vec<T>, ignored: T, width: usize) -> Vec<T> {
+        if self.are_all() {
+            return kept;
+        }
+        let mut all = vec![ignored; self.all * width];
+        for (row, values) in self.rows.iter().zip(kept.chunks_exact(width)) {
+            all[row * width..][..width].copy_from_slice(values);
+        }
+        all
+    }
+
+    /// Rows of the batch, 0 where they are ignored, from the kept ones.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn spread_array(&self, kept: Array, width: usize) -> Array {
+        match kept {
+            Array::F16(v) => self.spread_rows(v, half::f16::ZERO, width).into(),
+            Array::Bf16(v) => self.spread_rows(v, half::bf16::ZERO, width).into(),
+            Array::F32(v) => self.spread_rows(v, 0.0, width).into(),
+            Array::F64(v) => self.spread_rows(v, 0.0, width).into(),
+        }
+    }
+
+    /// The kept rows of a matrix.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn gather(&self, matrix: &Matrix<'_>) -> Array {
+        let width = matrix.classes();
+        with_values!(matrix.values(), v => {
+            let rows = self.rows.iter().flat_map(|row| &v[row * width..][..width]);
+            Array::from(rows.copied().collect::<Vec<_>>())
+        })
+    }
+}
+
+/// The upstream gradient of some rows.
+pub(crate) fn upstream_of_rows(upstream: Upstream<'_>, rows: &[usize]) -> Option<Vec<f64>> {
+    let Upstream::Each(dloss) = upstream else { return None };
+    Some(with_values!(dloss, v => {
+        rows.iter().map(|&row| crate::dtype::Element::to_f64(v[row])).collect()
+    }))
+}
+
+/// What labels the kept rows of a window, wherever the caller's have gone.
+#[derive(Debug)]
+pub(crate) struct KeptLabels {
+    pub(crate) kept: KeptRows,
+    /// A class for each.
+    pub(crate) targets: Vec<i64>,
+    number: f64,
+    each: Option<Vec<f64>>,
+}
+
+impl KeptLabels {
+    pub(crate) fn new(loss: &CrossEntropy, targets: &Targets<'_>, upstream: Upstream<'_>) -> Self {
+        let kept = KeptRows::new(loss, targets);
+        Self {
+            targets: kept.rows().iter().map(|&row| targets.index(row)).collect(),
+            number: if let Upstream::Scalar(dloss) = upstream { dloss } else { 1.0 },
+            each: upstream_of_rows(upstream, kept.rows()),
+            kept,
+        }
+    }
+
+    /// The upstream gradient of the kept rows.
+    pub(crate) fn upstream(&self) -> Upstream<'_> {
+        match &self.each {
+            Some(dloss) => Upstream::Each(dloss.into()),
+            None => Upstream::Scalar(self.number),
+        }
+    }
+}
