@@ -75,6 +75,10 @@ impl Caps {
 pub enum Reduce {
     /// By subgroup operations, then one slot a subgroup in workgroup memory.
     Subgroup,
+    /// By subgroup operations alone, in a workgroup that is one subgroup. Plans ask for it where a
+    /// device's subgroups have one size and the workgroup is of that size; as a [`Tuning`] it is
+    /// [`Self::Tree`].
+    OneSubgroup,
     /// Through workgroup memory alone: everywhere.
     Tree,
 }

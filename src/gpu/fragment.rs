@@ -96,6 +96,7 @@ fragments! {
     SMOOTHING = "fragments/smoothing.wgsl";
     REDUCE_TREE = "fragments/reduce_tree.wgsl";
     REDUCE_SUBGROUP = "fragments/reduce_subgroup.wgsl";
+    REDUCE_ONE_SUBGROUP = "fragments/reduce_one_subgroup.wgsl";
     SWEEP_WHOLE = "fragments/sweep_whole.wgsl";
     SWEEP_RAGGED = "fragments/sweep_ragged.wgsl";
     SWEEP_WORDS = "fragments/sweep_words.wgsl";

@@ -100,6 +100,9 @@ impl RowKernel {
         if self.reduces() {
             match (self.reduce, files.acc.subgroup) {
                 (Reduce::Subgroup, Some(subgroup)) => list.extend([subgroup, &REDUCE_SUBGROUP]),
+                (Reduce::OneSubgroup, Some(subgroup)) => {
+                    list.extend([subgroup, &REDUCE_ONE_SUBGROUP]);
+                }
                 _ => list.push(&REDUCE_TREE),
             }
         }

@@ -178,7 +178,7 @@ impl RowKernel {
             let writes = family == Family::SplitColumns || !self.op.has_stats();
             let writes = writes || matches!(self.op, RowOp::ElementLosses(_));
             for &columns in &all_columns[..if writes { 2 } else { 3 }] {
-                for reduce in [Reduce::Subgroup, Reduce::Tree] {
+                for reduce in [Reduce::Subgroup, Reduce::OneSubgroup, Reduce::Tree] {
                     for targets in [TargetType::I32, TargetType::I64] {
                         placements.extend(self.op.upstreams().iter().map(|&upstream| {
                             Self { family, columns, reduce, targets, upstream, ..self }.canonical()

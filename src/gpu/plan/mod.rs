@@ -27,7 +27,7 @@ use windows::Held;
 pub(crate) use windows::Windows;
 
 use crate::error::{Error, Result};
-use crate::gpu::caps::{Caps, Tuning};
+use crate::gpu::caps::{Caps, Reduce, Tuning};
 use crate::gpu::fragment::Slot;
 use crate::gpu::kernel::{Columns, Family, Kernel, RowKernel, TargetType, UpstreamFrom};
 use crate::gpu::ops::RowOp;
@@ -397,7 +397,20 @@ impl<'a> Planner<'a> {
         self.push(Kernel::JoinEdges, size, (rows + 1).div_ceil(size.into()), params, &bound);
     }
 
+    /// Without a barrier, where there is nobody to wait for.
+    fn for_workgroup(&self, kernel: Kernel, size: u32) -> Kernel {
+        match kernel {
+            Kernel::Rows(row)
+                if row.reduce == Reduce::Subgroup && self.caps.subgroups == Some((size, size)) =>
+            {
+                Kernel::Rows(RowKernel { reduce: Reduce::OneSubgroup, ..row })
+            }
+            other => other,
+        }
+    }
+
     fn push(&mut self, kernel: Kernel, size: u32, groups: u64, params: Params, from: &[Bound]) {
+        let kernel = self.for_workgroup(kernel, size);
         let grid = grid(groups, self.caps.max_workgroups);
         let slots = kernel.bindings();
         let bound = |slot| from.iter().copied().find(|bound| bound.slot == slot);
