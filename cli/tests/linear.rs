@@ -181,7 +181,8 @@ fn wide(rows: usize, width: usize, classes: usize) -> TempDir {
     npy(&path("h.npy"), &[rows_64, width_64], &wave(rows * width, 0.7));
     npy(&path("w.npy"), &[classes_64, width_64], &wave(classes * width, 1.3));
     npy(&path("b.npy"), &[classes_64], &wave(classes, 2.1));
-    let targets: Vec<i64> = (0..rows_64 as i64).map(|row| row * 7919 % classes_64 as i64).collect();
+    let targets: Vec<i64> =
+        (0..rows_64).map(|row| (row * 7919 % classes_64).cast_signed()).collect();
     npy(&path("y.npy"), &[rows_64], &targets);
     folder
 }
