@@ -1,8 +1,8 @@
 //! The rows of a batch that are not ignored.
 
+use crate::matrix::with_values;
 #[cfg(feature = "gpu")]
-use crate::matrix::Matrix;
-use crate::matrix::{Array, with_values};
+use crate::matrix::{Array, Matrix};
 use crate::op::{CrossEntropy, Targets, Upstream};
 
 /// The rows of a batch that are not ignored.

@@ -199,12 +199,11 @@ impl<'a> ClassBlocks<'a> {
         }
         self.gpu.upload_to(&resident.block.weight.buffer, weight.values(), resident.stored).await?;
         let zeros: Vec<f32>;
-        let bias = match bias {
-            Some(bias) => bias,
-            None => {
-                zeros = vec![0.0; weight.rows()];
-                (&zeros).into()
-            }
+        let bias = if let Some(bias) = bias {
+            bias
+        } else {
+            zeros = vec![0.0; weight.rows()];
+            (&zeros).into()
         };
         self.gpu.upload_to(&resident.block.bias.buffer, bias, Dtype::F32).await?;
         self.timings.upload += clock.elapsed();
@@ -246,8 +245,9 @@ impl<'a> ClassBlocks<'a> {
             buffers = buffers.with_dbias(block.vector(dbias));
         }
         let call = WindowedCall::begin_classes(gpu.context(), op.describe(buffers)?).await?;
-        let _inputs = [Some(hidden), Some(targets), dloss].into_iter().flatten().collect();
-        Ok(Resident { call, dtype: weight.dtype(), stored, block, dhidden, _inputs })
+        let inputs = [Some(hidden), Some(targets), dloss].into_iter().flatten().collect();
+        let dtype = weight.dtype();
+        Ok(Resident { call, dtype, stored, block, dhidden, _inputs: inputs })
     }
 }
 

@@ -337,19 +337,18 @@ impl<'a> Whole<'a> {
     }
 
     fn output(&mut self) -> Result<&LinearCrossEntropyOutput> {
-        let output = match self.output.take() {
-            Some(output) => output,
-            None => {
-                let hidden = Matrix::new(&self.hidden, self.targets.len(), self.width)?;
-                let weight = Matrix::new(&self.weight, self.bias.len(), self.width)?;
-                let input = LinearCrossEntropyInput::new(hidden, weight, self.targets)
-                    .with_bias(Values::from(&self.bias))
-                    .with_upstream(match &self.dloss {
-                        Some(dloss) => Upstream::Each(dloss.into()),
-                        None => Upstream::Scalar(self.upstream),
-                    });
-                reference::linear_cross_entropy(&self.op, &input)?
-            }
+        let output = if let Some(output) = self.output.take() {
+            output
+        } else {
+            let hidden = Matrix::new(&self.hidden, self.targets.len(), self.width)?;
+            let weight = Matrix::new(&self.weight, self.bias.len(), self.width)?;
+            let input = LinearCrossEntropyInput::new(hidden, weight, self.targets)
+                .with_bias(Values::from(&self.bias))
+                .with_upstream(match &self.dloss {
+                    Some(dloss) => Upstream::Each(dloss.into()),
+                    None => Upstream::Scalar(self.upstream),
+                });
+            reference::linear_cross_entropy(&self.op, &input)?
         };
         Ok(self.output.insert(output))
     }
