@@ -111,7 +111,7 @@ pub use device::adapters_blocking;
 pub use device::{AdapterChoice, adapters};
 pub use device::{
     Batch, Device, DeviceInfo, DeviceKind, Evaluate, EvaluateInto, LinearStream, LinearTotal, Part,
-    Stream, StreamBytes, Streaming, Timings, Total,
+    Pending, Stream, StreamBytes, Streaming, Timings, Total,
 };
 #[cfg(not(target_arch = "wasm32"))]
 pub use device::{StageTimes, Stages, overlap};

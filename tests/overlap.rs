@@ -1,4 +1,4 @@
-//! Three stages at once: every window in its order, and an end to all of them when one fails.
+//! Four stages at once: every window in its order, and an end to all of them when one fails.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,28 +29,38 @@ fn every_window_once_and_in_order() {
                 }
                 Ok(())
             },
+            collect: |_, window: &mut Window| {
+                for row in window {
+                    *row += 1;
+                }
+                Ok(())
+            },
             write: |_, window: &mut Window| {
                 written.extend_from_slice(window);
                 Ok(())
             },
         };
         overlap(rows, window_rows, ring(windows), stages).expect("nothing fails");
-        let want: Vec<_> = (0..rows).map(|row| 2 * row).collect();
+        let want: Vec<_> = (0..rows).map(|row| 2 * row + 1).collect();
         assert_eq!(written, want, "{rows} rows by {window_rows} in {windows} windows");
     }
 }
 
 #[test]
 fn the_stage_that_fails_ends_the_others() {
-    for failing in ["read", "compute", "write"] {
+    for failing in ["read", "compute", "collect", "write"] {
         for at in [0, 4, 9] {
             let stage = |name: &'static str| {
                 move |rows: Range<usize>, _: &mut Window| {
                     if name == failing && rows.start == at { Err((name, at)) } else { Ok(()) }
                 }
             };
-            let stages =
-                Stages { read: stage("read"), compute: stage("compute"), write: stage("write") };
+            let stages = Stages {
+                read: stage("read"),
+                compute: stage("compute"),
+                collect: stage("collect"),
+                write: stage("write"),
+            };
             let error = overlap(10, 1, ring(3), stages).expect_err("a stage fails");
             assert_eq!(error, (failing, at));
         }
@@ -71,12 +81,16 @@ fn stages_work_at_once_on_no_more_windows_than_there_are() {
             pause();
             Ok(())
         },
+        collect: |_, _: &mut Window| {
+            pause();
+            Ok(())
+        },
         write: |_, _: &mut Window| {
             pause();
             alive.fetch_sub(1, Ordering::SeqCst);
             Ok(())
         },
     };
-    overlap(20, 1, ring(3), stages).expect("nothing fails");
-    assert_eq!(most.load(Ordering::SeqCst), 3);
+    overlap(20, 1, ring(4), stages).expect("nothing fails");
+    assert_eq!(most.load(Ordering::SeqCst), 4);
 }

@@ -13,7 +13,9 @@ pub use adapter::adapters_blocking;
 #[cfg(feature = "gpu")]
 pub use adapter::{AdapterChoice, adapters};
 pub use run::{Evaluate, EvaluateInto};
-pub use stream::{Batch, LinearStream, LinearTotal, Part, Stream, StreamBytes, Streaming, Total};
+pub use stream::{
+    Batch, LinearStream, LinearTotal, Part, Pending, Stream, StreamBytes, Streaming, Total,
+};
 #[cfg(not(target_arch = "wasm32"))]
 pub use stream::{StageTimes, Stages, overlap};
 pub use timings::Timings;

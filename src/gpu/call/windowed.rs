@@ -8,6 +8,7 @@ use crate::gpu::context::Gpu;
 use crate::gpu::params::Summary;
 use crate::gpu::plan::{Plan, Problem, Role, Windows};
 use crate::gpu::record::Description;
+use crate::gpu::transfer::Piece;
 use crate::op::Reduction;
 
 /// [`Call`], for windows that come one after the other into the same buffers. What it comes to has
@@ -35,11 +36,10 @@ impl WindowedCall {
         Ok(call)
     }
 
-    /// The rows that are in the buffers now, so many from the first. Submits and waits.
+    /// The rows that are in the buffers now, so many from the first. Submits.
     pub(crate) async fn window(&self, first: u64, rows: u64) -> Result<()> {
         let plan = windows(&self.gpu, &self.problem, self.room).window(first, rows)?;
-        self.submit(&plan).await?;
-        self.gpu.wait().await
+        self.submit(&plan).await
     }
 
     /// What comes after the rows. Submits.
@@ -65,12 +65,17 @@ impl WindowedCall {
         }
     }
 
-    /// (loss, lse) of so many rows from the first.
-    pub(crate) async fn read_stats(&self, first: u64, rows: u64) -> Result<Vec<[f32; 2]>> {
-        let mut stats = Vec::with_capacity(rows as usize);
-        let row = |row: &[u8]| stats.push(bytemuck::pod_read_unaligned(&row[..8]));
-        self.call().read_some_rows([first, rows], row).await?;
-        Ok(stats)
+    /// The results of so many rows from the first, if the operation has them.
+    pub(crate) fn stats(&self, first: u64, rows: u64) -> Option<Piece<'_>> {
+        let row = self.problem.stats_row();
+        let piece = |buffer| Piece { buffer, offset: first * row, bytes: rows * row };
+        self.owned.stats.as_ref().map(piece)
+    }
+
+    /// (loss, lse) of each row, from its results.
+    pub(crate) fn losses<'b>(&self, stats: &'b [u8]) -> impl Iterator<Item = [f32; 2]> + 'b {
+        let row = self.problem.stats_row() as usize;
+        stats.chunks_exact(row).map(|row| bytemuck::pod_read_unaligned(&row[..8]))
     }
 
     /// Whether losses are not reduced.
