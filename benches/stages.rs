@@ -12,7 +12,7 @@
 //! median of the rounds' shares: a disk, or cores that others use too, is now fast and now slow.
 //!
 //! Options: `--gigabytes N` (2), `--classes N` (32000), `--folder PATH` (that of temporary files),
-//! `--window N` (8192, in KiB), `--ring N` (windows under way: 3, on a GPU 5), `--rounds N` (5),
+//! `--window N` (8192, in KiB), `--ring N` (windows under way: 4, on a GPU 5), `--rounds N` (5),
 //! `--device cpu|gpu` (both), `--cold` to read from the disk and not from memory, on Linux.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a table is what it is for")]
@@ -23,6 +23,8 @@ use std::io::{Read as _, Write as _};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use surprisal::{
@@ -35,6 +37,8 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// KiB of a window, as the command has them.
 const WINDOW: usize = 8 << 10;
+/// Bytes that are written before the disk is told.
+const AT_ONCE: usize = 32 << 20;
 
 struct Options {
     bytes: usize,
@@ -178,8 +182,8 @@ impl Files {
         Ok(file)
     }
 
-    fn create(&self) -> Result<File> {
-        Ok(File::create(self.folder.path().join("gradient"))?)
+    fn create(&self) -> Result<Output> {
+        Output::new(File::create(self.folder.path().join("gradient"))?)
     }
 
     fn remove_output(&self) -> Result<()> {
@@ -191,7 +195,7 @@ impl Files {
         let gradient = || Some(Array::F32(self.window.clone()));
         let logits = || self.window.clone();
         let window = |_| Window { logits: logits(), pending: None, gradient: gradient() };
-        let windows = self.ring.unwrap_or(if device == DeviceKind::Gpu { 5 } else { 3 });
+        let windows = self.ring.unwrap_or(if device == DeviceKind::Gpu { 5 } else { 4 });
         (0..windows).map(window).collect()
     }
 
@@ -212,10 +216,10 @@ impl Files {
     }
 
     fn write_alone(&self) -> Result<Time> {
-        let (mut file, mut ring) = (self.create()?, self.ring(DeviceKind::Cpu));
+        let (mut output, mut ring) = (self.create()?, self.ring(DeviceKind::Cpu));
         let (time, ()) = Time::of(|| {
-            self.alone(&mut ring, |_, window| write(&mut file, window))?;
-            Ok(file.sync_all()?)
+            self.alone(&mut ring, |_, window| output.write(window))?;
+            output.finish()
         })?;
         self.remove_output()?;
         Ok(time)
@@ -245,11 +249,11 @@ impl Files {
                 read: |_, window: &mut Window| read(&mut input, &mut window.logits),
                 compute: |rows, window: &mut Window| self.compute(&mut stream, rows, window),
                 collect: |_, window: &mut Window| collect(window),
-                write: |_, window: &mut Window| write(&mut output, window),
+                write: |_, window: &mut Window| output.write(window),
             };
             overlap(self.rows, self.window_rows, ring, stages)?;
             stream.finish()?;
-            Ok(output.sync_all()?)
+            output.finish()
         })?;
         self.remove_output()?;
         Ok(time)
@@ -287,8 +291,39 @@ fn read(file: &mut File, logits: &mut [f32]) -> Result<()> {
     Ok(file.read_exact(bytemuck::cast_slice_mut(logits))?)
 }
 
-fn write(file: &mut File, window: &Window) -> Result<()> {
-    Ok(file.write_all(window.gradient.as_ref().map_or(&[], Array::as_bytes))?)
+/// A file that is brought to the disk while it is written, as the command does it.
+struct Output {
+    file: File,
+    wake: SyncSender<()>,
+    syncing: JoinHandle<std::io::Result<()>>,
+    written: usize,
+}
+
+impl Output {
+    fn new(file: File) -> Result<Self> {
+        let (wake, woken) = sync_channel::<()>(1);
+        let other = file.try_clone()?;
+        let syncing = thread::spawn(move || woken.iter().try_for_each(|()| other.sync_data()));
+        Ok(Self { file, wake, syncing, written: 0 })
+    }
+
+    fn write(&mut self, window: &Window) -> Result<()> {
+        let bytes = window.gradient.as_ref().map_or(&[][..], Array::as_bytes);
+        self.file.write_all(bytes)?;
+        self.written += bytes.len();
+        if self.written >= AT_ONCE {
+            self.written = 0;
+            // One that was woken and has not begun is not woken twice.
+            let _ = self.wake.try_send(());
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<()> {
+        drop(self.wake);
+        self.syncing.join().map_err(|_| "syncing panicked")??;
+        Ok(self.file.sync_all()?)
+    }
 }
 
 /// Everybody once.

@@ -161,12 +161,16 @@ impl Left {
     }
 }
 
-/// Prints what was left, and fails if it grew in the second half of the time.
-fn expect_flat(left: &[Left]) {
-    for (name, value, _, _) in BOUNDS {
+fn table(left: &[Left]) -> String {
+    let line = |(name, value, ..): &Bound| {
         let values: Vec<_> = left.iter().map(value).collect();
-        println!("MiB {name} when devices were closed: {values:.2?}");
-    }
+        format!("MiB {name} when devices were closed: {values:.2?}\n")
+    };
+    BOUNDS.iter().map(line).collect()
+}
+
+/// Fails if what was left grew in the second half of the time.
+fn expect_flat(left: &[Left]) {
     assert!(left.len() >= 6, "devices were closed {} times, too few to tell", left.len());
     let second = &left[left.len() / 2..];
     let times = (second.len() - 1) as f64;
@@ -231,6 +235,7 @@ fn soak() {
         left.push(Left::now());
     }
     println!("{done} operations in {minutes} minutes, seed {seed}, {} failures", failures.len());
+    println!("{}", table(&left));
     let shown = failures.iter().take(10).cloned().collect::<Vec<_>>().join("\n");
     assert!(failures.is_empty(), "{shown}");
     expect_flat(&left);
@@ -294,5 +299,6 @@ fn control() {
         drop((device, queue, adapter));
         left.push(Left::now());
     }
+    println!("{}", table(&left));
     expect_flat(&left);
 }

@@ -45,6 +45,18 @@ pub(crate) enum FromAbove<'a> {
     File(&'a mut InputArray),
 }
 
+impl FromAbove<'_> {
+    /// That of a window: what was read of a file, or that of these rows.
+    fn of_window<'w>(&'w self, later: Option<&'w Array>, rows: Range<usize>) -> Upstream<'w> {
+        match (self, later) {
+            (_, Some(later)) => Upstream::Each(later.values()),
+            (Self::Each(data), _) => Upstream::Each(part_of(data, rows)),
+            (Self::One(number), _) => Upstream::Scalar(*number),
+            (Self::File(_), _) => Upstream::default(),
+        }
+    }
+}
+
 /// Whether rows are what the operation is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rows {
@@ -163,12 +175,8 @@ impl Context<'_> {
                 let matrix = |array| Matrix::new(Array::values(array), rows.len(), columns);
                 let all: std::result::Result<Vec<_>, Error> =
                     window.arrays.iter().map(matrix).collect();
-                let upstream = match &upstream {
-                    _ if is_later => Upstream::Each(window.upstream.values()),
-                    FromAbove::Each(data) => Upstream::Each(part_of(data, rows.clone())),
-                    FromAbove::One(number) => Upstream::Scalar(*number),
-                    FromAbove::File(_) => Upstream::default(),
-                };
+                let later = is_later.then_some(&window.upstream);
+                let upstream = upstream.of_window(later, rows.clone());
                 let targets = targets.map(|targets| some_of(targets, rows));
                 let matrices = Matrices { all: all?, targets, upstream };
                 let spare = window.spare.take();

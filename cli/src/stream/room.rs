@@ -54,10 +54,10 @@ impl Room<'_> {
         Ok((of(window_rows), windows))
     }
 
-    /// How many windows are under way if there is memory for as many rows: one is read, one computed and
-    /// one written; on a GPU one besides is copied there, and one copied back.
-    fn wanted(&self) -> &'static [usize] {
-        if self.device.info().kind == DeviceKind::Gpu { &[5, 3] } else { &[3] }
+    /// How many windows are under way, if there is memory for as many rows: one for each stage; on a GPU one
+    /// is copied there while another is computed.
+    fn wanted(&self) -> [usize; 2] {
+        if self.device.info().kind == DeviceKind::Gpu { [5, 3] } else { [4, 3] }
     }
 
     /// Rows that fit the limit, each with all that it needs on its way, in so many windows.
@@ -80,7 +80,7 @@ impl Room<'_> {
         // What was returned goes round with its window.
         let row = RowBytes { each: read + bytes.window_row, once: raw + bytes.device_row };
         let largest = (WINDOW / read.max(1)).max(1);
-        let fitting = self.wanted().iter().find_map(|&windows| {
+        let fitting = self.wanted().into_iter().find_map(|windows| {
             let rows = room / row.of_windows(windows).max(1) as u64;
             (rows > 0).then(|| (usize::try_from(rows).unwrap_or(usize::MAX).min(largest), windows))
         });
@@ -88,7 +88,7 @@ impl Room<'_> {
     }
 
     fn too_small(&self, columns: usize, row: RowBytes, resident: u64) -> Failure {
-        let (limit, windows) = (self.limit, self.wanted().iter().copied().min().unwrap_or(1));
+        let (limit, windows) = (self.limit, self.wanted()[1]);
         let kept =
             if resident > 0 { format!(", beside {resident} for the batch") } else { String::new() };
         let what = match self.rows_are {
