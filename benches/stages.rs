@@ -386,7 +386,7 @@ fn table(files: &Files, device: &Device, rounds: usize) -> Result<()> {
             seconds(|timings| timings.download)
         );
     }
-    let cores = std::thread::available_parallelism()?.get() as f64;
+    let cores = thread::available_parallelism()?.get() as f64;
     println!(
         "\nTogether at {:.0} % of the slowest stage's rate; the stages' own work is {:.0} % of \
          {cores} cores' time, of which {:.0} % was used.",
