@@ -392,7 +392,9 @@ fn windows_that_are_under_way_together() {
             parts.extend(taken);
         }
         let mut got = Gathered::default();
-        parts.iter().for_each(|part| got.push(part));
+        for part in &parts {
+            got.push(part);
+        }
         got.total(&stream.finish().expect("a total"));
         assert_eq!(got, whole, "{}", device.info());
     }
