@@ -138,6 +138,7 @@ impl Array {
     }
 
     /// Nothing yet, with room for so many elements: the memory of another array of this dtype.
+    #[cfg(feature = "gpu")]
     pub(crate) fn with_room(spare: Option<Self>, dtype: Dtype, len: usize) -> Self {
         let same = spare.filter(|spare| spare.dtype() == dtype);
         let mut array = same.unwrap_or_else(|| Self::zeroed(dtype, 0));
