@@ -12,8 +12,8 @@
 //! median of the rounds' shares: a disk, or cores that others use too, is now fast and now slow.
 //!
 //! Options: `--gigabytes N` (2), `--classes N` (32000), `--folder PATH` (that of temporary files),
-//! `--window N` (8192, in KiB), `--rounds N` (5), `--device cpu|gpu` (both), `--cold` to read from the disk and not from memory,
-//! on Linux.
+//! `--window N` (8192, in KiB), `--ring N` (windows under way: 4, on a GPU 5), `--rounds N` (5),
+//! `--device cpu|gpu` (both), `--cold` to read from the disk and not from memory, on Linux.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a table is what it is for")]
 
@@ -23,11 +23,13 @@ use std::io::{Read as _, Write as _};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use surprisal::{
-    Array, Batch, CrossEntropy, CrossEntropyInput, Device, DeviceKind, Matrix, Stages, Streaming,
-    Timings, overlap,
+    Array, Batch, CrossEntropy, CrossEntropyInput, Device, DeviceKind, Matrix, Pending, Stages,
+    Streaming, Timings, overlap,
 };
 use tempfile::TempDir;
 
@@ -35,13 +37,14 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// KiB of a window, as the command has them.
 const WINDOW: usize = 8 << 10;
-/// Windows that go round.
-const RING: usize = 3;
+/// Bytes that are written before the disk is told.
+const AT_ONCE: usize = 32 << 20;
 
 struct Options {
     bytes: usize,
     classes: usize,
     window_kib: usize,
+    ring: Option<usize>,
     folder: PathBuf,
     rounds: usize,
     device: Option<String>,
@@ -55,6 +58,7 @@ impl Options {
         let mut options = Self {
             bytes: 2 << 30,
             window_kib: WINDOW,
+            ring: None,
             classes: 32_000,
             folder,
             rounds: 5,
@@ -73,6 +77,7 @@ impl Options {
                 "--gigabytes" => options.bytes = (value.parse::<f64>()? * 1e9) as usize,
                 "--classes" => options.classes = value.parse::<usize>()?.max(1),
                 "--window" => options.window_kib = value.parse()?,
+                "--ring" => options.ring = Some(value.parse::<usize>()?.max(1)),
                 "--folder" => options.folder = value.into(),
                 "--rounds" => options.rounds = value.parse::<usize>()?.max(1),
                 "--device" if value == "cpu" || value == "gpu" => options.device = Some(value),
@@ -123,12 +128,14 @@ struct Files {
     targets: Vec<i64>,
     /// A window of it, in memory.
     window: Vec<f32>,
+    ring: Option<usize>,
     is_cold: bool,
 }
 
 /// What goes round.
 struct Window {
     logits: Vec<f32>,
+    pending: Option<Pending>,
     gradient: Option<Array>,
 }
 
@@ -152,8 +159,8 @@ impl Files {
             file.write_all(bytemuck::cast_slice(&window))?;
         }
         file.sync_all()?;
-        let is_cold = options.is_cold;
-        Ok(Self { folder, rows, classes, window_rows, targets, window, is_cold })
+        let Options { ring, is_cold, .. } = *options;
+        Ok(Self { folder, rows, classes, window_rows, targets, window, ring, is_cold })
     }
 
     fn bytes(&self) -> f64 {
@@ -175,8 +182,8 @@ impl Files {
         Ok(file)
     }
 
-    fn create(&self) -> Result<File> {
-        Ok(File::create(self.folder.path().join("gradient"))?)
+    fn create(&self) -> Result<Output> {
+        Output::new(File::create(self.folder.path().join("gradient"))?)
     }
 
     fn remove_output(&self) -> Result<()> {
@@ -184,10 +191,12 @@ impl Files {
     }
 
     /// As many windows as go round together: they are not in a cache when their turn comes.
-    fn ring(&self) -> Vec<Window> {
+    fn ring(&self, device: DeviceKind) -> Vec<Window> {
         let gradient = || Some(Array::F32(self.window.clone()));
-        let window = |_| Window { logits: self.window.clone(), gradient: gradient() };
-        (0..RING).map(window).collect()
+        let logits = || self.window.clone();
+        let window = |_| Window { logits: logits(), pending: None, gradient: gradient() };
+        let windows = self.ring.unwrap_or(if device == DeviceKind::Gpu { 5 } else { 4 });
+        (0..windows).map(window).collect()
     }
 
     /// A stage on all windows, one after the other.
@@ -196,20 +205,21 @@ impl Files {
         ring: &mut [Window],
         mut stage: impl FnMut(Range<usize>, &mut Window) -> Result<()>,
     ) -> Result<()> {
-        self.windows().enumerate().try_for_each(|(i, rows)| stage(rows, &mut ring[i % RING]))
+        let len = ring.len();
+        self.windows().enumerate().try_for_each(|(i, rows)| stage(rows, &mut ring[i % len]))
     }
 
     fn read_alone(&self) -> Result<Time> {
-        let (mut file, mut ring) = (self.open()?, self.ring());
+        let (mut file, mut ring) = (self.open()?, self.ring(DeviceKind::Cpu));
         let work = || self.alone(&mut ring, |_, window| read(&mut file, &mut window.logits));
         Time::of(work).map(|(time, ())| time)
     }
 
     fn write_alone(&self) -> Result<Time> {
-        let (mut file, mut ring) = (self.create()?, self.ring());
+        let (mut output, mut ring) = (self.create()?, self.ring(DeviceKind::Cpu));
         let (time, ()) = Time::of(|| {
-            self.alone(&mut ring, |_, window| write(&mut file, window))?;
-            Ok(file.sync_all()?)
+            self.alone(&mut ring, |_, window| output.write(window))?;
+            output.finish()
         })?;
         self.remove_output()?;
         Ok(time)
@@ -217,10 +227,13 @@ impl Files {
 
     /// How long the device's stages took is told besides.
     fn compute_alone(&self, device: &Device) -> Result<(Time, Timings)> {
-        let (op, mut ring) = (op(), self.ring());
+        let (op, mut ring) = (op(), self.ring(DeviceKind::Cpu));
         let (time, (_, timings)) = Time::of(|| {
             let mut stream = device.stream(&op, self.batch())?;
-            self.alone(&mut ring, |rows, window| self.compute(&mut stream, rows, window))?;
+            self.alone(&mut ring, |rows, window| {
+                self.compute(&mut stream, rows, window)?;
+                collect(window)
+            })?;
             Ok(pollster::block_on(stream.finish_async())?)
         })?;
         Ok((time, timings))
@@ -228,17 +241,19 @@ impl Files {
 
     fn together(&self, device: &Device) -> Result<Time> {
         let op = op();
-        let (mut input, mut output, ring) = (self.open()?, self.create()?, self.ring());
+        let (mut input, mut output) = (self.open()?, self.create()?);
+        let ring = self.ring(device.info().kind);
         let (time, ()) = Time::of(|| {
             let mut stream = device.stream(&op, self.batch())?;
             let stages = Stages {
                 read: |_, window: &mut Window| read(&mut input, &mut window.logits),
                 compute: |rows, window: &mut Window| self.compute(&mut stream, rows, window),
-                write: |_, window: &mut Window| write(&mut output, window),
+                collect: |_, window: &mut Window| collect(window),
+                write: |_, window: &mut Window| output.write(window),
             };
             overlap(self.rows, self.window_rows, ring, stages)?;
             stream.finish()?;
-            Ok(output.sync_all()?)
+            output.finish()
         })?;
         self.remove_output()?;
         Ok(time)
@@ -256,10 +271,16 @@ impl Files {
     ) -> Result<()> {
         let logits = Matrix::new(&window.logits[..], rows.len(), self.classes)?;
         let input = CrossEntropyInput::new(logits, &self.targets[rows]);
-        let part = stream.push_reusing(input, window.gradient.take())?;
-        window.gradient = part.matrix;
+        window.pending = Some(stream.begin(input, window.gradient.take())?);
         Ok(())
     }
+}
+
+fn collect(window: &mut Window) -> Result<()> {
+    if let Some(pending) = window.pending.take() {
+        window.gradient = pending.wait()?.matrix;
+    }
+    Ok(())
 }
 
 fn op() -> CrossEntropy {
@@ -270,8 +291,39 @@ fn read(file: &mut File, logits: &mut [f32]) -> Result<()> {
     Ok(file.read_exact(bytemuck::cast_slice_mut(logits))?)
 }
 
-fn write(file: &mut File, window: &Window) -> Result<()> {
-    Ok(file.write_all(window.gradient.as_ref().map_or(&[], Array::as_bytes))?)
+/// A file that is brought to the disk while it is written, as the command does it.
+struct Output {
+    file: File,
+    wake: SyncSender<()>,
+    syncing: JoinHandle<std::io::Result<()>>,
+    written: usize,
+}
+
+impl Output {
+    fn new(file: File) -> Result<Self> {
+        let (wake, woken) = sync_channel::<()>(1);
+        let other = file.try_clone()?;
+        let syncing = thread::spawn(move || woken.iter().try_for_each(|()| other.sync_data()));
+        Ok(Self { file, wake, syncing, written: 0 })
+    }
+
+    fn write(&mut self, window: &Window) -> Result<()> {
+        let bytes = window.gradient.as_ref().map_or(&[][..], Array::as_bytes);
+        self.file.write_all(bytes)?;
+        self.written += bytes.len();
+        if self.written >= AT_ONCE {
+            self.written = 0;
+            // One that was woken and has not begun is not woken twice.
+            let _ = self.wake.try_send(());
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<()> {
+        drop(self.wake);
+        self.syncing.join().map_err(|_| "syncing panicked")??;
+        Ok(self.file.sync_all()?)
+    }
 }
 
 /// Everybody once.
@@ -334,7 +386,7 @@ fn table(files: &Files, device: &Device, rounds: usize) -> Result<()> {
             seconds(|timings| timings.download)
         );
     }
-    let cores = std::thread::available_parallelism()?.get() as f64;
+    let cores = thread::available_parallelism()?.get() as f64;
     println!(
         "\nTogether at {:.0} % of the slowest stage's rate; the stages' own work is {:.0} % of \
          {cores} cores' time, of which {:.0} % was used.",

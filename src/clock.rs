@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 /// The wall clock, where there is one; browsers' has to be asked for in another way, and is not.
+#[derive(Debug)]
 pub(crate) struct Clock {
     #[cfg(not(target_arch = "wasm32"))]
     start: std::time::Instant,

@@ -111,7 +111,8 @@ pub use device::adapters_blocking;
 pub use device::{AdapterChoice, adapters};
 pub use device::{
     Batch, ClassStream, ClassWindow, Device, DeviceInfo, DeviceKind, Evaluate, EvaluateInto,
-    LayerPart, LinearStream, LinearTotal, Part, Stream, StreamBytes, Streaming, Timings, Total,
+    LayerPart, LinearStream, LinearTotal, Part, Pending, Stream, StreamBytes, Streaming, Timings,
+    Total,
 };
 #[cfg(not(target_arch = "wasm32"))]
 pub use device::{StageTimes, Stages, overlap};

@@ -137,6 +137,25 @@ impl Array {
         }
     }
 
+    /// Nothing yet, with room for so many elements: the memory of another array of this dtype.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn with_room(spare: Option<Self>, dtype: Dtype, len: usize) -> Self {
+        let same = spare.filter(|spare| spare.dtype() == dtype);
+        let mut array = same.unwrap_or_else(|| Self::zeroed(dtype, 0));
+        macro_rules! clear {
+            ($($variant:ident),*) => {
+                match &mut array {
+                    $(Self::$variant(values) => {
+                        values.clear();
+                        values.reserve(len);
+                    })*
+                }
+            };
+        }
+        clear!(F16, Bf16, F32, F64);
+        array
+    }
+
     /// Numbers rounded to a dtype.
     pub(crate) fn rounded(values: Vec<f32>, dtype: Dtype) -> Self {
         if dtype == Dtype::F32 {

@@ -1,10 +1,12 @@
-//! Three stages at once: every window in its order, and an end to all of them when one fails.
+//! Four stages at once: every window in its order, and an end to all of them when one fails.
+
+mod common;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use surprisal::{Stages, overlap};
+use surprisal::{Array, Batch, Device, Error, Matrix, Pending, Softmax, Stages, overlap};
 
 type Window = Vec<usize>;
 
@@ -29,28 +31,38 @@ fn every_window_once_and_in_order() {
                 }
                 Ok(())
             },
+            collect: |_, window: &mut Window| {
+                for row in window {
+                    *row += 1;
+                }
+                Ok(())
+            },
             write: |_, window: &mut Window| {
                 written.extend_from_slice(window);
                 Ok(())
             },
         };
         overlap(rows, window_rows, ring(windows), stages).expect("nothing fails");
-        let want: Vec<_> = (0..rows).map(|row| 2 * row).collect();
+        let want: Vec<_> = (0..rows).map(|row| 2 * row + 1).collect();
         assert_eq!(written, want, "{rows} rows by {window_rows} in {windows} windows");
     }
 }
 
 #[test]
 fn the_stage_that_fails_ends_the_others() {
-    for failing in ["read", "compute", "write"] {
+    for failing in ["read", "compute", "collect", "write"] {
         for at in [0, 4, 9] {
             let stage = |name: &'static str| {
                 move |rows: Range<usize>, _: &mut Window| {
                     if name == failing && rows.start == at { Err((name, at)) } else { Ok(()) }
                 }
             };
-            let stages =
-                Stages { read: stage("read"), compute: stage("compute"), write: stage("write") };
+            let stages = Stages {
+                read: stage("read"),
+                compute: stage("compute"),
+                collect: stage("collect"),
+                write: stage("write"),
+            };
             let error = overlap(10, 1, ring(3), stages).expect_err("a stage fails");
             assert_eq!(error, (failing, at));
         }
@@ -71,12 +83,59 @@ fn stages_work_at_once_on_no_more_windows_than_there_are() {
             pause();
             Ok(())
         },
+        collect: |_, _: &mut Window| {
+            pause();
+            Ok(())
+        },
         write: |_, _: &mut Window| {
             pause();
             alive.fetch_sub(1, Ordering::SeqCst);
             Ok(())
         },
     };
-    overlap(20, 1, ring(3), stages).expect("nothing fails");
-    assert_eq!(most.load(Ordering::SeqCst), 3);
+    overlap(20, 1, ring(4), stages).expect("nothing fails");
+    assert_eq!(most.load(Ordering::SeqCst), 4);
+}
+
+/// Windows that take a device some milliseconds are handed over, waited for and put away by three threads,
+/// with the bits of the whole.
+#[test]
+fn stages_on_a_device() {
+    #[derive(Default)]
+    struct Window {
+        rows: Vec<f32>,
+        pending: Option<Pending>,
+        probs: Option<Array>,
+    }
+    let (rows, columns) = (1000, 4000);
+    let logits: Vec<f32> = (0..rows * columns).map(|i| (i * 37 % 1009) as f32 / 100.0).collect();
+    for device in [Device::cpu(), Device::with_gpu(common::gpu())] {
+        let whole = Matrix::new(&logits, rows, columns).and_then(|x| device.run(&Softmax, x));
+        let mut stream = device.stream(&Softmax, Batch::new(rows, columns, 25)).expect("a stream");
+        let mut written = Vec::new();
+        let stages = Stages {
+            read: |rows: Range<usize>, window: &mut Window| {
+                window.rows.clear();
+                window.rows.extend(&logits[rows.start * columns..rows.end * columns]);
+                Ok::<(), Error>(())
+            },
+            compute: |rows: Range<usize>, window: &mut Window| {
+                let input = Matrix::new(&window.rows, rows.len(), columns)?;
+                window.pending = Some(stream.begin(input, window.probs.take())?);
+                Ok(())
+            },
+            collect: |_, window: &mut Window| {
+                let pending = window.pending.take().expect("it was handed over");
+                window.probs = pending.wait()?.matrix;
+                Ok(())
+            },
+            write: |_, window: &mut Window| {
+                written.extend_from_slice(window.probs.as_ref().map_or(&[], Array::as_bytes));
+                Ok(())
+            },
+        };
+        let ring = std::iter::repeat_with(Window::default).take(5).collect();
+        overlap(rows, 25, ring, stages).expect("nothing fails");
+        assert!(written == whole.expect("the whole").as_bytes(), "{}", device.info());
+    }
 }

@@ -361,6 +361,45 @@ fn windows_of_different_sizes() {
     }
 }
 
+/// Several at a time, and waited for on another thread, the last one first.
+#[test]
+fn windows_that_are_under_way_together() {
+    let (rows, classes) = (40, 130);
+    let logits = stored(&noise(rows * classes, 5, 4.0), "f32");
+    let targets: Vec<i64> = (0..rows).map(|i| i64::try_from(i % classes).expect("small")).collect();
+    let op = CrossEntropy::new().with_gradient().with_reduction(Reduction::None);
+    for device in devices() {
+        let input = |at: [usize; 2]| {
+            CrossEntropyInput::new(rows_of(&logits, classes, at), &targets[at[0]..at[1]])
+        };
+        let whole = Gathered::of_rows(&device.run(&op, input([0, rows])).expect("whole"));
+        let batch = Batch::new(rows, classes, 8).with_targets(&targets);
+        let mut stream = device.stream(&op, batch).expect("a stream");
+        let mut parts = Vec::new();
+        for at in [[0, 24], [24, rows]] {
+            let begin = |first: usize| {
+                // Memory of another size and of another type goes round too.
+                let spare =
+                    if first == 8 { vec![7.0f32; 3].into() } else { vec![7.0f64; 2000].into() };
+                stream.begin(input([first, first + 8]), Some(spare)).expect("a window")
+            };
+            let pending: Vec<_> = (at[0]..at[1]).step_by(8).map(begin).collect();
+            let wait =
+                || pending.into_iter().rev().map(|one| one.wait().expect("a part")).collect();
+            let mut taken: Vec<_> =
+                std::thread::scope(|scope| scope.spawn(wait).join().expect("done"));
+            taken.reverse();
+            parts.extend(taken);
+        }
+        let mut got = Gathered::default();
+        for part in &parts {
+            got.push(part);
+        }
+        got.total(&stream.finish().expect("a total"));
+        assert_eq!(got, whole, "{}", device.info());
+    }
+}
+
 #[test]
 fn nothing_at_all_and_nothing_kept() {
     for device in devices() {
@@ -418,9 +457,12 @@ fn a_fault_at_any_call() {
     let run = |device: &Device| {
         let batch = Batch::new(4, 3, 2).with_targets(&targets);
         let mut stream = device.stream(&op, batch)?;
-        for (rows, targets) in logits.chunks(6).zip(targets.chunks(2)) {
-            stream.push(CrossEntropyInput::new(Matrix::new(rows, 2, 3)?, targets))?;
-        }
+        let mut begin = |at: usize| {
+            let rows = Matrix::new(&logits[3 * at..3 * at + 6], 2, 3)?;
+            stream.begin(CrossEntropyInput::new(rows, &targets[at..at + 2]), None)
+        };
+        let windows = [begin(0)?, begin(2)?];
+        windows.into_iter().try_for_each(|window| window.wait().map(drop))?;
         stream.finish()
     };
     let sound = run(&Device::with_gpu(common::gpu())).expect("it works");

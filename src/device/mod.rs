@@ -14,7 +14,7 @@ pub use adapter::adapters_blocking;
 pub use adapter::{AdapterChoice, adapters};
 pub use run::{Evaluate, EvaluateInto};
 pub use stream::{
-    Batch, ClassStream, ClassWindow, LayerPart, LinearStream, LinearTotal, Part, Stream,
+    Batch, ClassStream, ClassWindow, LayerPart, LinearStream, LinearTotal, Part, Pending, Stream,
     StreamBytes, Streaming, Total,
 };
 #[cfg(not(target_arch = "wasm32"))]

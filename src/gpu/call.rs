@@ -220,16 +220,11 @@ impl Call {
         Ok(Metrics::new(argmax, summary.correct.into(), summary.nll.into(), kept))
     }
 
-    async fn read_rows(&self, row: impl FnMut(&[u8])) -> Result<()> {
-        self.read_some_rows([0, self.rows], row).await
-    }
-
-    /// So many rows from the first.
-    async fn read_some_rows(&self, rows: [u64; 2], mut row: impl FnMut(&[u8])) -> Result<()> {
+    async fn read_rows(&self, mut row: impl FnMut(&[u8])) -> Result<()> {
         let Some(buffer) = &self.stats else { return Err(self.has_no("row results")) };
         let bytes = self.stats_row;
         let sink = |part: &[u8]| part.chunks_exact(bytes as usize).for_each(&mut row);
-        self.gpu.read_with(buffer, rows[0] * bytes, rows[1] * bytes, sink).await
+        self.gpu.read_with(buffer, 0, self.rows * bytes, sink).await
     }
 
     /// [`Self::read_summary`], blocking.

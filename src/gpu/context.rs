@@ -252,8 +252,11 @@ impl Gpu {
     }
 
     /// Submits what an encoder recorded.
-    pub(crate) async fn submit(&self, encoder: wgpu::CommandEncoder) -> Result<()> {
-        self.scoped("a submission", |gpu| gpu.queue().submit([encoder.finish()])).await.map(drop)
+    pub(crate) async fn submit(
+        &self,
+        encoder: wgpu::CommandEncoder,
+    ) -> Result<wgpu::SubmissionIndex> {
+        self.scoped("a submission", |gpu| gpu.queue().submit([encoder.finish()])).await
     }
 
     /// The pipeline of a kernel, compiled if this is its first use.

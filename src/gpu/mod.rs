@@ -38,4 +38,5 @@ pub use record::{
     LinearCrossEntropyBuffers, Record, RowBackwardBuffers, RowResultBuffers, TransformBuffers,
 };
 pub use tile_sweep::TileSweep;
+pub(crate) use transfer::{Piece, Reading};
 pub use word::Word;

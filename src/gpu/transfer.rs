@@ -14,6 +14,24 @@ use crate::gpu::context::Gpu;
 /// Bytes that are staged at a time.
 const CHUNK: u64 = 32 << 20;
 
+/// A part of a buffer with the usage `COPY_SRC`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Piece<'b> {
+    pub(crate) buffer: &'b wgpu::Buffer,
+    pub(crate) offset: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Pieces on their way to host memory.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// They are here, one after the other, each from a whole u32 on; none if there is nothing to read.
+    staging: Option<wgpu::Buffer>,
+    lengths: Vec<usize>,
+    submission: wgpu::SubmissionIndex,
+    done: OneshotReceiver<Result<(), wgpu::BufferAsyncError>>,
+}
+
 impl Gpu {
     /// Writes what `bytes_of` makes of `values`, `width` bytes each, to the start of a buffer with
     /// the usage `COPY_DST`. At most two chunks are staged at a time. Submits copies.
@@ -62,48 +80,97 @@ impl Gpu {
         bytes: u64,
         mut sink: impl FnMut(&[u8]),
     ) -> Result<()> {
-        if bytes == 0 {
-            return Ok(());
-        }
-        let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ;
-        let staging = self
-            .scoped("a staging buffer", |gpu| gpu.buffer("readback", bytes.min(CHUNK), usage))
-            .await?;
+        let mut staging = None;
         for start in (0..bytes).step_by(CHUNK as usize) {
-            let size = CHUNK.min(bytes - start);
-            // Copies and mappings are of whole u32s.
-            let whole = size.next_multiple_of(4);
-            let encoder = self
-                .scoped("a copy", |gpu| {
-                    let mut encoder = gpu.encoder();
-                    encoder.copy_buffer_to_buffer(buffer, offset + start, &staging, 0, whole);
-                    encoder
-                })
-                .await?;
-            self.submit(encoder).await?;
-            self.map(&staging, whole).await?;
-            {
-                let view = staging
-                    .get_mapped_range(..whole)
-                    .map_err(|error| self.refused(&error.to_string()))?;
-                sink(&view[..size as usize]);
-            }
-            staging.unmap();
+            let piece = Piece { buffer, offset: offset + start, bytes: CHUNK.min(bytes - start) };
+            let reading = self.begin_reading(&[piece], staging.take()).await?;
+            staging = self.finish_reading(reading, |pieces| pieces.for_each(&mut sink)).await?;
         }
         Ok(())
     }
 
-    /// Waits until the start of `buffer` is mapped for reading.
-    async fn map(&self, buffer: &wgpu::Buffer, size: u64) -> Result<()> {
-        let (sender, receiver) = oneshot_channel();
-        self.scoped("a mapping", |_| {
-            buffer.map_async(wgpu::MapMode::Read, ..size, move |result| {
-                // The receiver is gone if the caller stopped waiting; nobody is left to tell.
-                let _ = sender.send(result);
-            });
+    /// Submits copies of pieces of buffers to one that can be mapped: `staging`, if it is large
+    /// enough. To be waited for by [`Self::finish_reading`], on any thread; what is submitted later
+    /// does not change what is read.
+    ///
+    /// # Errors
+    /// As [`Self::read_with`].
+    pub(crate) async fn begin_reading(
+        &self,
+        pieces: &[Piece<'_>],
+        staging: Option<wgpu::Buffer>,
+    ) -> Result<Reading> {
+        // Copies and mappings are of whole u32s.
+        let whole = |piece: &Piece<'_>| piece.bytes.next_multiple_of(4);
+        let size: u64 = pieces.iter().map(whole).sum();
+        let staging = match staging.filter(|staging| staging.size() >= size) {
+            _ if size == 0 => None,
+            None => {
+                let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ;
+                Some(
+                    self.scoped("a staging buffer", |gpu| gpu.buffer("readback", size, usage))
+                        .await?,
+                )
+            }
+            some => some,
+        };
+        let encoder = self
+            .scoped("a copy", |gpu| {
+                let (mut encoder, mut to) = (gpu.encoder(), 0);
+                for piece in pieces {
+                    if let Some(staging) = &staging {
+                        let Piece { buffer, offset, .. } = *piece;
+                        encoder.copy_buffer_to_buffer(buffer, offset, staging, to, whole(piece));
+                        to += whole(piece);
+                    }
+                }
+                encoder
+            })
+            .await?;
+        let submission = self.submit(encoder).await?;
+        let (sender, done) = oneshot_channel();
+        // The receiver is gone if the caller stopped waiting; nobody is left to tell.
+        let tell = move |result| drop(sender.send(result));
+        self.scoped("a mapping", |gpu| match &staging {
+            Some(staging) => staging.map_async(wgpu::MapMode::Read, ..size, tell),
+            None => gpu.queue().on_submitted_work_done(move || tell(Ok(()))),
         })
         .await?;
-        self.answer(receiver).await?.map_err(|error| self.refused(&error.to_string()))
+        let lengths = pieces.iter().map(|piece| piece.bytes as usize).collect();
+        Ok(Reading { staging, lengths, submission, done })
+    }
+
+    /// Waits for what was begun, hands its pieces to `sink` and returns the buffer that they came
+    /// through.
+    ///
+    /// # Errors
+    /// As [`Self::read_with`].
+    pub(crate) async fn finish_reading(
+        &self,
+        reading: Reading,
+        sink: impl FnOnce(&mut dyn Iterator<Item = &[u8]>),
+    ) -> Result<Option<wgpu::Buffer>> {
+        let Reading { staging, lengths, submission, done } = reading;
+        let refused = |error: &dyn std::error::Error| self.refused(&error.to_string());
+        self.answer(done, Some(&submission)).await?.map_err(|error| refused(&error))?;
+        let Some(staging) = staging else {
+            sink(&mut std::iter::empty());
+            return Ok(None);
+        };
+        {
+            let whole = |length: usize| length.next_multiple_of(4);
+            let size = lengths.iter().map(|&length| whole(length) as u64).sum::<u64>();
+            let view = staging.get_mapped_range(..size).map_err(|error| refused(&error))?;
+            let mut rest = &view[..];
+            let pieces = lengths.iter().map(|&length| {
+                let (piece, after) = rest.split_at(whole(length));
+                rest = after;
+                &piece[..length]
+            });
+            sink(&mut { pieces });
+        }
+        staging.unmap();
+        Ok(Some(staging))
     }
 
     /// Waits until everything that was submitted has run.
@@ -112,11 +179,16 @@ impl Gpu {
         self.queue().on_submitted_work_done(move || {
             let _ = sender.send(());
         });
-        self.answer(receiver).await
+        self.answer(receiver, None).await
     }
 
-    /// What a callback of wgpu sends, keeping the device going until it does.
-    async fn answer<T: 'static>(&self, receiver: OneshotReceiver<T>) -> Result<T> {
+    /// What a callback of wgpu sends, keeping the device going until it does: it comes after this
+    /// submission, or after the last one.
+    async fn answer<T: 'static>(
+        &self,
+        receiver: OneshotReceiver<T>,
+        after: Option<&wgpu::SubmissionIndex>,
+    ) -> Result<T> {
         let mut answer = pin!(receiver.receive());
         poll_fn(|context| {
             if let Poll::Ready(answer) = answer.as_mut().poll(context) {
@@ -124,7 +196,7 @@ impl Gpu {
             }
             // Native devices make progress only when polled; browsers do so by themselves.
             if cfg!(not(target_arch = "wasm32")) {
-                if let Err(error) = self.poll() {
+                if let Err(error) = self.poll(after) {
                     return Poll::Ready(Err(error));
                 }
                 context.waker().wake_by_ref();
@@ -134,15 +206,15 @@ impl Gpu {
         .await
     }
 
-    /// Lets the device make progress, waiting a little rather than spinning.
-    fn poll(&self) -> Result<()> {
-        let wait = wgpu::PollType::Wait {
-            submission_index: None,
-            timeout: Some(std::time::Duration::from_millis(2)),
-        };
+    /// Lets the device make progress until this submission, or the last one, has run.
+    ///
+    /// Without a timeout: when one is over, and what was submitted is done while another thread submits,
+    /// wgpu 30 takes the empty queue for a contradiction and panics.
+    fn poll(&self, after: Option<&wgpu::SubmissionIndex>) -> Result<()> {
+        let wait = wgpu::PollType::Wait { submission_index: after.cloned(), timeout: None };
         // wgpu panics here when the device is lost while it waits.
         match catch_unwind(AssertUnwindSafe(|| self.device().poll(wait))) {
-            Ok(Ok(_) | Err(wgpu::PollError::Timeout)) => Ok(()),
+            Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(lost(&error.to_string())),
             Err(_) => Err(lost("the driver gave up while waiting")),
         }

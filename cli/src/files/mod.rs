@@ -1,5 +1,6 @@
 //! Arrays in files: `.npy` and `.safetensors`.
 
+mod flusher;
 mod input;
 mod literal;
 mod npy;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use surprisal::{Array, Dtype};
 use tempfile::NamedTempFile;
 
+use super::flusher::Flusher;
 use crate::error::{Failure, Result};
 use crate::files::{FileDtype, Format, InputSpec, OutputSpec, npy, safetensors};
 use crate::interrupt;
@@ -27,12 +28,25 @@ struct Pending {
     option: &'static str,
     spec: OutputSpec,
     temporary: NamedTempFile,
+    /// Of a file that is written bit by bit.
+    flusher: Option<Flusher>,
 }
 
 impl Pending {
     fn append(&mut self, bytes: &[u8]) -> Result<()> {
         let file = self.temporary.as_file_mut();
-        file.write_all(bytes).map_err(|error| Failure::write(self.spec.path(), error))
+        file.write_all(bytes).map_err(|error| Failure::write(self.spec.path(), error))?;
+        if let Some(flusher) = &mut self.flusher {
+            flusher.wrote(bytes.len());
+        }
+        Ok(())
+    }
+
+    /// Brings all of it to the disk.
+    fn sync(&mut self) -> Result<()> {
+        let flushed = self.flusher.take().map_or(Ok(()), Flusher::finish);
+        let synced = flushed.and_then(|()| self.temporary.as_file().sync_all());
+        synced.map_err(|error| Failure::write(self.spec.path(), error))
     }
 }
 
@@ -109,7 +123,8 @@ impl Outputs {
                 .tempfile_in(folder(path))
                 .map_err(|error| Failure::write(path, error.kind()))?;
             interrupt::forget_on_exit(temporary.path());
-            files.push(Pending { option, spec: (*spec).clone(), temporary });
+            let spec = (*spec).clone();
+            files.push(Pending { option, spec, temporary, flusher: None });
         }
         Ok(Self { files })
     }
@@ -183,6 +198,8 @@ impl Outputs {
             }
         }
         .map_err(|error| Failure::write(&spec.path, error))?;
+        let flusher = Flusher::new(file.temporary.as_file());
+        file.flusher = Some(flusher.map_err(|error| Failure::write(&spec.path, error))?);
         file.append(&header)
     }
 
@@ -195,15 +212,15 @@ impl Outputs {
     }
 
     /// Brings every file to the disk, with the permissions of the one that it will replace.
-    pub(crate) fn complete(&self) -> Result<()> {
-        for file in &self.files {
+    pub(crate) fn complete(&mut self) -> Result<()> {
+        for file in &mut self.files {
             let (path, written) = (file.spec.path(), file.temporary.as_file());
             if let Ok(replaced) = path.metadata() {
                 written
                     .set_permissions(replaced.permissions())
                     .map_err(|error| Failure::write(path, error))?;
             }
-            written.sync_all().map_err(|error| Failure::write(path, error))?;
+            file.sync()?;
         }
         Ok(())
     }

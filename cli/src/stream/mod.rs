@@ -6,8 +6,8 @@ mod room;
 use std::ops::Range;
 
 use surprisal::{
-    Array, Device, DeviceKind, Dtype, Error, Matrix, Part, Stages, Stream, Targets, Timings, Total,
-    Upstream, Values, overlap,
+    Array, Device, DeviceKind, Dtype, Error, Matrix, Part, Pending, Stages, Stream, Targets,
+    Timings, Total, Upstream, Values, overlap,
 };
 
 use self::room::Room;
@@ -45,6 +45,18 @@ pub(crate) enum FromAbove<'a> {
     File(&'a mut InputArray),
 }
 
+impl FromAbove<'_> {
+    /// That of a window: what was read of a file, or that of these rows.
+    fn of_window<'w>(&'w self, later: Option<&'w Array>, rows: Range<usize>) -> Upstream<'w> {
+        match (self, later) {
+            (_, Some(later)) => Upstream::Each(later.values()),
+            (Self::Each(data), _) => Upstream::Each(part_of(data, rows)),
+            (Self::One(number), _) => Upstream::Scalar(*number),
+            (Self::File(_), _) => Upstream::default(),
+        }
+    }
+}
+
 /// Whether rows are what the operation is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rows {
@@ -75,6 +87,7 @@ pub(crate) struct Streamed {
 struct Window {
     arrays: Vec<Array>,
     upstream: Array,
+    pending: Option<Pending>,
     part: Part,
     /// The memory of a matrix that was written.
     spare: Option<Array>,
@@ -84,12 +97,27 @@ impl Window {
     fn new(matrices: usize) -> Self {
         let empty = || Array::F32(Vec::new());
         let arrays = (0..matrices).map(|_| empty()).collect();
-        Self { arrays, upstream: empty(), part: Part::default(), spare: None }
+        Self { arrays, upstream: empty(), pending: None, part: Part::default(), spare: None }
     }
 }
 
-/// Windows that are under way: one that is read, one that is computed, one that is written.
-const RING: usize = 3;
+/// Why a stream ends early.
+enum Stop {
+    Files(Failure),
+    Device(Error),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Files(failure)
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Device(error)
+    }
+}
 
 /// The matrices of a window.
 pub(crate) struct Matrices<'w> {
@@ -117,7 +145,7 @@ impl Context<'_> {
         let dtypes: Vec<_> =
             matrices.iter().chain(later.as_deref()).map(|file| file.dtype).collect();
         let shape = matrices[0].rows_and_columns();
-        let batch = self.room(resident, rows).batch(op, shape, &dtypes)?;
+        let (batch, windows) = self.room(resident, rows).batch(op, shape, &dtypes)?;
         let batch = targets.map_or(batch, |targets| batch.with_targets(targets));
         let places = [files.matrix, files.each, files.lse];
         self.begin(places, like)?;
@@ -127,10 +155,10 @@ impl Context<'_> {
         let (columns, is_later) = (batch.columns(), later.is_some());
         let (asked, device, mut sum) = (self.asked, self.device, -0.0);
         let (progress, outputs) = (self.progress.handle(), &mut *self.outputs);
-        let ring = (0..RING).map(|_| Window::new(matrices.len())).collect();
+        let ring = (0..windows).map(|_| Window::new(matrices.len())).collect();
         let options = places.map(|place| place.map_or("", |p| p.0));
         let stages = Stages {
-            read: |rows: Range<usize>, window: &mut Window| {
+            read: |rows: Range<usize>, window: &mut Window| -> std::result::Result<(), Stop> {
                 for (file, array) in matrices.iter_mut().zip(&mut window.arrays) {
                     file.read_window(rows.start * columns..rows.end * columns, array)?;
                     restore(array, asked);
@@ -147,18 +175,18 @@ impl Context<'_> {
                 let matrix = |array| Matrix::new(Array::values(array), rows.len(), columns);
                 let all: std::result::Result<Vec<_>, Error> =
                     window.arrays.iter().map(matrix).collect();
-                let upstream = match &upstream {
-                    _ if is_later => Upstream::Each(window.upstream.values()),
-                    FromAbove::Each(data) => Upstream::Each(part_of(data, rows.clone())),
-                    FromAbove::One(number) => Upstream::Scalar(*number),
-                    FromAbove::File(_) => Upstream::default(),
-                };
-                let all = all.map_err(|error| blame(&error))?;
+                let later = is_later.then_some(&window.upstream);
+                let upstream = upstream.of_window(later, rows.clone());
                 let targets = targets.map(|targets| some_of(targets, rows));
-                let matrices = Matrices { all, targets, upstream };
+                let matrices = Matrices { all: all?, targets, upstream };
                 let spare = window.spare.take();
-                window.part =
-                    stream.push_reusing(join(&matrices), spare).map_err(|error| blame(&error))?;
+                window.pending = Some(stream.begin(join(&matrices), spare)?);
+                Ok(())
+            },
+            collect: |_: Range<usize>, window: &mut Window| {
+                if let Some(pending) = window.pending.take() {
+                    window.part = pending.wait()?;
+                }
                 Ok(())
             },
             write: |_: Range<usize>, window: &mut Window| {
@@ -176,7 +204,11 @@ impl Context<'_> {
                 Ok(())
             },
         };
-        let times = overlap(batch.rows(), batch.window_rows(), ring, stages)?;
+        let times = overlap(batch.rows(), batch.window_rows(), ring, stages);
+        let times = times.map_err(|stop| match stop {
+            Stop::Files(failure) => failure,
+            Stop::Device(error) => blame(&error),
+        })?;
         self.clock.read += times.read;
         self.clock.write += times.write;
         let timings = stream.timings();

@@ -133,21 +133,16 @@ impl OwnedGpu {
     }
 
     /// [`Self::download`] of so many elements.
-    pub(crate) async fn download_from(
+    async fn download_from(
         &self,
         buffer: &wgpu::Buffer,
         elements: u64,
         [storage, dtype]: [Dtype; 2],
     ) -> Result<Array> {
-        let from = (&self.gpu, buffer, elements);
-        Ok(match (storage, dtype) {
-            (Dtype::F16, _) => Array::F16(same::<f16>(from).await?),
-            (Dtype::Bf16, _) => Array::Bf16(same::<bf16>(from).await?),
-            (_, Dtype::F16) => Array::F16(from_f32::<f16>(from).await?),
-            (_, Dtype::Bf16) => Array::Bf16(from_f32::<bf16>(from).await?),
-            (_, Dtype::F32) => Array::F32(same::<f32>(from).await?),
-            (_, Dtype::F64) => Array::F64(from_f32::<f64>(from).await?),
-        })
+        let mut out = Array::with_room(None, dtype, elements as usize);
+        let bytes = elements * storage.size() as u64;
+        self.gpu.read_with(buffer, 0, bytes, |part| append(&mut out, part, storage)).await?;
+        Ok(out)
     }
 
     /// A buffer of at least `bytes`, from the pool if one fits without much waste.
@@ -199,26 +194,20 @@ fn f32_bytes<'a, T: Element>(values: &[T]) -> Cow<'a, [u8]> {
     values.iter().flat_map(|x| x.to_f32().to_ne_bytes()).collect::<Vec<u8>>().into()
 }
 
-/// A buffer, and how many elements of it.
-type From<'a> = (&'a Gpu, &'a wgpu::Buffer, u64);
-
-async fn same<T: Element>((gpu, buffer, elements): From<'_>) -> Result<Vec<T>> {
-    let mut out = Vec::with_capacity(elements as usize);
-    gpu.read_with(buffer, 0, elements * size_of::<T>() as u64, |part| {
-        out.extend(part.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned::<T>));
-    })
-    .await?;
-    Ok(out)
+/// Appends elements that are stored as `storage` on the device, rounded if the array has another type.
+pub(crate) fn append(to: &mut Array, bytes: &[u8], storage: Dtype) {
+    match (to, storage) {
+        (Array::F16(to), Dtype::F16) => to.extend(elements::<f16>(bytes)),
+        (Array::Bf16(to), Dtype::Bf16) => to.extend(elements::<bf16>(bytes)),
+        (Array::F32(to), _) => to.extend(elements::<f32>(bytes)),
+        (Array::F16(to), _) => to.extend(elements::<f32>(bytes).map(f16::from_f32)),
+        (Array::Bf16(to), _) => to.extend(elements::<f32>(bytes).map(bf16::from_f32)),
+        (Array::F64(to), _) => to.extend(elements::<f32>(bytes).map(f64::from)),
+    }
 }
 
-async fn from_f32<T: Element>((gpu, buffer, elements): From<'_>) -> Result<Vec<T>> {
-    let mut out = Vec::with_capacity(elements as usize);
-    gpu.read_with(buffer, 0, elements * 4, |part| {
-        let floats = part.chunks_exact(4).map(bytemuck::pod_read_unaligned::<f32>);
-        out.extend(floats.map(T::from_f32));
-    })
-    .await?;
-    Ok(out)
+fn elements<T: Element>(bytes: &[u8]) -> impl Iterator<Item = T> + '_ {
+    bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned::<T>)
 }
 
 fn matrix<'a>(shape: &Matrix<'_>, buffer: &'a Pooled<'_>, storage: Dtype) -> MatrixBuffer<'a> {

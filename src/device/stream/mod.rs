@@ -1,5 +1,7 @@
 //! Batches that are computed window by window.
 
+#[cfg(feature = "gpu")]
+mod buffers;
 mod classes;
 #[cfg(feature = "gpu")]
 mod gpu;
@@ -18,7 +20,9 @@ pub use op::Stream;
 pub use ring::{StageTimes, Stages, overlap};
 
 use self::host::Host;
+use self::parts::Parts;
 use super::{Device, Inner, Timings};
+use crate::cpu::InstructionSet;
 use crate::error::{Error, Result};
 use crate::matrix::{Array, Place};
 use crate::op::{Metrics, Targets, folded};
@@ -188,22 +192,26 @@ impl Device {
         match &self.inner {
             Inner::Cpu(_) => {
                 let each = columns * 4 * usize::from(op.result().by_element());
-                StreamBytes { window_row: columns * first * made + each + 48, row: 0 }
+                StreamBytes {
+                    window_row: columns * first * made + each + 48,
+                    device_row: 0,
+                    row: 0,
+                }
             }
             // Everything as f64, with the gradients that there could be.
             Inner::Reference => {
                 let each = columns * 8 * usize::from(op.result().by_element());
                 let copies = 8 * columns * (dtypes.len() + 3);
-                StreamBytes { window_row: copies + each + 96, row: 0 }
+                StreamBytes { window_row: copies + each + 96, device_row: 0, row: 0 }
             }
             #[cfg(feature = "gpu")]
             Inner::Gpu(_) => {
                 let stored: usize = self.storage(dtypes).iter().map(|dtype| dtype.size()).sum();
                 let each = columns * 8 * usize::from(op.result().by_element());
-                // On the device, staged, and rounded to f32 on the way where it has to be; the
-                // result staged, and returned.
-                let matrices = columns * (3 * stored + (4 + first) * made) + each;
-                StreamBytes { window_row: matrices + 64, row: 32 }
+                // Staged on its way there and back, and returned; on the device, and rounded to f32
+                // on the way where it has to be.
+                let window_row = columns * (stored + (4 + first) * made) + each + 64;
+                StreamBytes { window_row, device_row: columns * 2 * stored + each + 64, row: 32 }
             }
         }
     }
@@ -213,8 +221,10 @@ impl Device {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamBytes {
-    /// For each row of a window, what it returns included.
+    /// For each row of every window that is under way, what it returns included.
     pub window_row: usize,
+    /// For each row of a window, once.
+    pub device_row: usize,
     /// For each row of the batch.
     pub row: usize,
 }
@@ -231,6 +241,42 @@ pub struct Streaming<'a, O> {
     #[cfg(feature = "gpu")]
     gpu: Option<gpu::GpuStream>,
     timings: Timings,
+}
+
+/// A window that was handed over by [`Streaming::begin`], and may be under way yet.
+#[derive(Debug)]
+#[must_use = "what a window comes to is told by `wait`"]
+pub struct Pending(State);
+
+#[derive(Debug)]
+enum State {
+    Done(Part),
+    #[cfg(feature = "gpu")]
+    Gpu(Box<gpu::Pending>),
+}
+
+impl Pending {
+    /// What the window comes to, once it is there.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn wait(self) -> Result<Part> {
+        pollster::block_on(self.wait_async())
+    }
+
+    /// [`Self::wait`], asynchronous.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg_attr(not(feature = "gpu"), expect(clippy::unused_async, reason = "a GPU is awaited"))]
+    pub async fn wait_async(self) -> Result<Part> {
+        match self.0 {
+            State::Done(part) => Ok(part),
+            #[cfg(feature = "gpu")]
+            State::Gpu(pending) => pending.wait().await,
+        }
+    }
 }
 
 impl<O: Stream> Streaming<'_, O> {
@@ -259,8 +305,45 @@ impl<O: Stream> Streaming<'_, O> {
     ///
     /// # Errors
     /// As there.
-    #[cfg_attr(not(feature = "gpu"), expect(clippy::unused_async, reason = "a GPU is awaited"))]
     pub async fn push_async(&mut self, input: O::Input<'_>, spare: Option<Array>) -> Result<Part> {
+        self.begin_async(input, spare).await?.wait_async().await
+    }
+
+    /// Hands over the next rows without waiting for what they come to: while a GPU computes them the
+    /// next can be handed over, and those before waited for, on another thread. On the CPU they are
+    /// evaluated right here.
+    ///
+    /// Each window that is under way takes the memory that [`StreamBytes::window_row`] says.
+    ///
+    /// ```
+    /// use surprisal::{Batch, Device, Matrix, Softmax};
+    ///
+    /// let device = Device::cpu();
+    /// let mut stream = device.stream(&Softmax, Batch::new(2, 2, 1))?;
+    /// let first = stream.begin(Matrix::new(&[0.0f32, 0.0], 1, 2)?, None)?;
+    /// let second = stream.begin(Matrix::new(&[0.0f32, f32::ln(3.0)], 1, 2)?, None)?;
+    /// assert_eq!(first.wait()?.matrix.unwrap().to_f64(), [0.5, 0.5]);
+    /// assert!(second.wait()?.matrix.is_some());
+    /// # Ok::<(), surprisal::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn begin(&mut self, input: O::Input<'_>, spare: Option<Array>) -> Result<Pending> {
+        pollster::block_on(self.begin_async(input, spare))
+    }
+
+    /// [`Self::begin`], asynchronous.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg_attr(not(feature = "gpu"), expect(clippy::unused_async, reason = "a GPU is awaited"))]
+    pub async fn begin_async(
+        &mut self,
+        input: O::Input<'_>,
+        spare: Option<Array>,
+    ) -> Result<Pending> {
         let mut parts = O::parts(&input);
         let (rows, columns) = (parts.input.rows(), parts.input.classes());
         let room = self.batch.window_rows.min(self.batch.rows - self.rows_done);
@@ -272,42 +355,52 @@ impl<O: Stream> Streaming<'_, O> {
             });
         }
         if rows == 0 {
-            return Ok(Part::default());
+            return Ok(Pending(State::Done(Part::default())));
         }
         let place = Place { first: self.rows_done * columns, columns: self.batch.shown_columns };
         parts.place(place);
         let losses = if self.op.result().by_element() { rows * columns } else { rows };
         parts.upstream.validate(self.op.reduction_of(), losses, "row or element")?;
         self.op.check(&O::join(parts))?;
-        let part = match &self.device.inner {
+        let state = match &self.device.inner {
             #[cfg(feature = "gpu")]
             Inner::Gpu(device) => {
-                let at = gpu::At { batch: &self.batch, first: self.rows_done };
-                gpu::push(self.op, device, (&mut self.gpu, &mut self.timings), parts, at).await?
+                let (batch, first) = (&self.batch, self.rows_done);
+                let window = gpu::Window { parts, batch, first, spare };
+                let own = (&mut self.gpu, &mut self.timings);
+                State::Gpu(Box::new(gpu::begin(self.op, device, own, window).await?))
             }
-            Inner::Cpu(set) => {
-                let (host, counts, set) = (&mut self.host, &self.counts, *set);
-                let (op, parts) = host.prepare(self.op, counts, parts);
-                let mut spare = spare.unwrap_or(Array::F32(Vec::new()));
-                let into = |spare| op.cpu_into_array(set, O::join(parts), spare);
-                if let Some(part) = self.timings.compute(|| into(&mut spare))? {
-                    host.take(self.op, Part { matrix: Some(spare), ..part }, None)
-                } else {
-                    let output = self.timings.compute(|| op.on_cpu(set, O::join(parts)))?;
-                    let (part, metrics) = O::part(output);
-                    host.take(self.op, part, metrics)
-                }
-            }
-            Inner::Reference => {
-                let (host, counts) = (&mut self.host, &self.counts);
-                let (op, parts) = host.prepare(self.op, counts, parts);
-                let output = self.timings.compute(|| op.on_reference(O::join(parts)))?;
-                let (part, metrics) = O::part(output);
-                host.take(self.op, part, metrics)
-            }
+            Inner::Cpu(set) => State::Done(self.on_cpu(*set, parts, spare)?),
+            Inner::Reference => State::Done(self.on_reference(parts)?),
         };
         self.rows_done += rows;
-        Ok(part)
+        Ok(Pending(state))
+    }
+
+    fn on_cpu(
+        &mut self,
+        set: InstructionSet,
+        parts: Parts<'_>,
+        spare: Option<Array>,
+    ) -> Result<Part> {
+        let (host, counts) = (&mut self.host, &self.counts);
+        let (op, parts) = host.prepare(self.op, counts, parts);
+        let mut spare = spare.unwrap_or(Array::F32(Vec::new()));
+        let into = |spare| op.cpu_into_array(set, O::join(parts), spare);
+        if let Some(part) = self.timings.compute(|| into(&mut spare))? {
+            return Ok(host.take(self.op, Part { matrix: Some(spare), ..part }, None));
+        }
+        let output = self.timings.compute(|| op.on_cpu(set, O::join(parts)))?;
+        let (part, metrics) = O::part(output);
+        Ok(host.take(self.op, part, metrics))
+    }
+
+    fn on_reference(&mut self, parts: Parts<'_>) -> Result<Part> {
+        let (host, counts) = (&mut self.host, &self.counts);
+        let (op, parts) = host.prepare(self.op, counts, parts);
+        let output = self.timings.compute(|| op.on_reference(O::join(parts)))?;
+        let (part, metrics) = O::part(output);
+        Ok(host.take(self.op, part, metrics))
     }
 
     /// What all windows come to.
@@ -341,8 +434,15 @@ impl<O: Stream> Streaming<'_, O> {
         Ok((self.host.finish(self.op, &self.counts), self.timings))
     }
 
-    /// How long the device's stages took up to now.
+    /// How long the device's stages took up to now. A GPU computes a window from when it was handed over,
+    /// or when the one before was there, until it is there.
     pub fn timings(&self) -> Timings {
-        self.timings
+        #[cfg_attr(not(feature = "gpu"), expect(unused_mut, reason = "a GPU adds to it"))]
+        let mut timings = self.timings;
+        #[cfg(feature = "gpu")]
+        if let Some(gpu) = &self.gpu {
+            timings.add(&gpu.timings());
+        }
+        timings
     }
 }

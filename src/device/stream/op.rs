@@ -54,7 +54,7 @@ pub trait Stream: Evaluate + Clone {
     #[doc(hidden)]
     fn describe_window<'b>(
         &self,
-        buffers: &'b super::gpu::Buffers,
+        buffers: &'b super::buffers::Buffers,
         parts: &Parts<'_>,
     ) -> Result<crate::gpu::Description<'b>>;
 }
@@ -131,7 +131,7 @@ macro_rules! stream_row_loss {
             #[cfg(feature = "gpu")]
             fn describe_window<'b>(
                 &self,
-                buffers: &'b super::gpu::Buffers,
+                buffers: &'b super::buffers::Buffers,
                 parts: &Parts<'_>,
             ) -> Result<crate::gpu::Description<'b>> {
                 buffers.describe_row_loss(self, parts, self.result())
@@ -255,7 +255,7 @@ macro_rules! stream_divergence {
             #[cfg(feature = "gpu")]
             fn describe_window<'b>(
                 &self,
-                buffers: &'b super::gpu::Buffers,
+                buffers: &'b super::buffers::Buffers,
                 parts: &Parts<'_>,
             ) -> Result<crate::gpu::Description<'b>> {
                 buffers.describe_divergence(self, parts, self.result())
@@ -318,7 +318,7 @@ macro_rules! stream_elementwise {
             #[cfg(feature = "gpu")]
             fn describe_window<'b>(
                 &self,
-                buffers: &'b super::gpu::Buffers,
+                buffers: &'b super::buffers::Buffers,
                 parts: &Parts<'_>,
             ) -> Result<crate::gpu::Description<'b>> {
                 buffers.describe_elementwise(self, parts, self.result())
@@ -385,7 +385,7 @@ macro_rules! stream_transform {
             #[cfg(feature = "gpu")]
             fn describe_window<'b>(
                 &self,
-                buffers: &'b super::gpu::Buffers,
+                buffers: &'b super::buffers::Buffers,
                 _: &Parts<'_>,
             ) -> Result<crate::gpu::Description<'b>> {
                 buffers.$describe(self)

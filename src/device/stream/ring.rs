@@ -1,18 +1,22 @@
-//! Reading, computing and writing at once: three threads and a ring of windows between them.
+//! Reading, computing, collecting and writing at once: threads and a ring of windows between them.
 
 use std::ops::Range;
+use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 /// What is done with each window, in this order: a stage works on a window while the one before it
 /// works on the next.
 #[derive(Debug)]
-pub struct Stages<R, C, W> {
+pub struct Stages<R, C, K, W> {
     /// Fills a window with these rows.
     pub read: R,
-    /// Turns what was read into what is to be written. Runs on the calling thread.
+    /// Turns what was read into what is to be written, or [hands it to a
+    /// device](crate::Streaming::begin). Runs on the calling thread.
     pub compute: C,
+    /// [Waits for the device](crate::Pending::wait), if there is anything to wait for.
+    pub collect: K,
     /// Puts it away.
     pub write: W,
 }
@@ -25,14 +29,16 @@ pub struct StageTimes {
     pub read: Duration,
     /// Computing.
     pub compute: Duration,
+    /// Waiting for what was computed, and copying it back.
+    pub collect: Duration,
     /// Writing.
     pub write: Duration,
 }
 
-/// Takes `rows` rows, `window_rows` at a time, through three stages that work at once, in windows
+/// Takes `rows` rows, `window_rows` at a time, through four stages that work at once, in windows
 /// whose memory goes round: as many as `ring` holds are alive.
 ///
-/// With three of them no stage has to wait for memory. The first stage that fails ends the others,
+/// With one for each stage that takes its time no stage has to wait for memory. The first stage that fails ends the others,
 /// after the windows that they are at.
 ///
 /// ```
@@ -50,6 +56,7 @@ pub struct StageTimes {
 ///         window.iter_mut().for_each(|x| *x *= *x);
 ///         Ok(())
 ///     },
+///     collect: |_, _: &mut Vec<u64>| Ok(()),
 ///     write: |_, window: &mut Vec<u64>| {
 ///         squares.extend_from_slice(window);
 ///         Ok(())
@@ -65,17 +72,18 @@ pub struct StageTimes {
 ///
 /// # Panics
 /// If a stage panics; the others have ended then.
-pub fn overlap<T, E, R, C, W>(
+pub fn overlap<T, E, R, C, K, W>(
     rows: usize,
     window_rows: usize,
     ring: Vec<T>,
-    stages: Stages<R, C, W>,
+    stages: Stages<R, C, K, W>,
 ) -> Result<StageTimes, E>
 where
     T: Send,
     E: Send,
     R: FnMut(Range<usize>, &mut T) -> Result<(), E> + Send,
     C: FnMut(Range<usize>, &mut T) -> Result<(), E>,
+    K: FnMut(Range<usize>, &mut T) -> Result<(), E> + Send,
     W: FnMut(Range<usize>, &mut T) -> Result<(), E> + Send,
 {
     let window_rows = window_rows.max(1);
@@ -83,12 +91,13 @@ where
     let room = ring.len().max(1);
     let (to_read, free) = sync_channel(room);
     let (to_compute, read) = sync_channel(room);
-    let (to_write, computed) = sync_channel(room);
+    let (to_collect, computed) = sync_channel(room);
+    let (to_write, collected) = sync_channel(room);
     for window in ring {
         // The receiver is right here.
         let _ = to_read.send((0..0, window));
     }
-    let Stages { read: mut reading, compute, write } = stages;
+    let Stages { read: mut reading, compute, collect, write } = stages;
     thread::scope(|scope| {
         let reader = scope.spawn(move || {
             let mut next = (0..rows).step_by(window_rows);
@@ -106,17 +115,23 @@ where
             }
             Ok(busy)
         });
-        let writer = scope.spawn(move || pass_on(&computed, &to_read, write));
-        let computed = pass_on(&read, &to_write, compute);
+        let collector = scope.spawn(move || pass_on(&computed, &to_write, collect));
+        let writer = scope.spawn(move || pass_on(&collected, &to_read, write));
+        let computed = pass_on(&read, &to_collect, compute);
         // What is left in between is dropped, and so the others end.
-        drop((read, to_write));
-        let reader = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let writer = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        drop((read, to_collect));
+        let [reader, collector, writer] = [reader, collector, writer].map(joined);
         // The later stage failed first: it ended the ones before it.
         let write = writer?;
+        let collect = collector?;
         let compute = computed?;
-        Ok(StageTimes { read: reader?, compute, write })
+        Ok(StageTimes { read: reader?, compute, collect, write })
     })
+}
+
+/// What a thread returned, or its panic.
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 type Window<T> = (Range<usize>, T);

@@ -8,6 +8,7 @@ use crate::gpu::context::Gpu;
 use crate::gpu::params::Summary;
 use crate::gpu::plan::{Layer, OnDevice, Plan, Problem, Role, Windows};
 use crate::gpu::record::Description;
+use crate::gpu::transfer::Piece;
 use crate::op::{Metrics, Reduction};
 
 /// [`Call`], for windows that come one after the other into the same buffers. What it comes to has
@@ -59,22 +60,21 @@ impl WindowedCall {
         self.roles.insert(role, buffer);
     }
 
-    /// The rows that are in the buffers now, so many from the first. Submits and waits.
+    /// The rows that are in the buffers now, so many from the first. Submits; waits for a layer, which
+    /// takes its time.
     pub(crate) async fn window(&self, first: u64, rows: u64) -> Result<()> {
-        self.run(match &self.layer {
-            Some(_) => self.layer()?.window([first, rows])?,
-            None => self.windows().window(first, rows)?,
-        })
-        .await
+        match &self.layer {
+            Some(_) => self.run(self.layer()?.window([first, rows])?).await,
+            None => self.submit(&self.windows().window(first, rows)?).await,
+        }
     }
 
-    /// What comes after the rows. Submits and waits.
+    /// What comes after the rows. Submits; waits for a layer.
     pub(crate) async fn end(&self) -> Result<()> {
-        self.run(match &self.layer {
-            Some(_) => self.layer()?.end()?,
-            None => self.windows().end()?,
-        })
-        .await
+        match &self.layer {
+            Some(_) => self.run(self.layer()?.end()?).await,
+            None => self.submit(&self.windows().end()?).await,
+        }
     }
 
     /// The first pass over the classes that are in the buffers now, so many from the first. Submits
@@ -136,12 +136,26 @@ impl WindowedCall {
         }
     }
 
+    /// The results of so many rows from the first, if the operation has them.
+    pub(crate) fn stats(&self, first: u64, rows: u64) -> Option<Piece<'_>> {
+        let row = self.problem.stats_row();
+        let piece = |buffer| Piece { buffer, offset: first * row, bytes: rows * row };
+        self.owned.stats.as_ref().map(piece)
+    }
+
+    /// (loss, lse) of each row, from its results.
+    pub(crate) fn losses<'b>(&self, stats: &'b [u8]) -> impl Iterator<Item = [f32; 2]> + 'b {
+        let row = self.problem.stats_row() as usize;
+        stats.chunks_exact(row).map(|row| bytemuck::pod_read_unaligned(&row[..8]))
+    }
+
     /// (loss, lse) of so many rows from the first.
     pub(crate) async fn read_stats(&self, first: u64, rows: u64) -> Result<Vec<[f32; 2]>> {
-        let mut stats = Vec::with_capacity(rows as usize);
-        let row = |row: &[u8]| stats.push(bytemuck::pod_read_unaligned(&row[..8]));
-        self.call().read_some_rows([first, rows], row).await?;
-        Ok(stats)
+        let mut stats = Vec::new();
+        if let Some(Piece { buffer, offset, bytes }) = self.stats(first, rows) {
+            self.gpu.read_with(buffer, offset, bytes, |part| stats.extend_from_slice(part)).await?;
+        }
+        Ok(self.losses(&stats).collect())
     }
 
     /// The metrics of all rows, if the operation has them.
