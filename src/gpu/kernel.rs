@@ -285,7 +285,8 @@ impl Kernel {
 
     /// Whether it needs subgroup operations.
     pub fn needs_subgroups(&self) -> bool {
-        self.fragments().iter().any(|fragment| fragment.file == REDUCE_SUBGROUP.file)
+        let with = [REDUCE_SUBGROUP.file, REDUCE_ONE_SUBGROUP.file];
+        self.fragments().iter().any(|fragment| with.contains(&fragment.file))
     }
 
     /// Its name, for labels and messages.

@@ -12,7 +12,9 @@ use surprisal::gpu::plan::{
     Bound, Destination, HELD_WORDS, LossNumbers, MAX_WORDS_A_LANE, Plan, Problem, ROW_BLOCK,
     Region, Role, Step, TargetRegion, UpstreamRegion,
 };
-use surprisal::gpu::{Caps, Family, Kernel, RowKernel, RowOp, Sharing, Slot, TargetType, Tuning};
+use surprisal::gpu::{
+    Caps, Family, Kernel, Reduce, RowKernel, RowOp, Sharing, Slot, TargetType, Tuning,
+};
 use surprisal::{Dtype, Error, Reduction};
 
 fn row_kernel(step: &Step) -> Option<RowKernel> {
@@ -157,6 +159,27 @@ fn end_of(problem: &Problem, region: Region) -> u64 {
     (region.offset + elements * region.dtype.size() as u64).next_multiple_of(4)
 }
 
+/// The words of a row, and how many of them a lane goes through.
+fn check_words(step: &Step, problem: &Problem) -> Result<(), TestCaseError> {
+    let (p, Some(kernel)) = (&step.params, row_kernel(step)) else { return Ok(()) };
+    let words = match kernel.family {
+        Family::SplitSweep | Family::SplitColumns => p.split_words,
+        Family::SplitFinish => p.splits,
+        _ => p.words,
+    };
+    let lanes = if kernel.family == Family::Lane { 1 } else { step.workgroup_size };
+    if kernel.family == Family::Held {
+        prop_assert!(p.words <= HELD_WORDS * lanes, "every word has a place");
+        prop_assert_eq!(p.swept_words, p.words, "and is swept");
+    }
+    prop_assert!(u64::from(words.div_ceil(lanes)) <= MAX_WORDS_A_LANE);
+    let width = kernel.word.width();
+    prop_assert_eq!(u64::from(p.words), problem.classes.div_ceil(width.into()));
+    prop_assert!(kernel.word.is_ragged() || p.words * width == p.classes);
+    prop_assert!(p.splits == 0 || p.splits * p.split_words >= p.words, "the whole row");
+    Ok(())
+}
+
 fn check_step(
     step: &Step,
     problem: &Problem,
@@ -188,22 +211,10 @@ fn check_step(
     prop_assert!(groups >= needed, "{groups} workgroups, {needed} needed");
     prop_assert!(groups - needed <= u64::from(step.grid[0]), "no row of the grid to spare");
 
-    if let Some(kernel) = row_kernel(step) {
-        let words = match kernel.family {
-            Family::SplitSweep | Family::SplitColumns => p.split_words,
-            Family::SplitFinish => p.splits,
-            _ => p.words,
-        };
-        let lanes = if kernel.family == Family::Lane { 1 } else { step.workgroup_size };
-        if kernel.family == Family::Held {
-            prop_assert!(p.words <= HELD_WORDS * lanes, "every word has a place");
-            prop_assert_eq!(p.swept_words, p.words, "and is swept");
-        }
-        prop_assert!(u64::from(words.div_ceil(lanes)) <= MAX_WORDS_A_LANE);
-        let width = kernel.word.width();
-        prop_assert_eq!(u64::from(p.words), problem.classes.div_ceil(width.into()));
-        prop_assert!(kernel.word.is_ragged() || p.words * width == p.classes);
-        prop_assert!(p.splits == 0 || p.splits * p.split_words >= p.words, "the whole row");
+    check_words(step, problem)?;
+    if row_kernel(step).is_some_and(|kernel| kernel.reduce == Reduce::OneSubgroup) {
+        let size = step.workgroup_size;
+        prop_assert_eq!(caps.subgroups, Some((size, size)), "the workgroup is a subgroup");
     }
     let slots = step.kernel.bindings().len();
     prop_assert_eq!(step.bindings.len() + 1, slots, "everything but the params is bound");
