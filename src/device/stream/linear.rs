@@ -232,9 +232,13 @@ impl<'a> Host<'a> {
         let bias = self.wide_bias.as_ref().map(Values::from).or(self.bias);
         let upstream = self.sums.upstream(input.upstream);
         let input = LinearCrossEntropyInput { weight, bias, upstream, ..input };
-        let mut output = self.timings.compute(|| match self.device {
-            Inner::Cpu(set) => self.op.on_cpu(*set, input),
-            _ => self.op.on_reference(input),
+        let mut output = self.timings.compute(|| {
+            // A GPU has a stream of its own.
+            if let Inner::Cpu(set) = self.device {
+                self.op.on_cpu(*set, input)
+            } else {
+                self.op.on_reference(input)
+            }
         })?;
         add(&mut self.dweight, output.dweight.take());
         add(&mut self.dbias, output.dbias.take());
