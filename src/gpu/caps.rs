@@ -175,7 +175,7 @@ impl Tuning {
     /// |---|---|
     /// | row workgroups | 8 lanes are twice as fast as 32 to 32,000 classes, 1.4 times at 128,256 |
     /// | `lane_max_classes` | a lane a row is 4 times as fast at 32 classes, 1.5 times at 256 |
-    /// | `held_max_classes` | what 8 lanes can hold: 0.8 of the time at 256 classes |
+    /// | `held_max_classes` | what 8 lanes can hold; in a measurement apart, 0.8 of the time at 256 classes |
     /// | `split_min_classes` | one row: slower at 8192 classes, level at 32,768, faster at 131,072 |
     /// | the other `split_*` | 16 pieces: a third of the time at 4 rows, half at 16 |
     /// | `elements_per_second` | loss and gradient: 400 to 850 million on idle cores, 48 million at the slowest while others used them |
