@@ -1,6 +1,6 @@
 //! Where one kernel takes over from another on this GPU: what the numbers of `gpu::Tuning` come from.
 //!
-//!     cargo bench --bench tuning
+//!     cargo bench --bench tuning [-- part of a field's name]
 //!
 //! Each table varies one of them and nothing else. Loss and gradient of f32, resident, by the GPU's
 //! clock where it has one; everybody has a turn in each round, and figures are medians in ms.
@@ -51,6 +51,11 @@ fn times(gpu: &Gpu, shape: Shape, tunings: &[Tuning]) -> Vec<f64> {
 
 /// A table: a line for each shape, a column for each tuning.
 fn table(gpu: &Gpu, title: &str, shapes: &[String], tunings: &[(String, Tuning)]) {
+    // Cargo's own arguments are flags.
+    let mut wanted = std::env::args().skip(1).filter(|word| !word.starts_with('-')).peekable();
+    if wanted.peek().is_some() && !wanted.any(|word| title.contains(&word)) {
+        return;
+    }
     let names: Vec<_> = tunings.iter().map(|(name, _)| name.as_str()).collect();
     println!("\n## {title}\n\n| rows x classes | {} |", names.join(" | "));
     println!("|---|{}", "---|".repeat(names.len()));
@@ -69,7 +74,6 @@ fn varied(gpu: &Gpu, name: impl Into<String>, set: impl Fn(&mut Tuning)) -> (Str
 }
 
 fn main() {
-    // Cargo's own arguments say nothing here.
     let device = Device::gpu().expect("it measures a GPU");
     let gpu = device.as_gpu().expect("it is one");
     println!("{}, {}\n\n{:?}", device.info(), Resident::clock(gpu), gpu.tuning());
@@ -123,5 +127,17 @@ fn main() {
         "split_max_rows, split_min_classes, split_workgroups",
         &[&long[..], &shapes[..]].concat(),
         &[whole, split(16), split(64), split(512)],
+    );
+    let group = |bytes: u64| {
+        varied(gpu, format!("groups of {} MiB", bytes >> 20), move |tuning| {
+            (tuning.group_bytes, tuning.split_min_classes) = (bytes, 1);
+        })
+    };
+    let rows = varied(gpu, "a workgroup a row", |tuning| tuning.split_max_rows = 0);
+    table(
+        gpu,
+        "group_bytes",
+        &[32_000, 128_256, 262_144].map(|classes| format!("{}x{classes}", 4 * ELEMENTS / classes)),
+        &[rows, group(1 << 20), group(4 << 20), group(12 << 20), group(24 << 20), group(48 << 20)],
     );
 }
