@@ -14,7 +14,7 @@ pub mod suite;
 pub mod tolerance;
 
 use surprisal::cpu::InstructionSet;
-use surprisal::gpu::{Gpu, Reduce, Tuning};
+use surprisal::gpu::{Caps, Gpu, Reduce, Tuning};
 use surprisal::{AdapterChoice, Device, wgpu};
 
 use self::tolerance::Arithmetic;
@@ -108,7 +108,11 @@ pub fn one_family_each(base: Tuning) -> Vec<(&'static str, Tuning)> {
 /// and cut into many small windows and folded grids.
 pub fn gpu_subjects() -> Vec<Subject> {
     let gpu = gpu();
-    let mut subjects = vec![Subject::gpu("as it chooses", gpu.clone())];
+    let card = Caps { software: false, discrete: true, ..gpu.caps().clone() };
+    let mut subjects = vec![
+        Subject::gpu("as it chooses", gpu.clone()),
+        Subject::gpu("as a card chooses", gpu.with_tuning(Tuning::new(&card))),
+    ];
     let reductions: &[Reduce] = if gpu.caps().subgroups.is_some() {
         &[Reduce::Subgroup, Reduce::Tree]
     } else {
@@ -119,14 +123,14 @@ pub fn gpu_subjects() -> Vec<Subject> {
             tuning.reduce = reduce;
             subjects.push(Subject::gpu(&format!("{family} {reduce:?}"), gpu.with_tuning(tuning)));
         }
-        let mut wide = gpu.tuning();
-        wide.reduce = reduce;
-        wide.lane_max_classes = 0;
-        wide.held_max_classes = 0;
-        wide.min_row_workgroup = 64.min(gpu.caps().max_workgroup_size);
-        wide.max_row_workgroup = wide.min_row_workgroup;
-        subjects.push(Subject::gpu(&format!("wide {reduce:?}"), gpu.with_tuning(wide)));
     }
+    // Of many subgroups, as a card's are too, but reduced without them.
+    let mut wide = gpu.tuning();
+    wide.reduce = Reduce::Tree;
+    (wide.lane_max_classes, wide.held_max_classes) = (0, 0);
+    wide.min_row_workgroup = 64.min(gpu.caps().max_workgroup_size);
+    wide.max_row_workgroup = wide.min_row_workgroup;
+    subjects.push(Subject::gpu("wide Tree", gpu.with_tuning(wide)));
     let mut groups = gpu.tuning();
     (groups.lane_max_classes, groups.split_min_classes) = (0, 1);
     groups.group_bytes = 1 << 13;
