@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use naga::back::{glsl, hlsl, msl, spv};
 use naga::valid::{Capabilities, SubgroupOperationSet, ValidationFlags, Validator};
 use surprisal::gpu::{
-    Access, Caps, Composed, FRAGMENTS, Kernel, Params, Slot, Sources, Summary, compose,
+    Access, Caps, Composed, FRAGMENTS, Kernel, Limit, Params, Slot, Sources, Summary, compose,
 };
 use surprisal::wgpu;
 
@@ -242,7 +242,10 @@ fn params_agree_with_the_host() {
         depth,
         bias_offset,
         first_column,
-        continued
+        continued,
+        window_row,
+        window_rows,
+        last_word
     );
     let (shader, span) = members(Kernel::SumLoss { metrics: false }, "Params");
     assert_eq!(shader, host);
@@ -255,6 +258,13 @@ fn summary_agrees_with_the_host() {
     let (shader, span) = members(Kernel::FinishTargets, "Summary");
     assert_eq!(shader[..host.len()], host);
     assert_eq!(u64::from(span), Summary::SIZE);
+}
+
+#[test]
+fn limits_agree_with_the_host() {
+    let (shader, span) = members(Kernel::FitParams, "Limit");
+    assert_eq!(shader, offsets!(Limit, at, first, most, is_whole));
+    assert_eq!(span as usize, size_of::<Limit>());
 }
 
 #[test]

@@ -53,6 +53,9 @@ struct Params {
     bias_offset: u32,
     first_column: u32,      // of the classes, in a window of them; input_offset counts from class 0
     continued: u32,         // 1: pieces of rows go on from where a window before left them
+    window_row: u32,        // of the batch, the first that is bound, where rows are moved
+    window_rows: u32,       // how many are bound
+    last_word: u32,         // of a row that is ignored
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

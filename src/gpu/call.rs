@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::ops::Range;
 
 mod product;
 mod windowed;
@@ -13,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::gpu::context::Gpu;
 use crate::gpu::fragment::Slot;
 use crate::gpu::pace::Pace;
-use crate::gpu::params::{Params, Summary};
+use crate::gpu::params::{Params, SKIPPED, Summary};
 use crate::gpu::plan::{Bound, Plan, Problem, Role, Step};
 use crate::gpu::record::Description;
 use crate::op::Metrics;
@@ -53,9 +54,6 @@ impl Dispatch {
     }
 }
 
-/// In the place of the best column of a row that is ignored; `SKIPPED` of `stats_metrics.wgsl`.
-const SKIPPED: u32 = 0x7fff_ffff;
-
 /// The callers' buffers, by their parts in the call.
 pub(crate) type Roles<'a> = HashMap<Role, &'a wgpu::Buffer>;
 
@@ -69,7 +67,8 @@ impl Call {
         let pipelines = pipelines(gpu, &plan.steps).await?;
         gpu.scoped(name, |gpu| {
             let owned = Owned::new(gpu, &plan, weights.as_deref())?;
-            let dispatches = dispatches(gpu, &plan.steps, pipelines, &owned, &roles)?;
+            let dispatches =
+                dispatches(gpu, (&plan.steps, &plan.fitted), pipelines, &owned, &roles)?;
             Ok(Self::of(gpu, name, &problem, (dispatches, &owned)))
         })
         .await?
@@ -269,9 +268,21 @@ struct Owned {
     weights: Option<wgpu::Buffer>,
     pairs: Option<wgpu::Buffer>,
     edges: Option<wgpu::Buffer>,
+    /// Of rows that are not ignored, where the others are left out.
+    kept: HashMap<Role, wgpu::Buffer>,
+    /// The params that the device fits to them.
+    fitted: Option<Uniforms>,
 }
 
 impl Owned {
+    fn of_role(&self, role: Role) -> Option<&wgpu::Buffer> {
+        match role {
+            Role::Slot(slot) => self.get(slot),
+            Role::Fitted => self.fitted.as_ref().map(|fitted| &fitted.buffer),
+            _ => self.kept.get(&role),
+        }
+    }
+
     fn get(&self, slot: Slot) -> Option<&wgpu::Buffer> {
         match slot {
             Slot::Input => self.logits.as_ref(),
@@ -295,7 +306,20 @@ impl Owned {
                 gpu.buffer_with("class weights", bytemuck::cast_slice(weights), Usage::STORAGE)
             })
             .transpose()?;
+        let kept = plan.kept.iter().filter(|(_, bytes)| *bytes > 0);
+        let mut kept: HashMap<_, _> = kept
+            .map(|&(role, bytes)| (role, gpu.buffer("kept rows", bytes, Usage::STORAGE)))
+            .collect();
+        let mut fitted = None;
+        if !plan.limits.is_empty() {
+            let limits = bytemuck::cast_slice(&plan.limits);
+            kept.insert(Role::Limits, gpu.buffer_with("limits", limits, Usage::STORAGE)?);
+            let steps = &plan.steps[plan.fitted.clone()];
+            fitted = Some(Uniforms::new(gpu, steps, Usage::UNIFORM | Usage::STORAGE)?);
+        }
         Ok(Self {
+            kept,
+            fitted,
             logits: some("a chunk of logits", plan.logits_bytes, Usage::STORAGE),
             stats: some("stats", plan.stats_bytes, results),
             summary: some("summary", summary_bytes, results | Usage::UNIFORM),
@@ -315,24 +339,24 @@ async fn pipelines(gpu: &Gpu, steps: &[Step]) -> Result<Vec<wgpu::ComputePipelin
     Ok(pipelines)
 }
 
-/// Steps bound to their buffers; call it inside [`Gpu::scoped`].
+/// Steps bound to their buffers, some of them to params that are fitted; call it inside
+/// [`Gpu::scoped`].
 fn dispatches<'a, B: Borrow<wgpu::Buffer> + 'a>(
     gpu: &Gpu,
-    steps: &[Step],
+    (steps, fitted): (&[Step], &Range<usize>),
     pipelines: Vec<wgpu::ComputePipeline>,
     owned: &'a Owned,
     roles: &'a HashMap<Role, B>,
 ) -> Result<Vec<Dispatch>> {
-    let buffer = |bound: &Bound| {
-        let of_call = match bound.role {
-            Role::Slot(slot) => owned.get(slot),
-            _ => None,
-        };
-        of_call.or_else(|| roles.get(&bound.role).map(B::borrow))
+    let buffer =
+        |bound: &Bound| owned.of_role(bound.role).or_else(|| roles.get(&bound.role).map(B::borrow));
+    let params = Uniforms::new(gpu, steps, wgpu::BufferUsages::UNIFORM)?;
+    let params = |step: usize| match &owned.fitted {
+        Some(uniforms) if fitted.contains(&step) => uniforms.binding(step - fitted.start),
+        _ => params.binding(step),
     };
-    let params = Uniforms::new(gpu, steps)?;
     let bound = steps.iter().zip(pipelines).enumerate().map(|(i, (step, pipeline))| Dispatch {
-        bind_group: bind(gpu, step, &pipeline, params.binding(i), &buffer),
+        bind_group: bind(gpu, step, &pipeline, params(i), &buffer),
         pipeline,
         grid: step.grid,
         cost: step.cost,
@@ -340,7 +364,8 @@ fn dispatches<'a, B: Borrow<wgpu::Buffer> + 'a>(
     Ok(bound.collect())
 }
 
-/// The params of all dispatches in one buffer, each at an offset that can be bound.
+/// The params of some dispatches in one buffer, each at an offset that can be bound.
+#[derive(Debug)]
 struct Uniforms {
     buffer: wgpu::Buffer,
     stride: u64,
@@ -348,14 +373,14 @@ struct Uniforms {
 }
 
 impl Uniforms {
-    fn new(gpu: &Gpu, steps: &[Step]) -> Result<Self> {
+    fn new(gpu: &Gpu, steps: &[Step], usage: wgpu::BufferUsages) -> Result<Self> {
         let size = size_of::<Params>() as u64;
-        let stride = size.next_multiple_of(gpu.caps().uniform_alignment);
+        let stride = Params::stride(gpu.caps().uniform_alignment);
         let mut bytes = vec![0; stride as usize * steps.len().max(1)];
         for (slot, step) in bytes.chunks_mut(stride as usize).zip(steps) {
             slot[..size as usize].copy_from_slice(bytemuck::bytes_of(&step.params));
         }
-        let buffer = gpu.buffer_with("params", &bytes, wgpu::BufferUsages::UNIFORM)?;
+        let buffer = gpu.buffer_with("params", &bytes, usage)?;
         Ok(Self { buffer, stride, size })
     }
 

@@ -19,6 +19,9 @@ pub enum Slot {
     Pairs = 11,
     Edges = 12,
     Bias = 13,
+    Kept = 14,
+    Limits = 15,
+    Fitted = 16,
 }
 
 /// How a kernel uses what it binds.
@@ -247,6 +250,12 @@ fragments! {
     JOIN_EDGES = "join_edges.wgsl" binds Output ReadWrite;
     SCAN_TARGETS = "scan_targets.wgsl";
     FINISH_TARGETS = "finish_targets.wgsl";
+    KEPT = "fragments/kept.wgsl" binds Kept Read;
+    LIST_KEPT = "list_kept.wgsl" binds Kept ReadWrite;
+    GATHER_ROWS = "gather_rows.wgsl" binds Input Read, Output ReadWrite;
+    SPREAD_ROWS = "spread_rows.wgsl" binds Input Read, Output ReadWrite;
+    CLEAR_IGNORED = "clear_ignored.wgsl" binds Output ReadWrite;
+    FIT_PARAMS = "fit_params.wgsl" binds Summary Uniform, Limits Read, Fitted ReadWrite;
     SUM_LOSS = "sum_loss.wgsl";
     FINISH_LOSS = "finish_loss.wgsl";
     SUM_METRICS = "sum_metrics.wgsl";

@@ -177,6 +177,16 @@ pub enum Kernel {
     ScanTargets(TargetType, Weighting),
     /// Folds the blocks of [`Kernel::ScanTargets`].
     FinishTargets,
+    /// Lists the rows that are not ignored, by what [`Kernel::ScanTargets`] found.
+    ListKept(TargetType),
+    /// Moves such rows together.
+    GatherRows,
+    /// Moves them back to where they are in the batch.
+    SpreadRows,
+    /// Writes zeros to the others.
+    ClearIgnored(TargetType),
+    /// Fits numbers of later dispatches to how many such rows there are.
+    FitParams,
     /// Sums losses, by blocks; of rows with what metrics are made of, or without.
     SumLoss {
         /// Which.
@@ -223,6 +233,15 @@ impl Kernel {
                 &SCRATCH,
                 &FINISH_TARGETS,
             ],
+            Self::ListKept(targets) => {
+                vec![&PARAMS, targets.fragment(), &TARGET_KIND, &SCRATCH, &LIST_KEPT]
+            }
+            Self::GatherRows => vec![&PARAMS, &KEPT, &GATHER_ROWS],
+            Self::SpreadRows => vec![&PARAMS, &KEPT, &SPREAD_ROWS],
+            Self::ClearIgnored(targets) => {
+                vec![&PARAMS, targets.fragment(), &TARGET_KIND, &CLEAR_IGNORED]
+            }
+            Self::FitParams => vec![&PARAMS, &SUMMARY, &FIT_PARAMS],
             Self::SumLoss { metrics } => vec![
                 &PARAMS,
                 &WORD_F32,

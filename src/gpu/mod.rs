@@ -31,7 +31,7 @@ pub use kernel::{
     Chain, Columns, Family, Kernel, RowKernel, Sharing, TargetType, UpstreamFrom, Weighting,
 };
 pub use ops::{ElementOp, RowOp};
-pub use params::{Params, Summary};
+pub use params::{Limit, Params, Summary};
 pub use product::{Form, ProductKernel, Start, Tile};
 pub use record::{
     BackwardBuffers, CrossEntropyBuffers, Description, DivergenceBuffers, ElementwiseBuffers,

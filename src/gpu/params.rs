@@ -57,6 +57,30 @@ pub struct Params {
     pub bias_offset: u32,
     pub first_column: u32,
     pub continued: u32,
+    pub window_row: u32,
+    pub window_rows: u32,
+    pub last_word: u32,
+}
+
+impl Params {
+    /// Bytes from one dispatch's to the next one's in a buffer, with bindings aligned so.
+    pub(super) fn stride(alignment: u64) -> u64 {
+        (size_of::<Self>() as u64).next_multiple_of(alignment)
+    }
+}
+
+/// In the place of the best column of a row that is ignored; `SKIPPED` of `stats_metrics.wgsl`.
+pub(super) const SKIPPED: u32 = 0x7fff_ffff;
+
+/// `Limit` of `shaders/fit_params.wgsl`: a number in the params of a later dispatch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+#[expect(missing_docs, reason = "each field is documented where it is read, in fit_params.wgsl")]
+pub struct Limit {
+    pub at: u32,
+    pub first: u32,
+    pub most: u32,
+    pub is_whole: u32,
 }
 
 /// `Summary` of `shaders/fragments/summary.wgsl`: what a batch comes to.

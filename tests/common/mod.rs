@@ -7,6 +7,7 @@ pub mod bits;
 pub mod cases;
 pub mod golden;
 pub mod hostile;
+pub mod kept;
 pub mod linear;
 pub mod losses;
 pub mod products;

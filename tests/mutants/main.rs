@@ -10,7 +10,7 @@ use common::cases::{Case, Family};
 use common::{Subject, one_family_each, suite};
 use family::{FAMILY, family_failure};
 use narrow::{NARROW, narrow_failure};
-use products::{LAYERS, PRODUCTS, layer_failure, product_failure};
+use products::{KEPT, LAYERS, PRODUCTS, kept_failure, layer_failure, product_failure};
 use surprisal::gpu::{FRAGMENTS, Gpu, Reduce, Sources};
 use surprisal::{CrossEntropy, Dtype};
 
@@ -381,8 +381,12 @@ fn the_suite_rejects_every_mutant_of_16_bits() {
 fn the_suite_rejects_every_mutant_of_products() {
     let gpu = common::gpu();
     let mut survivors = Vec::new();
-    for (mutants, fails) in [(PRODUCTS, product_failure as fn(&Gpu) -> _), (LAYERS, layer_failure)]
-    {
+    let subjects = [
+        (PRODUCTS, product_failure as fn(&Gpu) -> _),
+        (LAYERS, layer_failure),
+        (KEPT, kept_failure),
+    ];
+    for (mutants, fails) in subjects {
         assert_eq!(fails(&gpu), None);
         for mutant in mutants {
             survivors.extend(survivor(mutant, fails(&gpu.with_sources(mutant.sources()))));

@@ -2,6 +2,7 @@
 
 use super::{Mutant, mutant};
 use crate::common::Subject;
+use crate::common::kept::{Choice, PLAIN, check as check_kept};
 use crate::common::linear::{Layer, check as check_layer};
 use crate::common::products::{Case, FORMS, check};
 use surprisal::gpu::{Gpu, Start};
@@ -122,4 +123,95 @@ pub(crate) fn layer_failure(gpu: &Gpu) -> Option<String> {
     let subject = Subject::gpu("in windows", gpu.with_caps(caps));
     let ops = [op.clone(), op.with_gradient()];
     ops.iter().find_map(|op| check_layer(&subject, &layer, op).err())
+}
+
+const LIST_KEPT: &str = "list_kept.wgsl";
+const GATHER: &str = "gather_rows.wgsl";
+const FIT: &str = "fit_params.wgsl";
+
+pub(crate) const KEPT: &[Mutant] = &[
+    mutant(
+        "the first block's rows listed over the next's",
+        LIST_KEPT,
+        "place += counted[other].y",
+        "place += 0u",
+    ),
+    mutant("a lane's rows listed over the next's", LIST_KEPT, "other < lane)", "false)"),
+    mutant(
+        "rows listed as they come in their block",
+        LIST_KEPT,
+        "params.first_row + row;",
+        "row - block * ROW_BLOCK;",
+    ),
+    mutant(
+        "ignored rows listed",
+        LIST_KEPT,
+        "!target_is_ignored(target_at(row))",
+        "row % 7u != 2u",
+    ),
+    mutant(
+        "places counted from each chunk's first",
+        "fragments/kept.wgsl",
+        "params.first_row + place",
+        "place",
+    ),
+    mutant(
+        "rows counted from the batch's first in every window",
+        "fragments/kept.wgsl",
+        " - params.window_row",
+        "",
+    ),
+    mutant(
+        "a window's last row not gathered",
+        GATHER,
+        "row >= params.window_rows",
+        "row + 1u >= params.window_rows",
+    ),
+    mutant(
+        "a window's last row not spread",
+        "spread_rows.wgsl",
+        "row < params.window_rows",
+        "row + 1u < params.window_rows",
+    ),
+    mutant("half u32s not shifted", GATHER, "(start & 1u) * 16u", "0u"),
+    mutant("a row's second half from its own u32", GATHER, "source[at + 1u] <<", "source[at] <<"),
+    mutant(
+        "rows spread without gaps",
+        "spread_rows.wgsl",
+        "row * params.output_stride",
+        "row * params.words",
+    ),
+    mutant(
+        "ignored rows left as they are",
+        "clear_ignored.wgsl",
+        "rows[at] = select(0u",
+        "rows[at] = select(rows[at]",
+    ),
+    mutant(
+        "ignored rows with a best column",
+        "clear_ignored.wgsl",
+        "word + 1u == params.words",
+        "false",
+    ),
+    mutant(
+        "a chunk too many",
+        FIT,
+        "min(limit.first, summary.kept_rows)",
+        "min(limit.first, summary.kept_rows - 1u)",
+    ),
+    mutant("all rows of every chunk", FIT, "min(rows, limit.most)", "limit.most"),
+    mutant("nothing added to what is stored", FIT, "rows == 0u", "true"),
+];
+
+/// Chunks and windows, rows in the middle of u32s, and blocks of which little is kept.
+pub(crate) fn kept_failure(gpu: &Gpu) -> Option<String> {
+    let mut caps = gpu.caps().clone();
+    caps.max_binding_bytes = 220_000;
+    let gpu = gpu.with_caps(caps);
+    let narrow = Choice { dtype: Dtype::F16, gradient: false, ..PLAIN };
+    let checks = [
+        check_kept(&gpu, PLAIN, |row| row % 7 != 3),
+        check_kept(&gpu, narrow, |row| row > 4500 || row % 1000 == 999),
+    ];
+    checks.into_iter().find_map(Result::err)
 }

@@ -256,6 +256,7 @@ fn check_step(
             },
             Slot::Weights => prop_assert_eq!(end, problem.classes * 4),
             Slot::Params | Slot::Summary | Slot::Bias => {}
+            other => prop_assert!(false, "{other:?} is of layers"),
         }
     }
     Ok(())

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use surprisal::gpu::plan::{
-    Destination, Layer, MAX_DEPTH, Operand, Plan, Problem, Product, Region, Role, Step,
+    Destination, Ignored, Layer, MAX_DEPTH, Operand, Plan, Problem, Product, Region, Role, Step,
 };
-use surprisal::gpu::{Caps, Form, Kernel, RowOp, Slot, Start, Tuning};
+use surprisal::gpu::{Caps, Form, Kernel, Params, RowOp, Slot, Start, Tuning};
 use surprisal::{Dtype, Error, Reduction};
 
 use crate::problems::{caps, main_pass};
@@ -141,6 +141,11 @@ proptest! {
     }
 
     #[test]
+    fn ignored_rows_are_left_out(layer in layer(), caps in caps(), kept in 0.0..=1.0) {
+        check_kept(&layer, &caps, kept)?;
+    }
+
+    #[test]
     fn layers_in_blocks_keep_the_limits(layer in layer(), caps in caps(), block in 1u64..700) {
         check_blocks(&layer, &caps, block)?;
     }
@@ -170,6 +175,7 @@ fn layer() -> impl Strategy<Value = (Layer, Problem)> {
                 dweight: weight.then_some(region(Dtype::F32)),
                 dbias: (bias && has_bias).then_some(vector),
                 scratch_bytes: 1 << scratch,
+                ignored: Ignored::Multiplied,
             };
             (layer, problem)
         },
@@ -212,6 +218,74 @@ fn check_layer((layer, problem): &(Layer, Problem), caps: &Caps) -> Result<(), T
     let one_row = 4 * problem.classes;
     prop_assert!(plan.logits_bytes <= layer.scratch_bytes.max(one_row));
     Ok(())
+}
+
+/// The plan as the device fits it where so many of the rows are kept.
+fn check_kept(
+    (layer, problem): &(Layer, Problem),
+    caps: &Caps,
+    kept: f64,
+) -> Result<(), TestCaseError> {
+    let layer = Layer { ignored: Ignored::LeftOut, ..layer.clone() };
+    let mut plan = match layer.plan(problem, caps, &Tuning::new(caps)) {
+        Ok(plan) => plan,
+        Err(Error::TooLarge { .. } | Error::DeviceTooSmall { .. }) => return Ok(()),
+        Err(other) => return Err(TestCaseError::fail(other.to_string())),
+    };
+    for step in &plan.steps {
+        check_limits(step, caps)?;
+        for bound in &step.bindings {
+            let buffer = plan.kept.iter().find(|(role, _)| *role == bound.role);
+            let fits =
+                |(_, bytes): &(Role, u64)| bound.offset + bound.size <= bytes.next_multiple_of(4);
+            prop_assert!(buffer.is_none_or(fits), "{bound:?} of {:?}", plan.kept);
+        }
+    }
+    let kept = (problem.rows as f64 * kept) as u64;
+    fit(&mut plan, kept, caps);
+    let (mut logits, mut dhidden, mut depth, mut spread) = (0, 0, 0, 0);
+    for step in &plan.steps {
+        let p = &step.params;
+        let (rows, columns) = (u64::from(p.rows), u64::from(p.columns));
+        match step.kernel {
+            Kernel::Product(kernel) => match kernel.form {
+                Form::RightTransposed => logits += rows * columns,
+                Form::Plain => dhidden += rows * columns * u64::from(p.depth),
+                Form::LeftTransposed => depth += rows * columns * u64::from(p.depth),
+                other => prop_assert!(false, "{other:?}"),
+            },
+            Kernel::TileSweep(_) => logits += rows * columns,
+            // Each row may be anywhere up to the end of the batch.
+            Kernel::SpreadRows
+                if u64::from(p.window_row) + u64::from(p.window_rows) == problem.rows =>
+            {
+                spread += rows * u64::from(p.words);
+            }
+            _ => {}
+        }
+    }
+    let product = kept * problem.classes * layer.width;
+    prop_assert_eq!(logits, kept * problem.classes, "kept rows, once");
+    prop_assert_eq!(dhidden, if layer.dhidden.is_some() { product } else { 0 });
+    prop_assert_eq!(depth, if layer.dweight.is_some() { product } else { 0 });
+    let words = if problem.loss.metrics { 4 } else { 2 } + layer.dhidden.map_or(0, |_| layer.width);
+    prop_assert_eq!(spread, kept * words, "and what they come to is moved back");
+    Ok(())
+}
+
+/// What fit_params.wgsl does.
+fn fit(plan: &mut Plan, kept: u64, caps: &Caps) {
+    let size = size_of::<Params>();
+    let stride = size.next_multiple_of(caps.uniform_alignment as usize) / 4;
+    for limit in &plan.limits {
+        let (step, field) = (limit.at as usize / stride, limit.at as usize % stride);
+        let rows = kept.saturating_sub(limit.first.into()) as u32;
+        let whole = if rows > 0 { limit.most } else { 0 };
+        let params = &mut plan.steps[plan.fitted.clone()][step].params;
+        let words: &mut [u32] = bytemuck::cast_slice_mut(std::slice::from_mut(params));
+        assert_eq!(words[field], limit.most, "it is the number that is meant");
+        words[field] = if limit.is_whole == 1 { whole } else { rows.min(limit.most) };
+    }
 }
 
 fn check_blocks(
@@ -260,7 +334,7 @@ fn check_blocks(
     Ok(())
 }
 
-fn large_layer(gradients: bool) -> Plan {
+fn large_layer(gradients: bool, ignored: Ignored) -> Plan {
     let (rows, width, classes) = (8192, 256, 128_256);
     let region = tight(width);
     let gradient = gradients.then_some(region);
@@ -278,17 +352,25 @@ fn large_layer(gradients: bool) -> Plan {
         dweight: gradient,
         dbias: None,
         scratch_bytes: 256 << 20,
+        ignored,
     };
     let caps = h200();
     layer.plan(&problem, &caps, &Tuning::new(&caps)).expect("it fits")
 }
 
+fn bytes_besides(plan: &Plan) -> u64 {
+    let kept: u64 = plan.kept.iter().map(|(_, bytes)| bytes).sum();
+    plan.logits_bytes + plan.scratch_bytes + kept
+}
+
 #[test]
 fn a_loss_alone_takes_little_scratch() {
     // Stored, the logits of 8192 tokens and a vocabulary of 128,256 are 4.2 GB.
-    let plan = large_layer(false);
-    assert_eq!(plan.logits_bytes, 0);
-    assert!(plan.scratch_bytes < 16_000_000, "{}", plan.scratch_bytes);
-    let plan = large_layer(true);
-    assert!(plan.logits_bytes + plan.scratch_bytes <= 256 << 20, "{}", plan.logits_bytes);
+    for ignored in [Ignored::Multiplied, Ignored::LeftOut] {
+        let plan = large_layer(false, ignored);
+        assert_eq!(plan.logits_bytes, 0);
+        assert!(bytes_besides(&plan) < 16_000_000, "{}", bytes_besides(&plan));
+        let plan = large_layer(true, ignored);
+        assert!(bytes_besides(&plan) <= 256 << 20, "{}", bytes_besides(&plan));
+    }
 }

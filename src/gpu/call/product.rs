@@ -20,7 +20,9 @@ impl Gpu {
         let pipelines = pipelines(self, &steps).await?;
         let (owned, roles): (_, Roles<'_>) = (Owned::default(), buffers.iter().copied().collect());
         let dispatches = self
-            .scoped("a product", |gpu| dispatches(gpu, &steps, pipelines, &owned, &roles))
+            .scoped("a product", |gpu| {
+                dispatches(gpu, (&steps, &(0..0)), pipelines, &owned, &roles)
+            })
             .await??;
         Ok(Call {
             gpu: self.clone(),

@@ -121,7 +121,9 @@ impl WindowedCall {
 
     async fn submit(&self, plan: &Plan) -> Result<()> {
         let pipelines = pipelines(&self.gpu, &plan.steps).await?;
-        let bind = |gpu: &Gpu| dispatches(gpu, &plan.steps, pipelines, &self.owned, &self.roles);
+        let bind = |gpu: &Gpu| {
+            dispatches(gpu, (&plan.steps, &(0..0)), pipelines, &self.owned, &self.roles)
+        };
         let dispatches = self.gpu.scoped(self.name, bind).await??;
         let parts = (dispatches, &self.owned);
         Call::of(&self.gpu, self.name, &self.problem, parts).submit().await

@@ -98,6 +98,7 @@ impl Planner<'_> {
         let reads_all = problem.targets.is_none()
             || problem.loss.metrics
             || problem.loss.form == InputForm::Logits;
+        params.first_row = first_row as u32;
         params.swept_words = if reads_all { params.words } else { 0 };
         (params, available)
     }

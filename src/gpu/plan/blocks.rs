@@ -1,11 +1,14 @@
 //! Sums over rows, in fixed blocks of them: targets, losses, metrics.
 
-use super::{Bound, FOLD_WORKGROUP, Planner, ROW_BLOCK, SCRATCH_WORD, TargetRegion};
+use super::{Bound, FOLD_WORKGROUP, Planner, ROW_BLOCK, Role, SCRATCH_WORD, TargetRegion};
 use crate::gpu::fragment::Slot;
 use crate::gpu::kernel::{Kernel, Weighting};
 use crate::gpu::ops::RowOp;
 use crate::gpu::params::{Params, Summary};
 use crate::op::Reduction;
+
+/// Lanes that list a block's rows.
+const LIST_WORKGROUP: u32 = 64;
 
 impl Planner<'_> {
     /// Rows of up to sixteen bytes that a window of whole blocks can have.
@@ -52,6 +55,29 @@ impl Planner<'_> {
             self.push(kernel, size, groups, params, &available);
         }
         self.fold(Kernel::FinishTargets, blocks);
+    }
+
+    /// After the scan: which rows are not ignored.
+    pub(super) fn list_kept(&mut self) {
+        let Some(targets) = self.problem.targets else { return };
+        let (width, step) = (targets.width.bytes(), self.block_window_rows());
+        let size = LIST_WORKGROUP.min(self.caps.lanes());
+        let list = Bound::new(Slot::Kept, 0, 4 * self.problem.rows.max(1));
+        let list = Bound { role: Role::Kept, ..list };
+        for first_row in (0..self.problem.rows).step_by(step as usize) {
+            let rows = step.min(self.problem.rows - first_row);
+            let (bound, residual) =
+                self.window(Slot::Targets, targets.offset, width, width, [first_row, rows]);
+            let params = Params {
+                targets_offset: (residual / width) as u32,
+                first_row: first_row as u32,
+                first_block: (first_row / ROW_BLOCK) as u32,
+                ..self.base_params(rows)
+            };
+            let available = [bound, Self::block_scratch(self.blocks()), list];
+            let groups = rows.div_ceil(ROW_BLOCK);
+            self.push(Kernel::ListKept(targets.width), size, groups, params, &available);
+        }
     }
 
     pub(super) fn sum_losses(&mut self, blocks: u64) {

@@ -56,7 +56,7 @@ impl OnDevice<'_> {
         for part in parts(classes, self.chunk_classes()?) {
             let classes = [first + part[0], part[1]];
             let chunk = Chunk { rows: [0, self.problem.rows], classes };
-            steps.extend(planner.product(planner.logits(chunk))?);
+            steps.extend(planner.product(planner.logits(chunk), chunk.rows[0])?);
             let mut windows = tiles.windows()?;
             tiles.columns(&mut windows, classes);
             steps.extend(windows.steps);

@@ -61,7 +61,12 @@ impl Planner<'_> {
                 self.tuning.elements_of(2 * rows * columns * u64::from(params.depth))
             }
             Kernel::ColumnSums => rows * u64::from(params.columns),
+            Kernel::GatherRows
+            | Kernel::SpreadRows
+            | Kernel::ClearIgnored(_)
+            | Kernel::FitParams => 2 * rows * u64::from(params.words.max(1)),
             Kernel::JoinEdges
+            | Kernel::ListKept(_)
             | Kernel::ScanTargets(..)
             | Kernel::SumLoss { .. }
             | Kernel::SumMetrics => rows * ROW_RESULTS,

@@ -2,6 +2,7 @@
 //! its own gradient by the plan of a window of rows, and multiplied on.
 
 use super::bind::window;
+use super::kept::Kept;
 use super::product::parts;
 use super::tiles::Tiles;
 use super::{Bound, MAX_DEPTH, Operand, Plan, Problem, Product, Region, Role, Step};
@@ -15,7 +16,16 @@ use crate::gpu::params::Params;
 use crate::gpu::product::{Form, Start};
 
 /// Rows that a chunk is a multiple of, where it has as many: those of the largest tile.
-const CHUNK_UNIT: u64 = 128;
+pub(super) const CHUNK_UNIT: u64 = 128;
+
+/// What happens to rows whose target is ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ignored {
+    /// They are multiplied like others: there are none, or few.
+    Multiplied,
+    /// They are left out, on the device.
+    LeftOut,
+}
 
 /// What makes the logits of a problem, and what their gradient goes into. The problem's input is a
 /// chunk of logits, in a buffer of the call's own.
@@ -37,6 +47,9 @@ pub struct Layer {
     pub dbias: Option<Region>,
     /// Bytes that may be taken beside what is read and written.
     pub scratch_bytes: u64,
+    /// What a plan of the whole batch does with rows that are ignored. Windows of it hold what they are
+    /// given.
+    pub ignored: Ignored,
 }
 
 /// A layer, what is computed with it, and on which device.
@@ -80,6 +93,9 @@ impl Layer {
     /// As [`Plan::new`].
     pub fn plan(&self, problem: &Problem, caps: &Caps, tuning: &Tuning) -> Result<Plan> {
         let on = OnDevice { layer: self, problem, caps, tuning };
+        if let (Ignored::LeftOut, Some(kept)) = (self.ignored, Kept::new(on)) {
+            return kept.plan();
+        }
         let mut plan = on.begin()?;
         plan.steps.extend(on.window([0, problem.rows])?.steps);
         plan.steps.extend(on.end()?.steps);
@@ -169,15 +185,20 @@ impl Planner<'_> {
         let mut steps = Vec::new();
         for rows in parts(rows, self.room).map(|[start, rows]| [first + start, rows]) {
             let chunk = Chunk { rows, classes: [0, self.problem.classes] };
-            steps.extend(self.product(self.logits(chunk))?);
+            steps.extend(self.product(self.logits(chunk), rows[0])?);
             steps.extend(self.windows(&self.over(rows)).window(rows[0], rows[1])?.steps);
             steps.extend(self.gradients(chunk)?);
         }
         Ok(steps)
     }
 
-    pub(super) fn product(&self, product: Product) -> Result<Vec<Step>> {
-        product.steps(self.caps, self.tuning)
+    /// Over rows from the batch's `first_row` on, whether they are the product's rows or its depth.
+    pub(super) fn product(&self, product: Product, first_row: u64) -> Result<Vec<Step>> {
+        let mut steps = product.steps(self.caps, self.tuning)?;
+        for step in &mut steps {
+            step.params.first_row += first_row as u32;
+        }
+        Ok(steps)
     }
 
     /// The problem as a chunk's window sees it, whose upstream gradient is that of the whole batch.
@@ -211,42 +232,49 @@ impl Planner<'_> {
         let ([first_row, rows], [first_class, classes]) = (chunk.rows, chunk.classes);
         let from = |first: u64| if first == 0 { Start::Zero } else { Start::Stored };
         if let Some(region) = layer.dhidden {
-            steps.extend(self.product(Product {
-                form: Form::Plain,
-                rows,
-                columns: layer.width,
-                depth: classes,
-                left: chunk.operand(),
-                right: self.of_classes(Role::Weight, layer.weight, chunk),
-                output: self.of_rows(Role::Dhidden, region, chunk),
-                start: from(first_class),
-                bias: None,
-            })?);
+            steps.extend(self.product(
+                Product {
+                    form: Form::Plain,
+                    rows,
+                    columns: layer.width,
+                    depth: classes,
+                    left: chunk.operand(),
+                    right: self.of_classes(Role::Weight, layer.weight, chunk),
+                    output: self.of_rows(Role::Dhidden, region, chunk),
+                    start: from(first_class),
+                    bias: None,
+                },
+                first_row,
+            )?);
         }
         if let Some(region) = layer.dweight {
-            steps.extend(self.product(Product {
-                form: Form::LeftTransposed,
-                rows: classes,
-                columns: layer.width,
-                depth: rows,
-                left: chunk.operand(),
-                right: self.of_rows(Role::Hidden, layer.hidden, chunk),
-                output: self.of_classes(Role::Dweight, region, chunk),
-                start: from(first_row),
-                bias: None,
-            })?);
+            steps.extend(self.product(
+                Product {
+                    form: Form::LeftTransposed,
+                    rows: classes,
+                    columns: layer.width,
+                    depth: rows,
+                    left: chunk.operand(),
+                    right: self.of_rows(Role::Hidden, layer.hidden, chunk),
+                    output: self.of_classes(Role::Dweight, region, chunk),
+                    start: from(first_row),
+                    bias: None,
+                },
+                first_row,
+            )?);
         }
         if let Some(region) = layer.dbias {
             let dbias = self.of_classes(Role::Dbias, region, chunk).region;
             for rows in parts(rows, MAX_DEPTH) {
-                steps.push(self.column_sums(dbias, chunk, rows, first_row + rows[0] > 0));
+                steps.push(self.column_sums(dbias, chunk, rows));
             }
         }
         Ok(steps)
     }
 
-    fn column_sums(&self, dbias: Region, chunk: Chunk, rows: [u64; 2], continued: bool) -> Step {
+    fn column_sums(&self, dbias: Region, chunk: Chunk, rows: [u64; 2]) -> Step {
         let (input, classes, [first, rows]) = (chunk.operand().region, chunk.classes[1], rows);
+        let first_row = chunk.rows[0] + first;
         let start = input.bytes(first * input.row_stride);
         let (from, residual) = window(self.caps, Slot::Input, start, input.extent(rows, classes));
         let (to, offset) = window(self.caps, Slot::Output, dbias.offset, dbias.bytes(classes));
@@ -264,7 +292,8 @@ impl Planner<'_> {
                 input_offset: (residual / 4) as u32,
                 input_stride: input.row_stride as u32,
                 output_offset: (offset / 4) as u32,
-                continued: continued.into(),
+                first_row: first_row as u32,
+                continued: u32::from(first_row > 0),
                 ..bytemuck::Zeroable::zeroed()
             },
             bindings: vec![from, Bound { role: Role::Dbias, ..to }],

@@ -8,6 +8,7 @@ mod bind;
 mod blocks;
 mod classes;
 mod cost;
+mod kept;
 mod layer;
 mod problem;
 mod product;
@@ -16,7 +17,7 @@ mod step;
 mod tiles;
 mod windows;
 
-pub use layer::Layer;
+pub use layer::{Ignored, Layer};
 pub(crate) use layer::{OnDevice, chunk_region};
 pub use problem::{
     Destination, LossNumbers, Pass, Problem, Region, Role, TargetRegion, UpstreamRegion,
@@ -184,6 +185,7 @@ impl<'a> Planner<'a> {
                 0
             },
             steps: self.steps,
+            ..Plan::default()
         };
         let largest = [plan.stats_bytes, plan.pairs_bytes, plan.edges_bytes, plan.scratch_bytes];
         let largest = largest.into_iter().max().unwrap_or(0);

@@ -163,6 +163,22 @@ pub enum Role {
     Dweight,
     /// The gradient of its bias.
     Dbias,
+    /// Which rows are not ignored.
+    Kept,
+    /// What a layer reads of a chunk of them.
+    KeptHidden,
+    /// The gradient of that.
+    KeptDhidden,
+    /// Their targets.
+    KeptTargets,
+    /// The upstream gradients of a chunk of them.
+    KeptDloss,
+    /// Their results.
+    KeptStats,
+    /// What the numbers of later dispatches are fitted to.
+    Limits,
+    /// Those numbers.
+    Fitted,
 }
 
 /// What is to be computed, with everything that the plan depends on.

@@ -212,6 +212,8 @@ impl Product {
             columns: columns as u32,
             depth: depth as u32,
             grid_width: grid[0],
+            first_row: (if self.form == Form::LeftTransposed { part.depth } else { part.rows })[0]
+                as u32,
             ..bytemuck::Zeroable::zeroed()
         };
         let mut bindings = Vec::new();

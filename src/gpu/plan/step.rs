@@ -1,9 +1,11 @@
 //! What a plan is made of.
 
+use std::ops::Range;
+
 use super::problem::Role;
 use crate::gpu::fragment::Slot;
 use crate::gpu::kernel::Kernel;
-use crate::gpu::params::Params;
+use crate::gpu::params::{Limit, Params};
 
 /// A buffer bound to a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +59,12 @@ pub struct Plan {
     pub scratch_bytes: u64,
     /// Bytes of the buffer with a chunk of logits, 0 if they are the caller's.
     pub logits_bytes: u64,
+    /// Which of the dispatches have numbers that the device fits to the rows that are not ignored.
+    pub fitted: Range<usize>,
+    /// Those numbers.
+    pub limits: Vec<Limit>,
+    /// Bytes of the buffers that leaving ignored rows out takes, 0 where one is not needed.
+    pub kept: Vec<(Role, u64)>,
     /// Whether there is a [`Summary`](crate::gpu::Summary).
     pub has_summary: bool,
 }

@@ -6,14 +6,13 @@ use crate::error::{Error, Result};
 use crate::gpu::buffers::{MatrixBuffer, TargetsBuffer, UpstreamBuffer, VectorBuffer};
 use crate::gpu::kernel::TargetType;
 use crate::gpu::ops::RowOp;
-use crate::gpu::plan::{Destination, Layer, Region, Role, chunk_region};
+use crate::gpu::plan::{Destination, Ignored, Layer, Region, Role, chunk_region};
 use crate::op::LinearCrossEntropy;
 
 /// What [`LinearCrossEntropy`] binds on a GPU.
 ///
-/// Rows whose target is ignored are multiplied as well, though they contribute nothing: leave them out
-/// where they are many. A NaN in one of them does not reach the loss; it reaches `dweight`, as 0 times
-/// NaN.
+/// Rows whose target is ignored are left out on the device, which moves the others together: they are
+/// neither multiplied nor read, whatever stands in them.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct LinearCrossEntropyBuffers<'a> {
@@ -105,6 +104,7 @@ impl<'a> LinearCrossEntropyBuffers<'a> {
             dweight: None,
             dbias: None,
             scratch_bytes,
+            ignored: Ignored::Multiplied,
         })
     }
 }
@@ -143,6 +143,9 @@ impl Record for LinearCrossEntropy {
             builder.insert(Role::Bias, bias.buffer, bias.range(classes, 4));
         }
         self.gradients(&mut layer, &mut builder, &buffers)?;
+        if self.loss().ignore_index().is_some() {
+            layer.ignored = Ignored::LeftOut;
+        }
         if self.has_gradient() {
             for pass in &mut builder.problem.passes {
                 pass.output = Destination::InPlace;

@@ -1,0 +1,206 @@
+//! Recorded linear layers of which some rows are ignored, against batches that never had those rows.
+
+use surprisal::gpu::{
+    Gpu, LinearCrossEntropyBuffers, MatrixBuffer, TargetsBuffer, UpstreamBuffer, VectorBuffer,
+};
+use surprisal::{Array, CrossEntropy, Dtype, LinearCrossEntropy, Reduction, wgpu};
+
+use super::bench::Bench;
+use super::cases::{Rng, stored};
+
+/// Three blocks of rows.
+const ROWS: usize = 9000;
+const WIDTH: usize = 7;
+const CLASSES: usize = 33;
+const IGNORED: i64 = -100;
+
+/// Rows of a batch: what a layer reads of each, its target, and its upstream gradient.
+#[derive(Clone)]
+pub struct Rows {
+    hidden: Vec<f32>,
+    targets: Vec<i64>,
+    dloss: Vec<f32>,
+}
+
+impl Rows {
+    /// With NaN where a row is ignored.
+    pub fn new(is_kept: impl Fn(usize) -> bool) -> Self {
+        let mut rng = Rng::new(5);
+        let mut hidden: Vec<f32> = (0..ROWS * WIDTH).map(|_| rng.normal() as f32).collect();
+        let targets = (0..ROWS).map(|row| {
+            let target = rng.below(CLASSES) as i64;
+            if is_kept(row) { target } else { IGNORED }
+        });
+        let targets: Vec<_> = targets.collect();
+        for (row, x) in hidden.chunks_mut(WIDTH).enumerate() {
+            if targets[row] == IGNORED {
+                x.fill(f32::NAN);
+            }
+        }
+        let dloss = (0..ROWS).map(|_| rng.normal() as f32).collect();
+        Self { hidden, targets, dloss }
+    }
+
+    fn len(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// Without those that are ignored.
+    fn kept(&self) -> Self {
+        let kept = || (0..self.len()).filter(|&row| self.targets[row] != IGNORED);
+        Self {
+            hidden: kept().flat_map(|row| self.hidden[row * WIDTH..][..WIDTH].to_vec()).collect(),
+            targets: kept().map(|row| self.targets[row]).collect(),
+            dloss: kept().map(|row| self.dloss[row]).collect(),
+        }
+    }
+
+    /// Numbers of kept rows with others between them for those that are not.
+    fn spread<T: Copy>(&self, kept: &[T], width: usize, ignored: T) -> Vec<T> {
+        let mut kept = kept.chunks(width);
+        let row = |&target: &i64| match target {
+            IGNORED => vec![ignored; width],
+            _ => kept.next().expect("there are as many").to_vec(),
+        };
+        self.targets.iter().flat_map(row).collect()
+    }
+}
+
+/// How the batch lies in its buffers, and what is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Choice {
+    pub dtype: Dtype,
+    pub wide: bool,
+    pub reduction: Reduction,
+    pub gradient: bool,
+    pub metrics: bool,
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Got {
+    pub loss: f32,
+    pub kept_rows: u32,
+    pub stats: Vec<[u32; 2]>,
+    pub argmax: Option<Vec<i64>>,
+    pub dhidden: Vec<u32>,
+    pub dweight: Vec<u32>,
+    pub dbias: Vec<u32>,
+}
+
+/// 16-bit rows start in the middle of a u32, every other one; others are four bytes apart from it.
+fn matrix<'a>(buffer: &'a wgpu::Buffer, rows: usize, dtype: Dtype) -> MatrixBuffer<'a> {
+    MatrixBuffer::new(buffer, rows as u64, WIDTH as u64)
+        .with_dtype(dtype)
+        .with_offset(3 * dtype.size() as u64)
+        .with_row_stride(WIDTH as u64 + 2)
+}
+
+fn embedded(values: &[f32], dtype: Dtype) -> Vec<u8> {
+    let mut all = vec![7.0; 3];
+    for row in values.chunks(WIDTH) {
+        all.extend_from_slice(row);
+        all.extend([7.0; 2]);
+    }
+    let mut bytes = match stored(&all, dtype) {
+        Array::F16(v) => bytemuck::cast_slice(&v).to_vec(),
+        Array::Bf16(v) => bytemuck::cast_slice(&v).to_vec(),
+        other => bytemuck::cast_slice(other.as_f32().expect("it is f32")).to_vec(),
+    };
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+/// Twice into the same buffers, which hold what must not matter.
+pub fn run(bench: &Bench, op: &LinearCrossEntropy, rows: &Rows, choice: Choice) -> Got {
+    let mut rng = Rng::new(6);
+    let weight: Vec<f32> = (0..CLASSES * WIDTH).map(|_| rng.normal() as f32).collect();
+    let bias: Vec<f32> = (0..CLASSES).map(|_| rng.normal() as f32).collect();
+    let hidden = bench.buffer(&embedded(&rows.hidden, choice.dtype));
+    let weight = bench.buffer(&embedded(&weight, choice.dtype));
+    let bias = bench.buffer(&bias);
+    let narrow: Vec<i32> = rows.targets.iter().map(|&target| target as i32).collect();
+    let narrow = bench.buffer(&[&[7], &narrow[..]].concat());
+    let wide = bench.buffer(&[&[7], &rows.targets[..]].concat());
+    let targets = if choice.wide {
+        TargetsBuffer::I64(VectorBuffer::new(&wide).with_offset(8))
+    } else {
+        TargetsBuffer::I32(VectorBuffer::new(&narrow).with_offset(4))
+    };
+    let dloss = bench.buffer(&[&[7.0; 3], &rows.dloss[..]].concat());
+    let dhidden = bench.buffer(&vec![f32::NAN; 3 + rows.len() * (WIDTH + 2)]);
+    let dweight = bench.buffer(&vec![f32::NAN; CLASSES * WIDTH]);
+    let dbias = bench.buffer(&vec![f32::NAN; CLASSES]);
+    let mut buffers = LinearCrossEntropyBuffers::new(
+        matrix(&hidden, rows.len(), choice.dtype),
+        matrix(&weight, CLASSES, choice.dtype),
+        targets,
+    )
+    .with_bias(VectorBuffer::new(&bias));
+    if choice.reduction == Reduction::None && choice.gradient {
+        let dloss = VectorBuffer::new(&dloss).with_offset(12);
+        buffers = buffers.with_upstream(UpstreamBuffer::Rows(dloss));
+    }
+    if choice.gradient {
+        buffers = buffers
+            .with_dhidden(matrix(&dhidden, rows.len(), Dtype::F32))
+            .with_dweight(MatrixBuffer::new(&dweight, CLASSES as u64, WIDTH as u64))
+            .with_dbias(VectorBuffer::new(&dbias));
+    }
+    let call = bench.gpu.prepare_blocking(op, buffers).expect("it is sound");
+    for _ in 0..2 {
+        bench.submit(|encoder| call.encode(encoder));
+    }
+    let summary = call.read_summary_blocking().expect("targets are sound");
+    let stats = call.read_stats_blocking().expect("it has some");
+    let got: Vec<u32> = bench.read(&dhidden);
+    let gradient: Vec<_> =
+        got[3..].chunks(WIDTH + 2).flat_map(|row| row[..WIDTH].to_vec()).collect();
+    Got {
+        loss: summary.loss,
+        kept_rows: summary.kept_rows,
+        stats: stats.iter().map(|row| row.map(f32::to_bits)).collect(),
+        argmax: choice.metrics.then(|| call.read_metrics_blocking().expect("asked for").argmax),
+        dhidden: gradient,
+        dweight: bench.read(&dweight),
+        dbias: bench.read(&dbias),
+    }
+}
+
+/// The batch against the one that never had the ignored rows.
+pub fn check(gpu: &Gpu, choice: Choice, is_kept: impl Fn(usize) -> bool) -> Result<(), String> {
+    let bench = Bench { gpu: gpu.clone() };
+    let rows = Rows::new(is_kept);
+    let loss = CrossEntropy::new().with_reduction(choice.reduction).with_z_loss(1e-3);
+    let loss = if choice.metrics { loss.with_metrics() } else { loss };
+    // Chunks of some hundred rows.
+    let of_layer = |loss| {
+        let op = LinearCrossEntropy::new(loss).with_scratch_bytes(100_000);
+        if choice.gradient { op.with_gradient() } else { op }
+    };
+    let got = run(&bench, &of_layer(loss.clone().with_ignore_index(IGNORED)), &rows, choice);
+    let want = run(&bench, &of_layer(loss.with_ignore_index(None)), &rows.kept(), choice);
+    // Losses are summed in blocks of the batch's rows.
+    let is_near = (got.loss - want.loss).abs() <= 1e-5 * want.loss.abs();
+    let dhidden = rows.spread(&want.dhidden, WIDTH, 0);
+    let same = [
+        ("kept_rows", got.kept_rows == want.kept_rows),
+        ("loss", is_near),
+        ("losses and lse", got.stats == rows.spread(&want.stats, 1, [0; 2])),
+        ("argmax", got.argmax == want.argmax.map(|best| rows.spread(&best, 1, -1))),
+        ("dhidden", !choice.gradient || got.dhidden == dhidden),
+        ("dweight", !choice.gradient || got.dweight == want.dweight),
+        ("dbias", !choice.gradient || got.dbias == want.dbias),
+    ];
+    match same.into_iter().find(|(_, same)| !same) {
+        Some((what, _)) => Err(format!("{choice:?}: {what} is not that of the kept rows alone")),
+        None => Ok(()),
+    }
+}
+
+pub const PLAIN: Choice = Choice {
+    dtype: Dtype::F32,
+    wide: true,
+    reduction: Reduction::Mean,
+    gradient: true,
+    metrics: true,
+};
