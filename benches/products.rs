@@ -4,7 +4,8 @@
 //!     cargo bench --bench products
 //!     cargo bench --bench products -- 2048x2048x2048 512x256x32000
 //!
-//! Shapes are rows x columns x depth. Resident, f32, by the wall clock from a submission to its end; the
+//! Shapes are rows x columns x depth. Then what a linear layer's cross-entropy takes with its gradients, of
+//! which some rows are ignored. Resident, f32, by the wall clock from a submission to its end; the
 //! least of some rounds. Results are compared elsewhere (`tests/products.rs`).
 
 #![allow(clippy::print_stdout, reason = "a table is what it is for")]
@@ -12,9 +13,12 @@
 use std::time::{Duration, Instant};
 
 use surprisal::gpu::plan::{Operand, Product, Region, Role};
-use surprisal::gpu::{Form, Gpu, Slot, Start, Tile};
+use surprisal::gpu::{
+    Form, Gpu, LinearCrossEntropyBuffers, MatrixBuffer, Slot, Start, TargetsBuffer, Tile,
+    VectorBuffer,
+};
 use surprisal::wgpu::{self, BufferUsages};
-use surprisal::{Device, Dtype};
+use surprisal::{CrossEntropy, Device, Dtype, LinearCrossEntropy};
 
 const ROUNDS: usize = 7;
 const SHAPES: [&str; 3] = ["512x512x512", "1024x1024x1024", "256x8192x256"];
@@ -54,7 +58,7 @@ fn buffer(gpu: &Gpu, bytes: u64) -> wgpu::Buffer {
     gpu.device().create_buffer(&wgpu::BufferDescriptor {
         label: None,
         size: bytes,
-        usage: BufferUsages::STORAGE,
+        usage: BufferUsages::STORAGE | BufferUsages::COPY_DST,
         mapped_at_creation: false,
     })
 }
@@ -118,6 +122,25 @@ fn product(gpu: &Gpu, form: Form, [rows, columns, depth]: [u64; 3]) -> f64 {
     (2 * rows * columns * depth) as f64 / time.as_secs_f64() / 1e9
 }
 
+/// Milliseconds of a layer's loss and gradients, of whose rows so many in ten are ignored.
+fn layer(gpu: &Gpu, [rows, classes, width]: [u64; 3], ignored: u64) -> f64 {
+    let targets: Vec<i64> =
+        (0..rows).map(|row| if row % 10 < ignored { -100 } else { 1 }).collect();
+    let of_targets = buffer(gpu, rows * 8);
+    gpu.queue().write_buffer(&of_targets, 0, bytemuck::cast_slice(&targets));
+    let matrices = [rows, classes, rows, classes].map(|rows| buffer(gpu, rows * width * 4));
+    let [hidden, weight, dhidden, dweight] = &matrices;
+    let matrix = |buffer, rows| MatrixBuffer::new(buffer, rows, width);
+    let targets = TargetsBuffer::I64(VectorBuffer::new(&of_targets));
+    let buffers =
+        LinearCrossEntropyBuffers::new(matrix(hidden, rows), matrix(weight, classes), targets)
+            .with_dhidden(matrix(dhidden, rows))
+            .with_dweight(matrix(dweight, classes));
+    let op = LinearCrossEntropy::new(CrossEntropy::new()).with_gradient();
+    let call = gpu.prepare_blocking(&op, buffers).expect("it fits");
+    1e3 * timed(gpu, |encoder| call.encode(encoder)).as_secs_f64()
+}
+
 fn shape(text: &str) -> [u64; 3] {
     let sizes: Vec<u64> =
         text.split('x').map(|n| n.parse().expect("rows x columns x depth")).collect();
@@ -133,16 +156,24 @@ fn main() {
     println!("{}; {peak:.1} GFLOP/s in registers\n", device.info());
     println!("| rows x columns x depth | tile | A B^T | A B | A^T B | of the peak |");
     println!("|---|---|---|---|---|---|");
-    for text in shapes {
+    for text in &shapes {
         for tile in [Tile::Slim, Tile::Medium, Tile::Large] {
             let mut tuning = gpu.tuning();
             tuning.product_tile = tile;
             let gpu = gpu.with_tuning(tuning);
             let forms = [Form::RightTransposed, Form::Plain, Form::LeftTransposed];
-            let rates = forms.map(|form| product(&gpu, form, shape(&text)));
+            let rates = forms.map(|form| product(&gpu, form, shape(text)));
             let [first, second, third] = rates;
             let best = 100.0 * rates.into_iter().fold(0.0, f64::max) / peak;
             println!("| {text} | {tile:?} | {first:.1} | {second:.1} | {third:.1} | {best:.0} % |");
         }
+    }
+    println!(
+        "\n| layer, rows x classes x hidden, ms | no row ignored | half | nine in ten | all |"
+    );
+    println!("|---|---|---|---|---|");
+    for text in &shapes {
+        let times = [0, 5, 9, 10].map(|ignored| layer(gpu, shape(text), ignored));
+        println!("| {text} | {} |", times.map(|ms| format!("{ms:.1}")).join(" | "));
     }
 }
