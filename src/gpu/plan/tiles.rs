@@ -16,7 +16,7 @@ use crate::gpu::word::Word;
 /// Iterations of an invocation in one dispatch: see [`super::MAX_DEPTH`].
 const MAX_ITERATIONS: u64 = 28_000;
 
-/// Columns that a lane writes at least, unless they are few.
+/// Columns that a lane writes, unless they are few.
 const WORDS_A_LANE: u64 = 8;
 
 /// A layer whose loss is computed by tiles.
@@ -218,11 +218,7 @@ impl<'a> Tiles<'a> {
                 let (bound, residual) = window(windows.caps, Slot::Input, start, bytes);
                 let first_column = (classes[0] + column) as u32;
                 let size = windows.row_workgroup(columns);
-                let by_lanes = |words: u64| columns.div_ceil(u64::from(size) * words);
-                // Rows alone keep a device busy, unless they are few.
-                let least = by_lanes(MAX_ITERATIONS);
-                let pieces = u64::from(windows.tuning.split_workgroups).div_ceil(rows);
-                let pieces = pieces.clamp(least, by_lanes(WORDS_A_LANE));
+                let pieces = columns.div_ceil(u64::from(size) * WORDS_A_LANE);
                 let params = Params {
                     words: columns as u32,
                     splits: pieces as u32,

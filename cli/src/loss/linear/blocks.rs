@@ -151,7 +151,8 @@ impl Layer<'_> {
             let first = step.start % blocks * block;
             first..classes.min(first + block)
         };
-        let (progress, asked, mut writing) = (job.progress.handle(), job.work.asked, Duration::ZERO);
+        let (progress, asked, mut writing) =
+            (job.progress.handle(), job.work.asked, Duration::ZERO);
         let stages = Stages {
             read: |step: Range<usize>, values: &mut Array| {
                 let block = of_step(step);

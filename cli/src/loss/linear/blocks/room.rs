@@ -48,14 +48,15 @@ impl Room {
         let needs = |is_gpu| Needs::new(job, op, (hidden, weight), is_gpu);
         let is_gpu = job.device.info().kind == DeviceKind::Gpu;
         let here = needs(is_gpu);
-        if limit.bytes >= here.least() {
+        let least = here.least();
+        if limit.bytes >= least {
             return Ok(here.room(limit.bytes));
         }
-        let least = here.least();
         let failure = Failure::input(format!(
             "{limit} does not hold a class of the layer and a row on their way: {least} bytes are the \
              least"
         ));
+        // On the CPU neither is there twice.
         Err(Failure { is_of_device: is_gpu && limit.bytes >= needs(false).least(), ..failure })
     }
 }
