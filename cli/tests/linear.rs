@@ -143,7 +143,7 @@ fn bad_input_is_named() {
     fails("h.npy w.npy y.npy --bias up.npy", &["up.npy", "40 classes"]);
     fails("h.npy w.npy y.npy --grad-bias db.npy", &["--bias"]);
     fails("h.npy w.npy y.npy --grad-weight w.npy", &["--grad-weight", "w.npy"]);
-    let parts = ["--memory-limit 1K", "a class of the layer and a row", "bytes are the least"];
+    let parts = ["--memory-limit 1K", "a class of it, and a row on its way", "bytes are the least"];
     fails("h.npy w.npy y.npy --memory-limit 1K", &parts);
     fails("h.npy w.npy y.npy --softcap 0", &["--softcap"]);
     fails("h.npy w.npy y.npy --class-weights b.npy --label-smoothing 2", &["--label-smoothing"]);

@@ -11,7 +11,7 @@ use surprisal::{
     Targets, overlap,
 };
 
-pub(super) use self::room::Room;
+pub(super) use self::room::{Needs, Room};
 use super::over;
 use super::sums::Sums;
 use crate::error::Result;

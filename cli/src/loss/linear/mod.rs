@@ -93,20 +93,38 @@ enum Way {
     Blocks(blocks::Room),
 }
 
-/// The layer is in memory where that leaves room for enough rows beside it.
+/// The layer is in memory where that leaves room for enough rows beside it. The reference does without
+/// blocks.
 fn way(
     job: &Job<'_>,
-    on: (&LinearCrossEntropy, &MemoryLimit),
+    (op, limit): (&LinearCrossEntropy, &MemoryLimit),
     hidden: &InputArray,
     weight: &InputArray,
 ) -> Result<Way> {
-    let whole = windows::room(job, on, hidden, weight)?;
-    match (whole, blocks::Room::new(job, on, hidden, weight)) {
-        (Some(whole), Ok(blocks)) if !whole.suffices(hidden.rows_and_columns().0, blocks.rows) => {
+    let files = (hidden, weight);
+    let whole = |kind| windows::Needs::new(job, op, kind, files);
+    let blocks = |kind| blocks::Needs::new(job, op, kind, files);
+    let least = |kind| match kind {
+        DeviceKind::Reference => whole(kind).least(),
+        _ => whole(kind).least().min(blocks(kind).least()),
+    };
+    let (kind, rows) = (job.device.info().kind, hidden.rows_and_columns().0);
+    let in_blocks = (kind != DeviceKind::Reference).then(|| blocks(kind).room(limit.bytes));
+    match (whole(kind).room(limit.bytes), in_blocks.flatten()) {
+        (Some(whole), Some(blocks)) if !whole.suffices(rows, blocks.rows) => {
             Ok(Way::Blocks(blocks))
         }
         (Some(whole), _) => Ok(Way::Windows(whole)),
-        (None, blocks) => blocks.map(Way::Blocks),
+        (None, Some(blocks)) => Ok(Way::Blocks(blocks)),
+        (None, None) => {
+            let failure = Failure::input(format!(
+                "{limit} does not hold the layer, or a class of it, and a row on its way: {} bytes are \
+                 the least",
+                least(kind)
+            ));
+            let is_of_device = kind == DeviceKind::Gpu && limit.bytes >= least(DeviceKind::Cpu);
+            Err(Failure { is_of_device, ..failure })
+        }
     }
 }
 

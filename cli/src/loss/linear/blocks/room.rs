@@ -2,8 +2,6 @@
 
 use surprisal::{DeviceKind, Dtype, LinearCrossEntropy};
 
-use crate::args::MemoryLimit;
-use crate::error::{Failure, Result};
 use crate::files::InputArray;
 use crate::loss::Job;
 
@@ -25,7 +23,7 @@ pub(in crate::loss::linear) struct Room {
 }
 
 /// A batch, its layer, and the bytes that they take.
-struct Needs {
+pub(in crate::loss::linear) struct Needs {
     rows: u64,
     width: u64,
     classes: u64,
@@ -37,39 +35,15 @@ struct Needs {
     class: u64,
 }
 
-impl Room {
-    /// Rows and classes that fit the limit together: at first each half of it.
+impl Needs {
     pub(in crate::loss::linear) fn new(
         job: &Job<'_>,
-        (op, limit): (&LinearCrossEntropy, &MemoryLimit),
-        hidden: &InputArray,
-        weight: &InputArray,
-    ) -> Result<Self> {
-        let needs = |is_gpu| Needs::new(job, op, (hidden, weight), is_gpu);
-        let is_gpu = job.device.info().kind == DeviceKind::Gpu;
-        let here = needs(is_gpu);
-        let least = here.least();
-        if limit.bytes >= least {
-            return Ok(here.room(limit.bytes));
-        }
-        let failure = Failure::input(format!(
-            "{limit} does not hold a class of the layer and a row on their way: {least} bytes are the \
-             least"
-        ));
-        // On the CPU neither is there twice.
-        Err(Failure { is_of_device: is_gpu && limit.bytes >= needs(false).least(), ..failure })
-    }
-}
-
-impl Needs {
-    fn new(
-        job: &Job<'_>,
         op: &LinearCrossEntropy,
+        kind: DeviceKind,
         (hidden, weight): (&InputArray, &InputArray),
-        is_gpu: bool,
     ) -> Self {
         let ((rows, width), classes) = (hidden.rows_and_columns(), job.work.classes as u64);
-        let (width, on_gpu) = (width as u64, u64::from(is_gpu));
+        let (width, on_gpu) = (width as u64, u64::from(kind == DeviceKind::Gpu));
         let size = |file: &InputArray| {
             let asked = job.work.asked.map_or(0, |asked| Dtype::from(asked).size() as u64);
             file.dtype.size() + asked
@@ -90,12 +64,15 @@ impl Needs {
     }
 
     /// The least limit: a row and a class.
-    fn least(&self) -> u64 {
+    pub(in crate::loss::linear) fn least(&self) -> u64 {
         self.resident + self.class + self.row + logits(1)
     }
 
-    /// What a limit leaves that is no less than the least.
-    fn room(&self, limit: u64) -> Room {
+    /// Rows and classes that fit a limit together: at first each half of it. None if not one of each does.
+    pub(in crate::loss::linear) fn room(&self, limit: u64) -> Option<Room> {
+        if limit < self.least() {
+            return None;
+        }
         let Self { rows, width, classes, resident, row, class } = *self;
         let room = limit - resident;
         let mut block = (room / 2 / class).clamp(1, classes);
@@ -108,7 +85,7 @@ impl Needs {
         let block = in_units(block, classes);
         let scratch = fitting * logits(block) + 4 * width * block.min(LOGITS);
         let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-        Room { rows: count(fitting), classes: count(block), scratch }
+        Some(Room { rows: count(fitting), classes: count(block), scratch })
     }
 }
 
