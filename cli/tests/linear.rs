@@ -259,7 +259,7 @@ fn the_least_limit_is_told() {
         let failed = run("100");
         failed.fails(2, &["--memory-limit 100", "bytes are the least"]);
         let words = failed.stderr[0].split_whitespace();
-        let least: u64 = words.filter_map(|word| word.parse().ok()).last().expect("a number");
+        let least: u64 = words.rev().find_map(|word| word.parse().ok()).expect("a number");
         run(&(least - 1).to_string()).fails(2, &[&format!("{least} bytes are the least")]);
         assert_eq!(run(&least.to_string()).code, 0, "{device}: {least}");
     }
@@ -299,8 +299,8 @@ fn a_layer_is_in_memory_if_that_leaves_room_for_rows() {
 #[cfg(target_os = "linux")]
 #[test]
 fn memory_stays_under_the_limit() {
-    // 20 MB of weights and as much of gradient, in blocks; and a twentieth of either, in blocks that make
-    // the same kernels do the same: what a process and a driver take besides, 5 MB and more for a kernel.
+    // 20 MB of weights and as much of gradient, in blocks; and a twentieth of either, in blocks that use the
+    // same kernels: what a process and a driver take besides, of which a kernel's code is a megabyte or two.
     let folder = wide(32, 128, 40_000);
     npy(&folder.path().join("small.npy"), &[2048, 128], &vec![0.5f32; 2048 * 128]);
     npy(&folder.path().join("ones.npy"), &[32], &[1i64; 32]);
