@@ -102,6 +102,27 @@ fn a_shader_that_does_not_compile() {
 }
 
 #[test]
+fn a_limit_that_only_the_cpu_can_keep() {
+    let folder = batch(2000);
+    let folder = folder.path();
+    let few = words("linear-cross-entropy x.npy t.npy y.npy --grad grad.npy --memory-limit 300K");
+    let (before, cpu) = (names(folder), run(folder, "cpu", &few));
+    let found = surprisal(folder, &[&few[..], &AUTO].concat());
+    let said = found.stderr.join("\n");
+    assert!(said.ends_with(" bytes are the least; starting over on the CPU"), "{said}");
+    assert_eq!(found.stderr.len(), 2, "{said}");
+    assert!(answer(folder, found.json()) == cpu);
+    remove_outputs(folder);
+    surprisal(folder, &[&few[..], &["--device", "gpu"]].concat()).fails(2, &["are the least"]);
+    // Neither can.
+    let fewer = words("linear-cross-entropy x.npy t.npy y.npy --memory-limit 1K");
+    let found = surprisal(folder, &[&fewer[..], &AUTO].concat());
+    assert_eq!((found.code, found.stderr.len()), (2, 2), "{:?}", found.stderr);
+    assert!(found.stderr[1].ends_with("are the least"), "{:?}", found.stderr);
+    assert_eq!(names(folder), before);
+}
+
+#[test]
 fn a_gpu_that_was_asked_for_is_not_replaced() {
     let folder = batch(60);
     let folder = folder.path();

@@ -188,16 +188,28 @@ pub fn quarters() -> TempDir {
 
 /// The most memory that a run has, in bytes.
 #[cfg(target_os = "linux")]
-pub fn peak(mut child: std::process::Child) -> u64 {
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0;
+pub fn peak(child: std::process::Child) -> u64 {
+    largest(child, "status", "VmHWM:") << 10
+}
+
+/// How many bytes a run reads, but for what it reads in its last milliseconds.
+#[cfg(target_os = "linux")]
+pub fn bytes_read(child: std::process::Child) -> u64 {
+    largest(child, "io", "rchar:")
+}
+
+/// The largest value of a field of a process's file, while it runs.
+#[cfg(target_os = "linux")]
+fn largest(mut child: std::process::Child, file: &str, field: &str) -> u64 {
+    let file = format!("/proc/{}/{file}", child.id());
+    let mut largest = 0;
     while child.try_wait().expect("it is a child").is_none() {
-        let text = fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-        peak = peak.max(kib.unwrap_or(0) << 10);
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix(field));
+        let value = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        largest = largest.max(value.unwrap_or(0));
         std::thread::sleep(std::time::Duration::from_millis(2));
     }
     assert!(child.wait().expect("it ended").success());
-    peak
+    largest
 }

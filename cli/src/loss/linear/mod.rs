@@ -13,7 +13,7 @@ use surprisal::{
 
 use super::cross_entropy::{index_shape, over, target_values, weighted};
 use super::{Job, Outcome, Start, open_vector};
-use crate::args::LinearCrossEntropyArgs;
+use crate::args::{LinearCrossEntropyArgs, MemoryLimit};
 use crate::error::{Failure, Result};
 use crate::files::{InputArray, matrix};
 use crate::loss::UpstreamData::{Each, Later, One};
@@ -60,12 +60,13 @@ pub(crate) fn run(args: &LinearCrossEntropyArgs) -> Result<()> {
         hidden.expect_floats()?;
         weight.expect_floats()?;
         job.read_upstream()?;
-        room = windows::room(&job, (&op, &limit), &hidden, &weight)?;
-        if room.is_none() {
-            let room = blocks::room(&job, (&op, &limit), &hidden, &weight)?;
-            let bias = bias.as_ref().zip(bias_data);
-            let files = blocks::Files { hidden, weight, bias };
-            return blocks::stream(job, &op, files, (target_values, room));
+        match way(&job, (&op, &limit), &hidden, &weight)? {
+            Way::Windows(of_rows) => room = Some(of_rows),
+            Way::Blocks(room) => {
+                let bias = bias.as_ref().zip(bias_data);
+                let files = blocks::Files { hidden, weight, bias };
+                return blocks::stream(job, &op, files, (target_values, room));
+            }
         }
     }
     let weight_data = job.read_matrix(&mut weight)?;
@@ -82,6 +83,49 @@ pub(crate) fn run(args: &LinearCrossEntropyArgs) -> Result<()> {
     let (mut output, timings) = job.compute(&op, input)?;
     job.write_layer(&layer, output.dweight.take(), output.dbias.take())?;
     job.finish(outcome(output, rows, classes), &timings)
+}
+
+/// How a batch goes through a layer within a limit.
+enum Way {
+    /// In windows of rows, with the layer in memory.
+    Windows(windows::Room),
+    /// With the layer in blocks of classes.
+    Blocks(blocks::Room),
+}
+
+/// The layer is in memory where that leaves room for enough rows beside it. The reference does without
+/// blocks.
+fn way(
+    job: &Job<'_>,
+    (op, limit): (&LinearCrossEntropy, &MemoryLimit),
+    hidden: &InputArray,
+    weight: &InputArray,
+) -> Result<Way> {
+    let files = (hidden, weight);
+    let whole = |kind| windows::Needs::new(job, op, kind, files);
+    let blocks = |kind| blocks::Needs::new(job, op, kind, files);
+    let least = |kind| match kind {
+        DeviceKind::Reference => whole(kind).least(),
+        _ => whole(kind).least().min(blocks(kind).least()),
+    };
+    let (kind, rows) = (job.device.info().kind, hidden.rows_and_columns().0);
+    let in_blocks = (kind != DeviceKind::Reference).then(|| blocks(kind).room(limit.bytes));
+    match (whole(kind).room(limit.bytes), in_blocks.flatten()) {
+        (Some(whole), Some(blocks)) if !whole.suffices(rows, blocks.rows) => {
+            Ok(Way::Blocks(blocks))
+        }
+        (Some(whole), _) => Ok(Way::Windows(whole)),
+        (None, Some(blocks)) => Ok(Way::Blocks(blocks)),
+        (None, None) => {
+            let failure = Failure::input(format!(
+                "{limit} does not hold the layer, or a class of it, and a row on its way: {} bytes are \
+                 the least",
+                least(kind)
+            ));
+            let is_of_device = kind == DeviceKind::Gpu && limit.bytes >= least(DeviceKind::Cpu);
+            Err(Failure { is_of_device, ..failure })
+        }
+    }
 }
 
 /// The layer's files, and what was read of them.

@@ -8,18 +8,30 @@ use surprisal::{
 };
 
 use super::{Layer, over};
-use crate::args::MemoryLimit;
-use crate::error::{Failure, Result};
+use crate::error::Result;
 use crate::files::{InputArray, Outputs, matrix};
 use crate::loss::UpstreamData::{Each, Later, One};
 use crate::loss::{Job, Outcome};
 use crate::storage::{as_read, returned};
 use crate::stream::{part_of, restore};
 
+/// Rows whose logits are to be there together, if the layer is in memory at all: products of fewer leave
+/// a device idle. Half as many took longer than blocks of classes do, on the CPU and on lavapipe.
+const ENOUGH: u64 = 128;
+
 /// Bytes that a limit leaves to the rows of a window, and to the operation's scratch.
 pub(super) struct Room {
     rows: usize,
     scratch: u64,
+    /// Rows whose logits are there at a time.
+    together: u64,
+}
+
+impl Room {
+    /// Whether that is enough of so many rows, where blocks of classes would take `in_blocks` at a time.
+    pub(super) fn suffices(&self, rows: usize, in_blocks: usize) -> bool {
+        self.together >= ENOUGH.min(rows as u64).min(in_blocks as u64)
+    }
 }
 
 /// Window by window; the layer and the targets are in memory.
@@ -75,53 +87,72 @@ pub(super) fn stream(
     job.conclude(&outcome, &timings, started)
 }
 
-/// What the limit leaves beside the layer, its gradient, and what belongs to all rows; none if that is
-/// not enough for a row. The reference does without the limit's other way, and fails.
-pub(super) fn room(
-    job: &Job<'_>,
-    (op, limit): (&LinearCrossEntropy, &MemoryLimit),
-    hidden: &InputArray,
-    weight: &InputArray,
-) -> Result<Option<Room>> {
-    let kind = job.device.info().kind;
-    let (rows, width) = hidden.rows_and_columns();
-    let held_as =
-        |file: &InputArray| job.work.asked.map_or(as_read(file.dtype), Dtype::from).size() as u64;
-    let (held, own) = (held_as(hidden), held_as(weight));
-    let gradient = |bytes: u64| if op.has_weight_gradient() { bytes } else { 0 };
-    // In host memory as it was read and, if that is of 16 bits, as it is computed with; or on the device
-    // too. Of its gradient there are the sum and a window's part, or that on the device and what is
-    // returned.
-    let element = match kind {
-        DeviceKind::Reference => own + 8 + gradient(16),
-        DeviceKind::Cpu if own != 2 => own + gradient(8),
-        _ => own + 4 + gradient(4 + own.max(4)),
-    };
-    let resident = weight.len() as u64 * element + job.resident(rows);
-    // What is read, as it is stored, its gradient, and both as f32 in the operation; the reference has
-    // all logits of a window, twice.
-    let (computed, logits) = match kind {
-        DeviceKind::Reference => (8, 24 * job.work.classes as u64),
-        _ => (4, 0),
-    };
-    let row = width as u64 * (hidden.dtype.size() + 2 * held + 4 * computed) + logits + 64;
-    let rest = limit.bytes.saturating_sub(resident) / 2;
-    // The operation's own scratch holds a row of logits, and what a chunk of rows needs beside.
-    let scratch = match kind {
-        DeviceKind::Reference => 0,
-        _ => 4 * (job.work.classes + 2 * width) as u64,
-    };
-    if rest < row.max(scratch) {
-        if kind == DeviceKind::Reference {
-            return Err(Failure::input(format!(
-                "{limit} does not hold the layer, {resident} bytes, and a row on its way, {} bytes",
-                2 * row
-            )));
-        }
-        return Ok(None);
+/// A batch, and the bytes that it takes with the layer in memory.
+pub(super) struct Needs {
+    rows: usize,
+    /// The layer, its gradient, and what belongs to all rows.
+    resident: u64,
+    /// Of a row on its way.
+    row: u64,
+    /// Of a row in the operation's own scratch: its logits, and what a chunk of rows needs beside.
+    scratch: u64,
+    /// Whether logits are stored there, of as many rows as it holds.
+    has_logits: bool,
+}
+
+impl Needs {
+    pub(super) fn new(
+        job: &Job<'_>,
+        op: &LinearCrossEntropy,
+        kind: DeviceKind,
+        (hidden, weight): (&InputArray, &InputArray),
+    ) -> Self {
+        let (rows, width) = hidden.rows_and_columns();
+        let held_as = |file: &InputArray| {
+            job.work.asked.map_or(as_read(file.dtype), Dtype::from).size() as u64
+        };
+        let (held, own) = (held_as(hidden), held_as(weight));
+        let gradient = |bytes: u64| if op.has_weight_gradient() { bytes } else { 0 };
+        // In host memory as it was read and, if that is of 16 bits, as it is computed with; or on the
+        // device too. Of its gradient there are the sum and a window's part, or that on the device and
+        // what is returned.
+        let element = match kind {
+            DeviceKind::Reference => own + 8 + gradient(16),
+            DeviceKind::Cpu if own != 2 => own + gradient(8),
+            _ => own + 4 + gradient(4 + own.max(4)),
+        };
+        let resident = weight.len() as u64 * element + job.resident(rows);
+        // What is read, as it is stored, its gradient, and both as f32 in the operation; the reference has
+        // all logits of a window, twice.
+        let (computed, logits) = match kind {
+            DeviceKind::Reference => (8, 24 * job.work.classes as u64),
+            _ => (4, 0),
+        };
+        let row = width as u64 * (hidden.dtype.size() + 2 * held + 4 * computed) + logits + 64;
+        let scratch = match kind {
+            DeviceKind::Reference => 0,
+            _ => 4 * (job.work.classes + 2 * width) as u64,
+        };
+        // The loss alone stores no logits on a GPU.
+        let has_logits = kind == DeviceKind::Cpu || kind == DeviceKind::Gpu && op.has_gradient();
+        Self { rows, resident, row, scratch, has_logits }
     }
-    let rows = usize::try_from(rest / row).unwrap_or(usize::MAX);
-    Ok(Some(Room { rows: rows.min(hidden.len().max(1)), scratch: rest }))
+
+    /// The least limit: a row.
+    pub(super) fn least(&self) -> u64 {
+        self.resident + 2 * self.row.max(self.scratch)
+    }
+
+    /// What a limit leaves; none if that is not enough for a row.
+    pub(super) fn room(&self, limit: u64) -> Option<Room> {
+        if limit < self.least() {
+            return None;
+        }
+        let rest = (limit - self.resident) / 2;
+        let rows = usize::try_from(rest / self.row).unwrap_or(usize::MAX).min(self.rows.max(1));
+        let logits = if self.has_logits { rest / self.scratch } else { u64::MAX };
+        Some(Room { rows, scratch: rest, together: logits.min(rows as u64) })
+    }
 }
 
 impl Job<'_> {
