@@ -28,7 +28,7 @@ impl Rows {
         let mut rng = Rng::new(5);
         let mut hidden: Vec<f32> = (0..ROWS * WIDTH).map(|_| rng.normal() as f32).collect();
         let targets = (0..ROWS).map(|row| {
-            let target = rng.below(CLASSES) as i64;
+            let target = i64::try_from(rng.below(CLASSES)).unwrap_or(-1);
             if is_kept(row) { target } else { IGNORED }
         });
         let targets: Vec<_> = targets.collect();
@@ -88,7 +88,7 @@ pub struct Got {
 }
 
 /// 16-bit rows start in the middle of a u32, every other one; others are four bytes apart from it.
-fn matrix<'a>(buffer: &'a wgpu::Buffer, rows: usize, dtype: Dtype) -> MatrixBuffer<'a> {
+fn matrix(buffer: &wgpu::Buffer, rows: usize, dtype: Dtype) -> MatrixBuffer<'_> {
     MatrixBuffer::new(buffer, rows as u64, WIDTH as u64)
         .with_dtype(dtype)
         .with_offset(3 * dtype.size() as u64)
@@ -129,7 +129,7 @@ pub fn run(bench: &Bench, op: &LinearCrossEntropy, rows: &Rows, choice: Choice) 
     let dloss = bench.buffer(&[&[7.0; 3], &rows.dloss[..]].concat());
     let dhidden = bench.buffer(&vec![f32::NAN; 3 + rows.len() * (WIDTH + 2)]);
     let dweight = bench.buffer(&vec![f32::NAN; CLASSES * WIDTH]);
-    let dbias = bench.buffer(&vec![f32::NAN; CLASSES]);
+    let dbias = bench.buffer(&[f32::NAN; CLASSES]);
     let mut buffers = LinearCrossEntropyBuffers::new(
         matrix(&hidden, rows.len(), choice.dtype),
         matrix(&weight, CLASSES, choice.dtype),
