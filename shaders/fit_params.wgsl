@@ -20,5 +20,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let limit = limits[params.input_offset + index];
     let rows = summary.kept_rows - min(limit.first, summary.kept_rows);
     let whole = select(limit.most, 0u, rows == 0u);
-    fitted[limit.at - params.output_offset] = select(min(rows, limit.most), whole, limit.is_whole == 1u);
+    let number = select(min(rows, limit.most), whole, limit.is_whole == 1u);
+    fitted[limit.at - params.output_offset] = number;
 }
