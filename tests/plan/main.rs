@@ -4,6 +4,7 @@ mod carried_out;
 mod machine;
 mod problems;
 mod products;
+mod sizes;
 
 use std::collections::HashSet;
 use std::time::Duration;
