@@ -30,7 +30,7 @@ MEMORY = 6 << 30
 
 # Which tests are to notice, the quick ones first; and those among them that are about a GPU.
 OF_PLANS = ["plan", "traffic"]
-OF_REST = ["told", "reference", "family", "linear", "errors", "options", "hostile", "golden", "stream"]
+OF_REST = ["told", "by_hand", "reference", "family", "linear", "errors", "options", "hostile", "golden", "stream"]
 ABOUT_GPUS = [
     "gpu",
     "a_batch_that_is_too_large",

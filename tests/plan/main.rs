@@ -1,6 +1,8 @@
 //! Planning against made-up limits: pure data, no GPU.
 
 mod carried_out;
+mod chunks;
+mod costs;
 mod machine;
 mod problems;
 mod products;

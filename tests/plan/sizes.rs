@@ -5,7 +5,7 @@ use surprisal::gpu::plan::{
     Destination, LossNumbers, Pass, Plan, Problem, ROW_BLOCK, Region, Role, Step, UpstreamRegion,
 };
 use surprisal::gpu::{
-    Caps, Family, Kernel, RowOp, Slot, TargetType, Tuning, UpstreamFrom, Weighting, Word,
+    Caps, Family, Kernel, Reduce, RowOp, Slot, TargetType, Tuning, UpstreamFrom, Weighting, Word,
 };
 use surprisal::{Dtype, Error, InputForm, Reduction};
 
@@ -60,6 +60,17 @@ fn a_window_is_as_long_as_a_binding_allows() {
 }
 
 #[test]
+fn a_row_may_fill_a_binding() {
+    let on = |bytes| {
+        let caps = Caps { max_binding_bytes: bytes, ..h200() };
+        Plan::new(&plain(3, 1000), &caps, &Tuning::new(&caps))
+    };
+    // 32 bytes are kept for aligning a window's start.
+    assert!(on(4032).is_ok());
+    assert_eq!(on(4028), Err(Error::TooLarge { what: "a row", needed: 4000, limit: 3996 }));
+}
+
+#[test]
 fn a_window_is_as_long_as_its_time_allows() {
     let mut tuning = Tuning::new(&h200());
     tuning.budget = std::time::Duration::from_secs(1);
@@ -93,6 +104,63 @@ fn few_long_rows_are_split() {
     assert_eq!(splits(64, 32_768), (8, Family::SplitSweep), "as many rows as are split");
     assert_eq!(splits(65, 32_768), (0, Family::Row));
     assert_eq!(splits(64, 32_767), (0, Family::Row), "and as few classes");
+}
+
+#[test]
+fn windows_of_split_rows_fit_the_grid() {
+    // 64 pieces a row, in 99 places.
+    let caps = Caps { max_workgroups: 10, ..h200() };
+    let plan = untimed(&plain(8, 1 << 20), &caps);
+    let is_sweep =
+        |kernel: &Kernel| matches!(kernel, Kernel::Rows(row) if row.family == Family::SplitSweep);
+    assert_eq!(rows_of(&plan, is_sweep), [1; 8]);
+}
+
+#[test]
+fn no_long_rows_are_no_work() {
+    assert_eq!(untimed(&plain(0, 100_000), &h200()).steps, []);
+}
+
+/// What is in scratch of a row: two words for its columns, and each piece's part of its sums.
+#[test]
+fn split_rows_bind_the_scratch_that_they_need() {
+    let loss = LossNumbers { metrics: true, ..LossNumbers::default() };
+    let plan = untimed(&Problem { loss, ..loss_and_gradient(3, 1 << 16) }, &h200());
+    let of_rows: Vec<_> = plan.steps.iter().filter(|step| is_row(&step.kernel)).collect();
+    let words = of_rows[0].kernel.piece_words();
+    assert!(words > 1, "the best column has a word of its own");
+    for step in of_rows {
+        let scratch = bound(step, Slot::Scratch).expect("split rows meet there");
+        assert_eq!((scratch.offset, scratch.size), (0, 3 * (2 + 64 * words) * 16));
+    }
+}
+
+#[test]
+fn scratch_may_fill_a_binding() {
+    let on = |bytes| {
+        let caps = Caps { max_binding_bytes: bytes, ..h200() };
+        let mut tuning = Tuning::new(&caps);
+        (tuning.split_min_classes, tuning.split_max_rows) = (1, 1000);
+        Plan::new(&plain(100, 1), &caps, &tuning)
+    };
+    let plan = on(1 << 20).expect("it fits");
+    let needed = bound(&plan.steps[0], Slot::Scratch).expect("rows are split").size;
+    assert!(on(needed).is_ok());
+    let (what, limit) = ("a block of rows", needed - 4);
+    assert_eq!(on(limit), Err(Error::TooLarge { what, needed, limit }));
+}
+
+#[test]
+fn a_workgroup_that_is_a_subgroup_needs_no_barrier() {
+    let reduce = |classes, tuned| {
+        let mut tuning = Tuning::new(&h200());
+        tuning.reduce = tuned;
+        let plan = Plan::new(&plain(1000, classes), &h200(), &tuning).expect("it fits");
+        row_kernel(&plan.steps[0]).expect("of rows").reduce
+    };
+    assert_eq!(reduce(200, Reduce::Subgroup), Reduce::OneSubgroup, "32 lanes");
+    assert_eq!(reduce(1000, Reduce::Subgroup), Reduce::Subgroup, "64 lanes");
+    assert_eq!(reduce(200, Reduce::Tree), Reduce::Tree);
 }
 
 /// 28,000 words a lane at most: a device of one lane has to cut longer rows, however many they are.
@@ -214,11 +282,29 @@ fn a_kernel_may_need_more_bindings_than_there_are() {
 
 #[test]
 fn numbers_of_a_loss_arrive() {
-    let loss = LossNumbers { label_smoothing: 0.25, ..LossNumbers::default() };
-    let upstream = UpstreamRegion::Scalar(3.0);
+    let loss = LossNumbers {
+        label_smoothing: 0.25,
+        weight_sum: 2.0,
+        z_loss: 3.0,
+        logit_scale: 4.0,
+        softcap: 5.0,
+        normalizer: 6.0,
+        unit: 7.0,
+        clamp: 8.0,
+        gamma: 9.0,
+        delta: 10.0,
+        label: (11.0, 12.0),
+        focal: (13.0, 14.0),
+        ..LossNumbers::default()
+    };
+    let upstream = UpstreamRegion::Scalar(15.0);
     let plan = untimed(&Problem { loss, upstream, ..loss_and_gradient(10, 8) }, &h200());
     let p = only(&plan, is_row).params;
-    assert_eq!((p.smooth_target, p.smooth_class, p.upstream), (0.75, 1.0 / 32.0, 3.0));
+    assert_eq!((p.smooth_target, p.smooth_class, p.weight_sum), (0.75, 1.0 / 32.0, 2.0));
+    assert_eq!((p.z_loss, p.logit_scale, p.softcap, p.normalizer), (3.0, 4.0, 5.0, 6.0));
+    assert_eq!((p.unit, p.clamp, p.gamma, p.delta), (7.0, 8.0, 9.0, 10.0));
+    assert_eq!((p.label_scale, p.label_offset), (11.0, 12.0));
+    assert_eq!((p.focal_one, p.focal_zero, p.upstream), (13.0, 14.0, 15.0));
     assert!(p.nan.is_nan() && p.infinity == f32::INFINITY);
     assert_eq!((p.rows, p.classes, p.words), (10, 8, 2));
 }
@@ -290,7 +376,13 @@ fn windows_of_blocks() {
         tuning.budget = std::time::Duration::from_secs(1);
         tuning.elements_per_second = elements_per_second;
         let plan = Plan::new(&loss_and_gradient(20_000, 1), caps, &tuning).expect("it fits");
-        rows_of(&plan, |kernel| matches!(kernel, Kernel::SumLoss { .. }))
+        let scans = |step: &&Step| matches!(step.kernel, Kernel::ScanTargets(..));
+        let first: Vec<_> =
+            plan.steps.iter().filter(scans).map(|step| step.params.first_row).collect();
+        let rows = rows_of(&plan, |kernel| matches!(kernel, Kernel::SumLoss { .. }));
+        let before = rows.iter().scan(0, |sum, rows| Some(std::mem::replace(sum, *sum + rows)));
+        assert_eq!(first, before.collect::<Vec<_>>(), "targets are scanned in the same windows");
+        rows
     };
     let block = ROW_BLOCK as u32;
     assert_eq!(windows(&h200(), 1 << 30), [20_000]);
@@ -319,6 +411,14 @@ fn rows_of_halves_join_where_they_share_a_u32() {
     assert!(joins(Region { row_stride: 1001, ..halves }), "every other does");
     assert!(joins(Region { row_stride: 999, ..halves }), "they end in one");
     assert!(!joins(Region { offset: 4, dtype: Dtype::F32, ..tight(999) }));
+}
+
+#[test]
+fn edges_have_a_place_behind_the_last_row() {
+    let input = Region { dtype: Dtype::F16, ..tight(333) };
+    let plan = untimed(&Problem { input, ..plain(128, 333) }, &h200());
+    let step = only(&plan, |kernel| *kernel == Kernel::JoinEdges);
+    assert_eq!((step.workgroup_size, step.grid), (64, [3, 1]), "129 places");
 }
 
 #[test]
