@@ -1,13 +1,13 @@
 //! How much of a layer's logits there is at a time, and how products are cut: worked out by hand.
 
 use surprisal::gpu::plan::{
-    Destination, Layer, MAX_DEPTH, Operand, Plan, Problem, Product, Role, Step,
+    Destination, Layer, MAX_DEPTH, Operand, Plan, Problem, Product, Region, Role, Step,
 };
 use surprisal::gpu::{Caps, Form, Kernel, RowOp, Slot, Start, Tile, Tuning};
 use surprisal::{Error, Result};
 
 use crate::problems::main_pass;
-use crate::{h200, loss_and_gradient, tight};
+use crate::{bound, h200, loss_and_gradient, tight};
 
 /// A layer with a gradient, and the problem over its logits.
 fn layer(rows: u64, classes: u64, scratch_bytes: u64) -> (Layer, Problem) {
@@ -66,6 +66,9 @@ fn a_row_of_logits_may_fill_a_binding() {
         by_rows(&layer(3, 1000, 1 << 20), &caps)
     };
     assert!(on(4032).is_ok());
+    // A window of rows keeps 32 bytes for aligning its start.
+    let (needed, limit) = (4000, 3968);
+    assert_eq!(on(4000), Err(Error::TooLarge { what: "a row", needed, limit }));
     let what = "a row of logits";
     assert_eq!(on(3996), Err(Error::TooLarge { what, needed: 4000, limit: 3996 }));
 }
@@ -84,8 +87,29 @@ fn chunks_of_classes_are_whole_tiles_where_they_can_be() {
     assert_eq!(columns(3, 40), [1, 1, 1], "one fills the scratch");
 }
 
+/// The gradient of a bias is summed over so many rows at a time as a dispatch may go.
+#[test]
+fn sums_of_columns_go_on() {
+    let (layer, problem) = layer(2 * MAX_DEPTH + 100, 3, 1 << 30);
+    let vector = Region { row_stride: 0, ..tight(0) };
+    let layer = Layer { dhidden: None, bias: Some(vector), dbias: Some(vector), ..layer };
+    let plan = by_rows(&(layer, problem), &h200()).expect("it fits");
+    let sums = plan.steps.iter().filter(|step| step.kernel == Kernel::ColumnSums);
+    let from = |step: &Step| bound(step, Slot::Input).expect("logits are read").offset;
+    let sums: Vec<_> = sums.map(|s| (s.params.rows, s.params.continued, from(s))).collect();
+    let bytes = MAX_DEPTH * 12;
+    let depth = MAX_DEPTH as u32;
+    assert_eq!(sums, [(depth, 0, 0), (depth, 1, bytes), (100, 1, 2 * bytes)]);
+}
+
 #[test]
 fn the_logits_of_a_class_have_to_fit() {
+    let fits = |bytes| {
+        let caps = Caps { max_binding_bytes: bytes, ..h200() };
+        by_classes(&layer(1000, 200, 1 << 20), &caps, 200).is_ok()
+    };
+    // A binding of them, and the 16 bytes a row of what is bound besides.
+    assert!(fits(16 * 1000 + 32) && !fits(4000 + 28));
     let scratch = |bytes| by_classes(&layer(1000, 200, bytes), &h200(), 200);
     assert!(scratch(4000).is_ok());
     let Err(Error::InvalidInput { what, reason }) = scratch(3999) else { panic!("it fits") };

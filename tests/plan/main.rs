@@ -7,6 +7,7 @@ mod machine;
 mod problems;
 mod products;
 mod sizes;
+mod sweeps;
 
 use std::collections::HashSet;
 use std::time::Duration;
