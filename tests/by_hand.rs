@@ -129,24 +129,32 @@ fn a_normalizer_divides_a_mean_alone() {
     }
 }
 
+/// Half of the target's share is spread over both classes, each with its own weight.
+#[test]
+fn smoothing_weighs_every_class() {
+    let op = by_row().with_label_smoothing(0.5).with_class_weights([2.0, 4.0]);
+    let output = run(&op, &[0.0, 0.0], &[0]);
+    assert_near(&each(&output.loss), &[(0.5 * 2.0 + 0.25 * (2.0 + 4.0)) * LN_2]);
+}
+
 #[test]
 fn focal_loss_by_hand() {
     // p = 3/4 and 1/4, gamma 2: what modulates is 1/16 and 9/16.
-    let x = [3f64.ln(), 0.0, 3f64.ln(), 0.0, NAN, 0.0];
+    let x = [3f64.ln(), 0.0, NAN, 0.0, 3f64.ln(), 0.0];
     let op = Focal::new().with_gamma(2.0).with_alpha([0.5, 3.0]).with_unit(Unit::Bits);
     let op = op.with_reduction(Reduction::None).with_gradient();
-    let input = CrossEntropyInput::new(rows(&x, 2), &[0i64, 1, 0]);
+    let input = CrossEntropyInput::new(rows(&x, 2), &[0i64, 0, 1]);
     let output = reference::focal(&op, &input).expect("it is sound");
     let nll = [(4f64 / 3.0).ln(), 4f64.ln()];
-    let losses = [0.5 / 16.0 * nll[0] * LOG2_E, 3.0 * 9.0 / 16.0 * nll[1] * LOG2_E, NAN];
+    let losses = [0.5 / 16.0 * nll[0] * LOG2_E, NAN, 3.0 * 9.0 / 16.0 * nll[1] * LOG2_E];
     assert_near(&each(&output.loss), &losses);
     // alpha (m^2 + 2 p m nll) with m = 1 - p, times p - [j = y].
     let of = |alpha: f64, p: f64, nll: f64| {
         let miss = 1.0 - p;
         alpha * LOG2_E * miss * miss.mul_add(miss, 2.0 * p * miss * nll)
     };
-    let (first, second) = (of(0.5, 0.75, nll[0]), of(3.0, 0.25, nll[1]));
-    assert_near(&values(output.dlogits.as_ref()), &[-first, first, second, -second, NAN, NAN]);
+    let (first, last) = (of(0.5, 0.75, nll[0]), of(3.0, 0.25, nll[1]));
+    assert_near(&values(output.dlogits.as_ref()), &[-first, first, NAN, NAN, last, -last]);
 }
 
 fn divergence(op: KlDivergence, teacher: &[f64], student: &[f64]) -> DivergenceOutput {

@@ -38,7 +38,7 @@ pub fn elementwise(op: &Elementwise, input: &ElementwiseInput<'_>) -> Result<Ele
 
 /// log(1 + exp(x)).
 fn softplus(x: f64) -> f64 {
-    (-x.abs()).exp().ln_1p() + if x < 0.0 { 0.0 } else { x }
+    (-x.abs()).exp().ln_1p() + x.max(0.0)
 }
 
 fn sigmoid(x: f64) -> f64 {
@@ -75,7 +75,7 @@ fn element(kind: ElementKind, x: f64, y: f64, positive: f64) -> (f64, f64) {
             if d.abs() <= delta {
                 (d * d / 2.0, d)
             } else {
-                (delta * (d.abs() - delta / 2.0), delta * sign(d))
+                (delta * (d.abs() - delta / 2.0), delta.copysign(d))
             }
         }
         ElementKind::Hinge => {

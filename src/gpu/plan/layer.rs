@@ -155,7 +155,7 @@ impl<'a> OnDevice<'a> {
         }
         let rows = layer.scratch_bytes.min(limit) / row.max(1);
         let rows = rows.min(problem.rows).max(1);
-        let cut = if rows < problem.rows && rows > CHUNK_UNIT { rows % CHUNK_UNIT } else { 0 };
+        let cut = if rows < problem.rows && rows >= CHUNK_UNIT { rows % CHUNK_UNIT } else { 0 };
         Ok(Planner { layer, problem, caps, tuning, room: rows - cut, origin })
     }
 }
