@@ -104,12 +104,14 @@ fn sums_of_columns_go_on() {
 
 #[test]
 fn the_logits_of_a_class_have_to_fit() {
-    let fits = |bytes| {
+    let on = |bytes| {
         let caps = Caps { max_binding_bytes: bytes, ..h200() };
-        by_classes(&layer(1000, 200, 1 << 20), &caps, 200).is_ok()
+        by_classes(&layer(1000, 200, 1 << 20), &caps, 200)
     };
     // A binding of them, and the 16 bytes a row of what is bound besides.
-    assert!(fits(16 * 1000 + 32) && !fits(4000 + 28));
+    assert!(on(16 * 1000 + 32).is_ok());
+    let what = "the logits of a class";
+    assert_eq!(on(4028), Err(Error::TooLarge { what, needed: 4000, limit: 3996 }));
     let scratch = |bytes| by_classes(&layer(1000, 200, bytes), &h200(), 200);
     assert!(scratch(4000).is_ok());
     let Err(Error::InvalidInput { what, reason }) = scratch(3999) else { panic!("it fits") };

@@ -318,12 +318,7 @@ impl Dispatch<'_> {
 
     fn split_columns(&mut self, kernel: RowKernel) {
         let first = u64::from(self.p.first_column);
-        // Of a window of a layer's classes, words are the window's.
-        let end = if self.p.columns > 0 {
-            first + u64::from(self.p.columns)
-        } else {
-            self.p.classes.into()
-        };
+        let end = u64::from(self.p.classes);
         for ([row, _], words) in self.pieces() {
             let ([sum, upstream], [is_kept, target]) =
                 (*self.scratch(2 * row), *self.scratch(2 * row + 1));

@@ -1,8 +1,8 @@
 //! How a layer's loss goes by tiles, and where it cannot: worked out by hand. A large GPU has tiles of 32
 //! rows and 64 columns, a row of which four lanes sweep.
 
-use surprisal::gpu::plan::{Destination, Layer, Plan, Problem, Region, Step};
-use surprisal::gpu::{Caps, Kernel, RowOp, Slot, Tuning};
+use surprisal::gpu::plan::{Destination, Layer, LossNumbers, Plan, Problem, Region, Step};
+use surprisal::gpu::{Caps, Kernel, RowOp, Slot, Tile, Tuning};
 use surprisal::{Error, Result};
 
 use crate::problems::main_pass;
@@ -49,6 +49,50 @@ fn a_sweep_is_as_long_as_a_lane_may_go() {
     let is_sweep = |step: &&Step| matches!(step.kernel, Kernel::TileSweep(_));
     assert!(plan.steps.iter().filter(is_sweep).all(|step| step.params.splits == 8));
     assert_eq!(plan.scratch_bytes, 8192 * 160);
+}
+
+/// With metrics a piece has a word for the best column.
+#[test]
+fn pieces_are_as_large_as_what_is_collected() {
+    let (layer, problem) = layer([64, 64, 128], ROOM);
+    let loss = LossNumbers { metrics: true, ..LossNumbers::default() };
+    let plan = layer.plan(&Problem { loss, ..problem }, &h200(), &Tuning::new(&h200()));
+    assert_eq!(plan.expect("it fits").scratch_bytes, 64 * (2 + 8 * 2) * 16);
+}
+
+#[test]
+fn a_software_driver_sweeps_slim_tiles() {
+    let tile = |software| {
+        let plan = plan_on([64, 64, 128], ROOM, &Caps { software, ..h200() }).expect("it fits");
+        plan.steps.iter().find_map(|step| match step.kernel {
+            Kernel::TileSweep(kernel) => Some(kernel.product.tile),
+            _ => None,
+        })
+    };
+    assert_eq!([tile(true), tile(false)], [Some(Tile::Slim), Some(Tile::Medium)]);
+}
+
+/// The gradient of a block of classes is written by workgroups of 256 lanes, eight columns a lane.
+#[test]
+fn columns_of_a_block_are_shared_out() {
+    let (layer, problem) = layer([10, 4, 10_000], ROOM);
+    let layer = Layer { dhidden: Some(tight(4)), ..layer };
+    let passes = vec![main_pass(RowOp::CrossEntropy, Destination::InPlace)];
+    let problem = Problem { passes, ..problem };
+    let mut tuning = Tuning::new(&h200());
+    tuning.budget = std::time::Duration::from_secs(1);
+    let mut columns = |elements_per_second| {
+        tuning.elements_per_second = elements_per_second;
+        let plan = layer.plan_in_blocks(&problem, &h200(), &tuning, 10_000).expect("it fits");
+        let steps = plan.steps.into_iter().filter(|step| matches!(step.kernel, Kernel::Rows(_)));
+        steps.map(|step| (step.params, step.grid)).collect::<Vec<_>>()
+    };
+    let [(p, grid)] = columns(1 << 30)[..] else { panic!("one window") };
+    assert_eq!((p.columns, p.splits, p.split_words, p.words), (10_000, 5, 2000, 10_000));
+    assert_eq!(grid, [50, 1]);
+    // Read and written: 20 elements a column.
+    let windows: Vec<_> = columns(20 * 4000).iter().map(|(p, _)| p.columns).collect();
+    assert_eq!(windows, [4000, 4000, 2000]);
 }
 
 #[test]
