@@ -1,6 +1,8 @@
 //! Plans do what they are made for, whatever limits cut them: carried out by [`Machine`], they leave what
 //! plain loops over the whole matrices come to, and nothing beside it.
 
+#![allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "the numbers are small")]
+
 use std::collections::HashMap;
 use std::time::Duration;
 

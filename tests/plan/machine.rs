@@ -2,6 +2,8 @@
 //! its shader would, by the same params, bindings and workgroups. In the place of cross-entropy stand
 //! sums that every class, the target and the upstream gradient have their part in.
 
+#![allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "the numbers are small")]
+
 use std::collections::HashMap;
 
 use surprisal::gpu::plan::{Bound, ROW_BLOCK, Step};
