@@ -5,7 +5,7 @@ mod common;
 
 use common::cases::{Case, Family};
 use common::{Subject, cpu_subjects, gpu_subjects, suite};
-use surprisal::{CrossEntropy, CrossEntropyInput, Device, Error, Matrix, Reduction, reference};
+use surprisal::{CrossEntropy, CrossEntropyInput, Error, Matrix, Reduction, reference};
 
 /// Weights with a zero among them: what weighs nothing contributes nothing.
 fn weights(classes: usize) -> Vec<f64> {

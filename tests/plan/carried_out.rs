@@ -133,8 +133,9 @@ fn made(plan: Result<Plan, Error>) -> Result<Option<Plan>, TestCaseError> {
             prop_assert!(needed > limit);
             Ok(None)
         }
-        Err(Error::DeviceTooSmall { .. }) => Ok(None),
-        Err(Error::InvalidInput { what: "scratch_bytes", .. }) => Ok(None),
+        Err(Error::DeviceTooSmall { .. } | Error::InvalidInput { what: "scratch_bytes", .. }) => {
+            Ok(None)
+        }
         Err(other) => Err(TestCaseError::fail(other.to_string())),
     }
 }

@@ -183,10 +183,9 @@ fn blocks_of_classes_keep_all_rows() {
     let caps = Caps { max_workgroups: 4, ..h200() };
     let plan = of(320, 1, &caps).expect("it fits");
     assert_eq!(sweeps(&plan), [[256, 64], [64, 64], [256, 64], [64, 64]]);
-    let scratch = plan.steps.iter().filter_map(|step| {
-        matches!(step.kernel, Kernel::TileSweep(_)).then(|| bound(step, Slot::Scratch))
-    });
-    let scratch: Vec<_> = scratch.flatten().map(|bound| [bound.offset, bound.size]).collect();
+    let is_sweep = |step: &&Step| matches!(step.kernel, Kernel::TileSweep(_));
+    let scratch = plan.steps.iter().filter(is_sweep).filter_map(|step| bound(step, Slot::Scratch));
+    let scratch: Vec<_> = scratch.map(|bound| [bound.offset, bound.size]).collect();
     let [first, second] = [[0, 256 * 160], [256 * 160, 64 * 160]];
     assert_eq!(scratch, [first, second, first, second]);
     assert_eq!(plan.scratch_bytes, 320 * 160);
