@@ -75,7 +75,7 @@ fn element(kind: ElementKind, x: f64, y: f64, positive: f64) -> (f64, f64) {
             if d.abs() <= delta {
                 (d * d / 2.0, d)
             } else {
-                (delta * (d.abs() - delta / 2.0), delta.copysign(d))
+                (delta * (d.abs() - delta / 2.0), delta * sign(d))
             }
         }
         ElementKind::Hinge => {
