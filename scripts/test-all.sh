@@ -77,8 +77,7 @@ step_miri() {
 
 step_every-f32() { cargo test --release --lib every_number -- --ignored --nocapture; }
 
-# A thousand mutants, some minutes each on two cores: MUTANTS_SHARD=3/20 for a part of them. Survivors fail.
-step_mutants() { cargo mutants --shard "${MUTANTS_SHARD:-0/1}"; }
+step_mutants() { ./scripts/mutants.py; }
 
 step_fuzz() {
     local target

@@ -24,7 +24,7 @@ fn arrays(values: &[f32]) -> [Array; 4] {
 #[test]
 fn every_dtype_on_every_device() {
     let case = Family::Confident.case(12, 37, 12);
-    let devices = [Device::reference(), Device::cpu(), Device::with_gpu(common::gpu())];
+    let devices = common::devices();
     for array in arrays(&case.logits) {
         let matrix = Matrix::new(array.values(), 12, 37).expect("its shape");
         let op = CrossEntropy::new().with_reduction(Reduction::Sum).with_gradient();
@@ -57,7 +57,7 @@ fn upstream_and_targets_of_every_width() {
     let case = Family::Normal.case(9, 20, 13);
     let narrow: Vec<i32> = case.targets.iter().map(|&y| y as i32).collect();
     let dloss: Vec<f32> = (0..9u8).map(f32::from).collect();
-    for device in [Device::reference(), Device::cpu(), Device::with_gpu(common::gpu())] {
+    for device in common::devices() {
         let op = CrossEntropy::new().with_reduction(Reduction::None).with_gradient();
         let wide = CrossEntropyInput::new(case.matrix(), &case.targets);
         let input = CrossEntropyInput::new(case.matrix(), &narrow);
@@ -85,11 +85,11 @@ fn the_family_in_every_dtype() {
     let probs: Vec<f32> = probs.into_iter().map(|p| p as f32).collect();
     let (x, t, q) = (arrays(&case.logits), arrays(&other.logits), arrays(&probs));
     let shape = |array| Matrix::new(array, 8, 20).expect("its shape");
-    let devices = [Device::reference(), Device::cpu(), Device::with_gpu(common::gpu())];
+    let devices = common::devices();
     // The other matrix has the next dtype: they may differ.
     for i in 0..4 {
         let (x, t, q) = (&x[i], &t[(i + 1) % 4], &q[(i + 1) % 4]);
-        let results = devices.each_ref().map(|device| {
+        let results = devices.iter().map(|device| {
             let cross = CrossEntropy::new().with_gradient().with_target_gradient();
             let input = CrossEntropyInput::new(shape(x.values()), shape(q.values()));
             let cross = device.run(&cross, input).expect("sound");
@@ -102,6 +102,7 @@ fn the_family_in_every_dtype() {
             [cross.dlogits, cross.dtargets, kl.dstudent, binary.dinput]
                 .map(|gradient| gradient.expect("asked for"))
         });
+        let results: Vec<_> = results.collect();
         let dtypes = [x.dtype(), q.dtype(), x.dtype(), x.dtype()];
         for (g, dtype) in dtypes.into_iter().enumerate() {
             let want = results[0][g].to_f64();

@@ -12,10 +12,6 @@ use surprisal::{
     Upstream, wgpu,
 };
 
-fn devices() -> [Device; 3] {
-    [Device::reference(), Device::cpu(), Device::with_gpu(common::gpu())]
-}
-
 /// What every message keeps to.
 fn assert_message(error: &Error, parts: &[&str]) {
     let text = error.to_string();
@@ -34,7 +30,7 @@ fn shapes_that_disagree() {
     let error = Matrix::new(&[0.0f32; 5], 2, 3).expect_err("six are wanted");
     assert!(matches!(error, Error::ShapeMismatch { .. }));
     assert_message(&error, &["[2, 3]", "5"]);
-    for device in devices() {
+    for device in common::devices() {
         let input = CrossEntropyInput::new(two_by_three(), &[0i64, 1, 2]);
         let error = device.run(&CrossEntropy::new(), input).expect_err("three targets");
         assert!(matches!(error, Error::ShapeMismatch { what: "targets", .. }));
@@ -59,7 +55,7 @@ fn shapes_that_disagree() {
 
 #[test]
 fn targets_out_of_range() {
-    for device in devices() {
+    for device in common::devices() {
         for bad in [3i64, -1, i64::MAX, i64::MIN, 1 << 32] {
             let targets = [-100, bad];
             let input = CrossEntropyInput::new(two_by_three(), &targets);
@@ -72,7 +68,7 @@ fn targets_out_of_range() {
 
 #[test]
 fn inputs_that_do_not_go_together() {
-    for device in devices() {
+    for device in common::devices() {
         let input = CrossEntropyInput::new(two_by_three(), &[0i64, 1])
             .with_upstream(Upstream::Each((&[1.0f32, 2.0]).into()));
         let error = device.run(&CrossEntropy::new(), input).expect_err("a mean has one loss");

@@ -16,10 +16,6 @@ const NAN: f64 = f64::NAN;
 const ROWS: usize = 5;
 const CLASSES: usize = 7;
 
-fn devices() -> [Device; 3] {
-    [Device::reference(), Device::cpu(), Device::with_gpu(common::gpu())]
-}
-
 fn normal(n: usize, seed: u64) -> Vec<f64> {
     let mut rng = Rng::new(seed);
     (0..n).map(|_| 2.0 * rng.normal()).collect()
@@ -219,7 +215,7 @@ fn a_one_hot_target_equals_an_index_target() {
     for (row, class) in classes.iter().enumerate() {
         one_hot[row * CLASSES + usize::try_from(*class).expect("a class")] = 1.0;
     }
-    for device in devices() {
+    for device in common::devices() {
         for form in [InputForm::Logits, InputForm::LogProbs, InputForm::Probs] {
             let x = match form {
                 InputForm::Logits => x.clone(),
@@ -252,7 +248,7 @@ fn smoothing_by_option_equals_smoothing_by_targets() {
             (1.0 - e) * hit + e / CLASSES as f64
         })
         .collect();
-    for device in devices() {
+    for device in common::devices() {
         let op = CrossEntropy::new().with_gradient();
         let option = op.clone().with_label_smoothing(e);
         let option = device.run(&option, CrossEntropyInput::new(matrix(&x), &classes));
@@ -267,7 +263,7 @@ fn smoothing_by_option_equals_smoothing_by_targets() {
 #[test]
 fn focal_without_gamma_is_cross_entropy() {
     let x = logits(14);
-    for device in devices() {
+    for device in common::devices() {
         let input = || CrossEntropyInput::new(matrix(&x), &TARGETS);
         let plain = device.run(&CrossEntropy::new().with_gradient(), input()).expect("sound");
         let focal = device.run(&Focal::new().with_gamma(0.0).with_gradient(), input());
@@ -281,7 +277,7 @@ fn focal_without_gamma_is_cross_entropy() {
 #[test]
 fn the_divergence_from_itself_is_0() {
     let x = logits(15);
-    for device in devices() {
+    for device in common::devices() {
         let input = || DivergenceInput::new(matrix(&x), matrix(&x));
         let by_row = Reduction::None;
         let kl = KlDivergence::new().with_reduction(by_row).with_gradient();
@@ -307,7 +303,7 @@ fn js_is_symmetric_and_at_most_log_2() {
     let far: Vec<f64> =
         (0..ROWS * CLASSES).map(|i| if i % 2 == 0 { 200.0 } else { -200.0 }).collect();
     let other: Vec<f64> = far.iter().map(|x| -x).collect();
-    for device in devices() {
+    for device in common::devices() {
         let op = JsDivergence::new().with_reduction(Reduction::None);
         let run = |p, q| {
             let input = DivergenceInput::new(matrix(p), matrix(q));
@@ -324,7 +320,7 @@ fn js_is_symmetric_and_at_most_log_2() {
 fn cross_entropy_is_entropy_and_divergence() {
     let (t, x) = (logits(18), logits(19));
     let p = reference::softmax(matrix(&t));
-    for device in devices() {
+    for device in common::devices() {
         let none = Reduction::None;
         let cross = CrossEntropy::new().with_reduction(none);
         let cross = device.run(&cross, CrossEntropyInput::new(matrix(&x), matrix(&p)));
@@ -345,7 +341,7 @@ fn binary_is_a_softmax_of_two() {
     let signs: Vec<f64> = y.iter().map(|y| 2.0 * y - 1.0).collect();
     let pairs: Vec<f64> = x.iter().flat_map(|x| [0.0, *x]).collect();
     let classes: Vec<i64> = y.iter().map(|y| *y as i64).collect();
-    for device in devices() {
+    for device in common::devices() {
         let none = Reduction::None;
         let two = Matrix::new(&pairs, x.len(), 2).expect("its shape");
         let softmax = CrossEntropy::new().with_reduction(none).with_gradient();
@@ -367,7 +363,7 @@ fn binary_is_a_softmax_of_two() {
 fn units_scale_losses_and_gradients_alike() {
     let x = logits(21);
     for (unit, per_nat) in [(Unit::Bits, 1.0 / 2f64.ln()), (Unit::Hartleys, 1.0 / 10f64.ln())] {
-        for device in devices() {
+        for device in common::devices() {
             let run = |unit| {
                 let op = CrossEntropy::new().with_gradient().with_metrics().with_unit(unit);
                 device.run(&op, CrossEntropyInput::new(matrix(&x), &TARGETS)).expect("sound")
@@ -405,7 +401,7 @@ fn special_values_of_binary_losses() {
     ];
     let (x, y): (Vec<f64>, Vec<f64>) = table.iter().map(|(x, y, ..)| (*x, *y)).unzip();
     let matrix = |values| Matrix::new(values, 1, table.len()).expect("a row");
-    for device in devices() {
+    for device in common::devices() {
         let op = BinaryCrossEntropy::new().with_reduction(Reduction::None).with_gradient();
         let binary = device.run(&op, ElementwiseInput::new(matrix(&x), matrix(&y)));
         let focal = BinaryFocal::new().with_gamma(0.0).with_reduction(Reduction::None);
@@ -440,7 +436,7 @@ fn special_values_of_divergences() {
     let teacher: Vec<f64> = table.iter().flat_map(|row| row.0).collect();
     let student: Vec<f64> = table.iter().flat_map(|row| row.1).collect();
     let matrix = |values| Matrix::new(values, table.len(), 3).expect("its shape");
-    for device in devices() {
+    for device in common::devices() {
         let input = || DivergenceInput::new(matrix(&teacher), matrix(&student));
         let op = KlDivergence::new().with_reduction(Reduction::None).with_gradient();
         let output = device.run(&op, input()).expect("sound");
@@ -467,7 +463,7 @@ fn special_values_of_divergences() {
 #[test]
 fn normalized_input_without_weight() {
     let x = reference::log_softmax(matrix(&logits(27)));
-    for device in devices() {
+    for device in common::devices() {
         let op = CrossEntropy::new().with_form(InputForm::LogProbs).with_gradient();
         let op = op.with_class_weights([0.0; CLASSES]);
         let output = device.run(&op, CrossEntropyInput::new(matrix(&x), &TARGETS)).expect("sound");
@@ -484,7 +480,7 @@ fn an_infinite_log_probability_is_its_row_s() {
     x[CLASSES + 2] = INF;
     let mut q = probs(29);
     q[CLASSES + 2] = 0.0;
-    for device in devices() {
+    for device in common::devices() {
         let op = CrossEntropy::new().with_form(InputForm::LogProbs).with_gradient();
         let op = op.with_reduction(Reduction::None);
         let output = device.run(&op, CrossEntropyInput::new(matrix(&x), matrix(&q)));
@@ -504,7 +500,7 @@ fn an_infinite_log_probability_is_its_row_s() {
 #[test]
 fn the_sum_of_nothing_is_0() {
     let nothing = Matrix::new(&[0f32; 0], 0, 4).expect("no rows");
-    for device in devices() {
+    for device in common::devices() {
         let op = CrossEntropy::new().with_reduction(Reduction::Sum);
         let output = device.run(&op, CrossEntropyInput::new(nothing, &[0i64; 0]));
         let sum = reduced(&output.expect("sound").loss);
@@ -515,7 +511,7 @@ fn the_sum_of_nothing_is_0() {
 #[test]
 fn a_difference_of_infinities_is_nan() {
     let row = Matrix::new(&[f32::INFINITY, f32::NEG_INFINITY], 1, 2).expect("a row");
-    for device in devices() {
+    for device in common::devices() {
         for loss in [
             ElementwiseLoss::Squared,
             ElementwiseLoss::Absolute,
@@ -532,10 +528,10 @@ fn a_difference_of_infinities_is_nan() {
 #[test]
 fn an_infinite_or_nan_label_is_its_row_s() {
     let x = logits(22);
-    for (device, bad) in devices()
+    for (device, bad) in common::devices()
         .into_iter()
         .flat_map(|d| [(d, NAN)])
-        .chain(devices().into_iter().map(|d| (d, INF)))
+        .chain(common::devices().into_iter().map(|d| (d, INF)))
     {
         let mut q = probs(23);
         q[CLASSES + 2] = bad;
@@ -553,7 +549,7 @@ fn an_infinite_or_nan_label_is_its_row_s() {
 
 #[test]
 fn metrics_of_empty_and_ignored_batches() {
-    for device in devices() {
+    for device in common::devices() {
         let op = CrossEntropy::new().with_metrics();
         let empty = Matrix::new(&[0f32; 0], 0, 3).expect("no rows");
         let output = device.run(&op, CrossEntropyInput::new(empty, &[0i64; 0])).expect("sound");
@@ -570,7 +566,7 @@ fn metrics_of_empty_and_ignored_batches() {
 #[test]
 fn elementwise_losses_of_nothing() {
     let nothing = Matrix::new(&[0f32; 0], 0, 4).expect("no rows");
-    for device in devices() {
+    for device in common::devices() {
         for (reduction, want) in [(Reduction::Mean, NAN), (Reduction::Sum, 0.0)] {
             let op = BinaryCrossEntropy::new().with_reduction(reduction).with_gradient();
             let output = device.run(&op, ElementwiseInput::new(nothing, nothing)).expect("sound");
@@ -594,7 +590,7 @@ fn assert_invalid<T: std::fmt::Debug>(result: surprisal::Result<T>, argument: &s
 #[test]
 fn options_that_exclude_each_other() {
     let (x, q) = (probs(24), probs(25));
-    for device in devices() {
+    for device in common::devices() {
         let new = CrossEntropy::new;
         let index =
             |op: &CrossEntropy| device.run(op, CrossEntropyInput::new(matrix(&x), &TARGETS));
@@ -621,7 +617,7 @@ fn options_that_exclude_each_other() {
 fn numbers_out_of_range() {
     let (good, mut bad) = (probs(26), probs(26));
     bad[CLASSES + 3] = 1.25;
-    for device in devices() {
+    for device in common::devices() {
         let pair = |x, y| ElementwiseInput::new(matrix(x), matrix(y));
         let binary = BinaryCrossEntropy::new;
         let probs = binary().with_form(InputForm::Probs);

@@ -12,10 +12,6 @@ use surprisal::{
     reference,
 };
 
-fn devices() -> [Device; 3] {
-    [Device::reference(), Device::cpu(), Device::with_gpu(common::gpu())]
-}
-
 fn weights(classes: usize) -> Vec<f64> {
     (0..classes).map(|j| if j % 5 == 3 { 0.0 } else { 0.25 + (j % 7) as f64 / 4.0 }).collect()
 }
@@ -184,7 +180,7 @@ fn gradients_by_finite_differences() {
 
 #[test]
 fn special_values() {
-    for device in devices() {
+    for device in common::devices() {
         let weight = [1.0f32, 0.0, 0.0, 1.0, 0.0, 0.0];
         let op = LinearCrossEntropy::new(CrossEntropy::new().with_reduction(Reduction::None));
         let run = |hidden: &[f32; 4], bias: &[f32; 3], targets: &[i64; 2]| {
@@ -218,7 +214,7 @@ fn special_values() {
 
 #[test]
 fn empty_batches() {
-    for device in devices() {
+    for device in common::devices() {
         for (targets, hidden) in [(&[][..], &[][..]), (&[-100i64, -100], &[0.5f32; 6][..])] {
             let hidden = Matrix::new(hidden, targets.len(), 3).expect("its shape");
             let weight = Matrix::new(&[1.0f32; 12], 4, 3).expect("its shape");
@@ -303,7 +299,7 @@ fn windows_of_any_size() {
                 continue;
             }
             let op = LinearCrossEntropy::new(loss.clone().with_reduction(reduction));
-            for device in devices() {
+            for device in common::devices() {
                 let whole = device.run(&op.clone().with_gradient(), layer.input(reduction));
                 for window in [1, 7, 49, 50] {
                     let cut = in_windows(&device, &op.clone().with_gradient(), &layer, window);

@@ -5,7 +5,7 @@ mod common;
 
 use common::cases::{Case, Family};
 use common::{Subject, cpu_subjects, gpu_subjects, suite};
-use surprisal::{CrossEntropy, CrossEntropyInput, Device, Error, Matrix, Reduction, reference};
+use surprisal::{CrossEntropy, CrossEntropyInput, Error, Matrix, Reduction, reference};
 
 /// Weights with a zero among them: what weighs nothing contributes nothing.
 fn weights(classes: usize) -> Vec<f64> {
@@ -101,7 +101,7 @@ fn gradients_by_finite_differences() {
 #[test]
 fn neutral_options_change_no_bit() {
     let case = Family::Normal.case(9, 20, 23);
-    for device in [Device::reference(), Device::cpu(), Device::with_gpu(common::gpu())] {
+    for device in common::devices() {
         let run = |op: &CrossEntropy| {
             let input = CrossEntropyInput::new(case.matrix(), &case.targets);
             device.run(&op.clone().with_gradient(), input).expect("sound")
@@ -122,7 +122,7 @@ fn neutral_options_change_no_bit() {
 #[test]
 fn a_total_weight_of_zero() {
     let logits = [0.0f32, 1.0, 2.0, 3.0];
-    for device in [Device::reference(), Device::cpu(), Device::with_gpu(common::gpu())] {
+    for device in common::devices() {
         let matrix = Matrix::new(&logits, 2, 2).expect("its shape");
         let op = CrossEntropy::new().with_class_weights([0.0f32, 0.0]).with_gradient();
         let output = device.run(&op, CrossEntropyInput::new(matrix, &[0i64, -100]));
@@ -138,7 +138,7 @@ fn a_total_weight_of_zero() {
 fn options_out_of_range() {
     let matrix = Matrix::new(&[0.0f32; 6], 2, 3).expect("its shape");
     let new = CrossEntropy::new;
-    for device in [Device::reference(), Device::cpu(), Device::with_gpu(common::gpu())] {
+    for device in common::devices() {
         let run = |op: &CrossEntropy| {
             device.run(op, CrossEntropyInput::new(matrix, &[0i64, 1])).expect_err("it is wrong")
         };

@@ -158,6 +158,7 @@ fn differences(x: &[f64], f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
 }
 
 fn assert_gradient(got: &[f64], want: &[f64]) {
+    assert_eq!(got.len(), want.len());
     for (got, want) in got.iter().zip(want) {
         assert!((got - want).abs() < 1e-8, "gradient {got}, differences {want}");
     }

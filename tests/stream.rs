@@ -14,10 +14,6 @@ use surprisal::{
 
 const REDUCTIONS: [Reduction; 3] = [Reduction::Mean, Reduction::Sum, Reduction::None];
 
-fn devices() -> Vec<Device> {
-    vec![Device::reference(), Device::cpu(), Device::with_gpu(common::gpu())]
-}
-
 /// Numbers that look arbitrary, of about this size.
 fn noise(count: usize, seed: u64, size: f32) -> Vec<f32> {
     let mut state = seed | 1;
@@ -144,7 +140,7 @@ fn check_cross_entropy_of(
         (0..rows).map(|i| i64::try_from(i * 31 % classes).expect("small")).collect();
     targets.iter_mut().skip(2).step_by(5).for_each(|target| *target = -100);
     let each = noise(rows, 11, 2.0);
-    for device in devices() {
+    for device in common::devices() {
         let upstream = |[from, to]: [usize; 2]| match op.reduction() {
             Reduction::None => Upstream::Each(each[from..to].into()),
             _ => Upstream::Scalar(0.7),
@@ -206,7 +202,7 @@ fn probability_targets_and_divergences() {
     let b = stored(&noise(rows * classes, 4, 4.0), "f32");
     let probs: Vec<f32> = noise(rows * classes, 5, 0.5).iter().map(|x| x + 0.5).collect();
     let probs = stored(&probs, "f32");
-    for device in devices() {
+    for device in common::devices() {
         for (reduction, cut) in REDUCTIONS.into_iter().zip([1, 4, 22]) {
             let name = format!("{reduction} on {} in {cut}s", device.info());
             let op = CrossEntropy::new().with_reduction(reduction).with_gradient().with_metrics();
@@ -241,7 +237,7 @@ fn focal_loss() {
     let (rows, classes) = (31, 6);
     let logits = stored(&noise(rows * classes, 3, 4.0), "f32");
     let targets: Vec<i32> = (0..rows).map(|i| i32::try_from(i % classes).expect("small")).collect();
-    for device in devices() {
+    for device in common::devices() {
         for reduction in REDUCTIONS {
             let op = Focal::new().with_reduction(reduction).with_gradient().with_ignore_index(2);
             let input = |at: [usize; 2]| {
@@ -287,7 +283,7 @@ where
 
 #[test]
 fn elementwise_losses() {
-    for device in devices() {
+    for device in common::devices() {
         for reduction in REDUCTIONS {
             let each = reduction == Reduction::None;
             let binary = BinaryCrossEntropy::new().with_reduction(reduction).with_gradient();
@@ -328,7 +324,7 @@ where
 
 #[test]
 fn transforms() {
-    for device in devices() {
+    for device in common::devices() {
         for (shape, cut) in [([19, 5], 1), ([19, 5], 4), ([33, 257], 10), ([2, 30_001], 1)] {
             check_transform(&Softmax, &device, shape, cut);
             check_transform(&LogSoftmax, &device, shape, cut);
@@ -345,7 +341,7 @@ fn windows_of_different_sizes() {
     let logits = stored(&noise(rows * classes, 3, 4.0), "f32");
     let targets: Vec<i64> = (0..rows).map(|i| i64::try_from(i % classes).expect("small")).collect();
     let op = CrossEntropy::new().with_gradient();
-    for device in devices() {
+    for device in common::devices() {
         let input = |at: [usize; 2]| {
             CrossEntropyInput::new(rows_of(&logits, classes, at), &targets[at[0]..at[1]])
         };
@@ -368,7 +364,7 @@ fn windows_that_are_under_way_together() {
     let logits = stored(&noise(rows * classes, 5, 4.0), "f32");
     let targets: Vec<i64> = (0..rows).map(|i| i64::try_from(i % classes).expect("small")).collect();
     let op = CrossEntropy::new().with_gradient().with_reduction(Reduction::None);
-    for device in devices() {
+    for device in common::devices() {
         let input = |at: [usize; 2]| {
             CrossEntropyInput::new(rows_of(&logits, classes, at), &targets[at[0]..at[1]])
         };
@@ -402,7 +398,7 @@ fn windows_that_are_under_way_together() {
 
 #[test]
 fn nothing_at_all_and_nothing_kept() {
-    for device in devices() {
+    for device in common::devices() {
         let empty: [i64; 0] = [];
         let op = CrossEntropy::new();
         let batch = Batch::new(0, 5, 1).with_targets(&empty);
@@ -425,7 +421,7 @@ fn nothing_at_all_and_nothing_kept() {
 #[test]
 fn what_is_wrong_is_said_with_the_rows_of_the_batch() {
     let op = CrossEntropy::new();
-    for device in devices() {
+    for device in common::devices() {
         let targets = [0i64, 1, 0, 9];
         let batch = Batch::new(4, 2, 2).with_targets(&targets);
         let error = device.stream(&op, batch).expect_err("9 is no class");
@@ -491,7 +487,7 @@ fn sums_that_hang_on_their_order() {
     let weights: Vec<f32> = weights.iter().copied().chain(weights.iter().map(|w| -w)).collect();
     let y = vec![0.0f32; 2 * HALF];
     let op = Elementwise::new(ElementwiseLoss::Squared).with_reduction(Reduction::Sum);
-    for device in devices() {
+    for device in common::devices() {
         let input = |columns: usize, at: [usize; 2]| {
             let range = at[0] * columns..at[1] * columns;
             let shape = [at[1] - at[0], columns];

@@ -94,3 +94,18 @@ pub(crate) fn folded(elements: u64) -> (u64, u64) {
     let columns = by_four.or_else(|| (1..=2048).rev().find(divides)).unwrap_or(1);
     (elements / columns, columns)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::folded;
+
+    #[test]
+    fn rows_are_neither_long_nor_short() {
+        assert_eq!(folded(10_000), (5, 2000), "the longest of whole words");
+        assert_eq!(folded(4 * 4099), (4 * 4099 / 4, 4), "no whole words: the longest there is");
+        assert_eq!(folded(3 * 2039), (3, 2039));
+        assert_eq!(folded(77), (1, 77));
+        assert_eq!(folded(10_007), (10_007, 1), "a prime");
+        assert_eq!(folded(0).0, 0);
+    }
+}

@@ -283,3 +283,19 @@ impl Op for LinearCrossEntropy {
     type Input<'a> = LinearCrossEntropyInput<'a>;
     type Output = LinearCrossEntropyOutput;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{CrossEntropy, LinearCrossEntropy};
+
+    #[test]
+    fn scratch_holds_so_many_rows() {
+        let op = LinearCrossEntropy::new(CrossEntropy::new()).with_scratch_bytes(1000);
+        assert_eq!(op.rows_in_scratch(300, 0), Ok(3));
+        assert_eq!(op.rows_in_scratch(300, 100), Ok(3));
+        assert_eq!(op.rows_in_scratch(300, 101), Ok(2));
+        assert_eq!(op.rows_in_scratch(1000, 0), Ok(1));
+        let error = op.rows_in_scratch(900, 101).expect_err("899 bytes are left");
+        assert!(error.to_string().contains("1000 bytes do not hold the 1001 needed"), "{error}");
+    }
+}

@@ -286,9 +286,10 @@ pub(crate) fn validate_number(what: &'static str, value: f64, range: Range) -> R
     let (fits, reason) = match range {
         Range::Finite => (as_f32.is_finite(), "is not finite as f32"),
         // What f32 cannot tell from 0 or from infinity would mean something else on most devices.
-        Range::Positive => {
-            (value > 0.0 && as_f32.is_normal(), "is not a positive number that f32 can hold")
-        }
+        Range::Positive => (
+            value.is_sign_positive() && as_f32.is_normal(),
+            "is not a positive number that f32 can hold",
+        ),
         Range::NotNegative => {
             (value >= 0.0 && as_f32.is_finite(), "is not a number from 0 up that f32 can hold")
         }

@@ -38,7 +38,7 @@ pub fn elementwise(op: &Elementwise, input: &ElementwiseInput<'_>) -> Result<Ele
 
 /// log(1 + exp(x)).
 fn softplus(x: f64) -> f64 {
-    (-x.abs()).exp().ln_1p() + if x < 0.0 { 0.0 } else { x }
+    (-x.abs()).exp().ln_1p() + x.max(0.0)
 }
 
 fn sigmoid(x: f64) -> f64 {

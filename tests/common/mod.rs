@@ -105,9 +105,27 @@ pub fn one_family_each(base: Tuning) -> Vec<(&'static str, Tuning)> {
     vec![("lane", lane), ("row", row), ("held", held), ("split", split)]
 }
 
+/// Whether the tests are to do without a GPU, as those are that mutants of what all devices share have
+/// to fail: `SURPRISAL_TEST_ADAPTER` is `none`. A test that is about a GPU then fails.
+fn is_without_gpu() -> bool {
+    std::env::var("SURPRISAL_TEST_ADAPTER").as_deref() == Ok("none")
+}
+
+/// The definition, the CPU path and the GPU.
+pub fn devices() -> Vec<Device> {
+    let mut devices = vec![Device::reference(), Device::cpu()];
+    if !is_without_gpu() {
+        devices.push(Device::with_gpu(gpu()));
+    }
+    devices
+}
+
 /// The GPU in all its variants: as it chooses itself, each family of kernels with each reduction,
 /// and cut into many small windows and folded grids.
 pub fn gpu_subjects() -> Vec<Subject> {
+    if is_without_gpu() {
+        return Vec::new();
+    }
     let gpu = gpu();
     let card = Caps { software: false, discrete: true, ..gpu.caps().clone() };
     let mut subjects = vec![

@@ -1,12 +1,18 @@
 //! Planning against made-up limits: pure data, no GPU.
 
+mod carried_out;
+mod chunks;
+mod costs;
+mod machine;
 mod problems;
 mod products;
+mod sizes;
+mod sweeps;
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use problems::{caps, main_pass, problem};
+use problems::{caps, cases, main_pass, problem};
 use proptest::prelude::*;
 use surprisal::gpu::plan::{
     Bound, Destination, HELD_WORDS, LossNumbers, MAX_WORDS_A_LANE, Plan, Problem, ROW_BLOCK,
@@ -263,7 +269,7 @@ fn check_step(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(2000))]
 
     #[test]
     fn plans_keep_the_limits(problem in problem(), caps in caps()) {

@@ -7,6 +7,13 @@ use surprisal::gpu::plan::{
 use surprisal::gpu::{Caps, Chain, ElementOp, RowOp, Sharing, Slot, TargetType, Weighting};
 use surprisal::{Dtype, InputForm, Reduction};
 
+/// So many cases, unless `PROPTEST_CASES` says otherwise.
+pub(crate) fn cases(count: u32) -> ProptestConfig {
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    let is_set = std::env::var_os("PROPTEST_CASES").is_some();
+    ProptestConfig { cases: if is_set { config.cases } else { count }, ..config }
+}
+
 pub(crate) fn caps() -> impl Strategy<Value = Caps> {
     let alignment = prop::sample::select(vec![16u64, 32, 64, 256]);
     let subgroups = prop::sample::select(vec![None, Some((4, 4)), Some((8, 32)), Some((64, 64))]);

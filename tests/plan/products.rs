@@ -9,7 +9,7 @@ use surprisal::gpu::plan::{
 use surprisal::gpu::{Caps, Form, Kernel, Params, RowOp, Slot, Start, Tuning};
 use surprisal::{Dtype, Error, Reduction};
 
-use crate::problems::{caps, main_pass};
+use crate::problems::{caps, cases, main_pass};
 use crate::{bound, h200, loss_and_gradient, tight};
 
 fn operand(slot: Slot, dtype: Dtype, width: u64, (offset, gap): (u64, u64)) -> Operand {
@@ -128,7 +128,7 @@ fn check_limits(step: &Step, caps: &Caps) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(300))]
 
     #[test]
     fn products_are_computed_once(product in product(), caps in caps()) {

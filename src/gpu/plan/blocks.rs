@@ -98,12 +98,10 @@ impl Planner<'_> {
         let (step, bytes) = (self.block_window_rows(), self.problem.stats_row());
         for first_row in (0..self.problem.rows).step_by(step as usize) {
             let rows = step.min(self.problem.rows - first_row);
-            let (bound, residual) = self.window(Slot::Stats, 0, bytes, bytes, [first_row, rows]);
-            let params = Params {
-                stats_offset: (residual / bytes) as u32,
-                first_block: (first_row / ROW_BLOCK) as u32,
-                ..self.base_params(rows)
-            };
+            // What a whole number of blocks takes is a multiple of any alignment.
+            let (bound, _) = self.window(Slot::Stats, 0, bytes, bytes, [first_row, rows]);
+            let params =
+                Params { first_block: (first_row / ROW_BLOCK) as u32, ..self.base_params(rows) };
             let (groups, size) = (rows.div_ceil(ROW_BLOCK), self.sum_workgroup());
             self.push(kernel, size, groups, params, &[bound, Self::block_scratch(blocks)]);
         }

@@ -78,7 +78,7 @@ impl OnDevice<'_> {
             return Err(Error::InvalidInput { what: "scratch_bytes", reason });
         }
         let fitting = (scratch.min(room) / column.max(1)).min(self.problem.classes);
-        let is_cut = fitting > CHUNK_UNIT && fitting < self.problem.classes;
+        let is_cut = fitting >= CHUNK_UNIT && fitting < self.problem.classes;
         let cut = if is_cut { fitting % CHUNK_UNIT } else { 0 };
         Ok(fitting - cut)
     }

@@ -171,7 +171,7 @@ impl<'a> OnDevice<'a> {
         }
         let rows = layer.scratch_bytes.min(limit) / row.max(1);
         let rows = rows.min(problem.rows).max(1);
-        let cut = if rows < problem.rows && rows > CHUNK_UNIT { rows % CHUNK_UNIT } else { 0 };
+        let cut = if rows < problem.rows && rows >= CHUNK_UNIT { rows % CHUNK_UNIT } else { 0 };
         Ok(Planner { layer, problem, caps, tuning, room: rows - cut, origin })
     }
 }
@@ -276,7 +276,8 @@ impl Planner<'_> {
         let (input, classes, [first, rows]) = (chunk.operand().region, chunk.classes[1], rows);
         let first_row = chunk.rows[0] + first;
         let start = input.bytes(first * input.row_stride);
-        let (from, residual) = window(self.caps, Slot::Input, start, input.extent(rows, classes));
+        // Whole parts before it, of 2^14 rows each, are a multiple of any alignment.
+        let (from, _) = window(self.caps, Slot::Input, start, input.extent(rows, classes));
         let (to, offset) = window(self.caps, Slot::Output, dbias.offset, dbias.bytes(classes));
         let size = 64.min(self.caps.lanes());
         let grid = grid(classes.div_ceil(size.into()), self.caps.max_workgroups);
@@ -289,7 +290,6 @@ impl Planner<'_> {
                 rows: rows as u32,
                 columns: classes as u32,
                 grid_width: grid[0],
-                input_offset: (residual / 4) as u32,
                 input_stride: input.row_stride as u32,
                 output_offset: (offset / 4) as u32,
                 first_row: first_row as u32,

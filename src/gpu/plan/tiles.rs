@@ -43,16 +43,14 @@ impl<'a> Tiles<'a> {
     /// lacks the room.
     pub(super) fn of_blocks(planner: &'a Planner<'a>) -> Result<Option<Self>> {
         let Some(mut tiles) = Self::with(planner, u64::MAX)? else { return Ok(None) };
-        // Whole tiles of rows begin where their pieces can be bound.
+        // The pieces of a whole tile of rows are a multiple of 512 bytes, and so of any alignment.
         let height = u64::from(tiles.tile.rows());
         tiles.cut[0] = tiles.cut[0].next_multiple_of(height);
-        let is_aligned =
-            (height * tiles.row_bytes()).is_multiple_of(planner.caps.storage_alignment);
         let (layer, rows) = (planner.layer, tiles.cut[0].min(planner.problem.rows));
         let bound = [rows * tiles.row_bytes(), layer.hidden.extent(rows, layer.width)];
         let room = planner.caps.max_binding_bytes.saturating_sub(planner.caps.storage_alignment);
         let fits = bound.into_iter().all(|bytes| bytes <= room);
-        Ok((is_aligned && fits).then_some(tiles))
+        Ok(fits.then_some(tiles))
     }
 
     /// With so many bytes of scratch.
@@ -72,7 +70,7 @@ impl<'a> Tiles<'a> {
             let row = region.bytes(layer.width);
             room.checked_sub(row).map_or(0, |more| 1 + more / region.bytes(region.row_stride))
         });
-        if !fits || fitting[0] == 0 || fitting[1] < width {
+        if !fits {
             return Ok(None);
         }
         let blocks = problem.rows.div_ceil(height).max(1);
@@ -85,7 +83,7 @@ impl<'a> Tiles<'a> {
             return Ok(None);
         }
         let mut windows = planner.windows(problem).planner(0)?;
-        (windows.word, windows.splits) = (Word::F32, stripes * u64::from(tile.lanes_a_row()));
+        windows.word = Word::F32;
         let Kernel::Rows(row) = windows.row_kernel(&pass, Family::SplitFinish) else {
             return Ok(None);
         };
@@ -95,7 +93,7 @@ impl<'a> Tiles<'a> {
         let by_grid = (u64::from(caps.max_workgroups).pow(2) / stripes).max(1);
         let by_scratch = scratch_bytes.min(room) / tiles.row_bytes();
         let rows = fitting[0].min(by_scratch).min(height * by_time.min(by_grid)).max(1);
-        tiles.cut[0] = if rows > height { rows - rows % height } else { rows };
+        tiles.cut[0] = if rows >= height { rows - rows % height } else { rows };
         let needed = tiles.sweep_kernel().storage_bindings();
         Ok((needed <= caps.max_storage_bindings).then_some(tiles))
     }
