@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use surprisal::gpu::plan::{
-    Destination, Layer, Plan, Problem, Region, Role, Step, TargetRegion, UpstreamRegion,
+    Destination, Ignored, Layer, Plan, Problem, Region, Role, Step, TargetRegion, UpstreamRegion,
 };
 use surprisal::gpu::{Caps, Form, Kernel, RowOp, Slot, TargetType, Tuning};
 use surprisal::{Dtype, Error, Reduction};
@@ -277,6 +277,7 @@ fn layer() -> impl Strategy<Value = (Layer, Problem)> {
                 dweight: weight.then_some(matrix(places[4], Dtype::F32)),
                 dbias: (bias && has_bias).then_some(vector(places[5])),
                 scratch_bytes: 1 << scratch,
+                ignored: Ignored::Multiplied,
             };
             let has_gradient = hidden || weight || bias && has_bias;
             let output = if has_gradient { Destination::InPlace } else { Destination::None };

@@ -1,7 +1,7 @@
 //! How much of a layer's logits there is at a time, and how products are cut: worked out by hand.
 
 use surprisal::gpu::plan::{
-    Destination, Layer, MAX_DEPTH, Operand, Plan, Problem, Product, Region, Role, Step,
+    Destination, Ignored, Layer, MAX_DEPTH, Operand, Plan, Problem, Product, Region, Role, Step,
 };
 use surprisal::gpu::{Caps, Form, Kernel, RowOp, Slot, Start, Tile, Tuning};
 use surprisal::{Error, Result};
@@ -20,6 +20,7 @@ fn layer(rows: u64, classes: u64, scratch_bytes: u64) -> (Layer, Problem) {
         dweight: None,
         dbias: None,
         scratch_bytes,
+        ignored: Ignored::Multiplied,
     };
     let passes = vec![main_pass(RowOp::CrossEntropy, Destination::InPlace)];
     (layer, Problem { passes, ..loss_and_gradient(rows, classes) })

@@ -1,7 +1,7 @@
 //! How a layer's loss goes by tiles, and where it cannot: worked out by hand. A large GPU has tiles of 32
 //! rows and 64 columns, a row of which four lanes sweep.
 
-use surprisal::gpu::plan::{Destination, Layer, LossNumbers, Plan, Problem, Region, Step};
+use surprisal::gpu::plan::{Destination, Ignored, Layer, LossNumbers, Plan, Problem, Region, Step};
 use surprisal::gpu::{Caps, Kernel, RowOp, Slot, Tile, Tuning};
 use surprisal::{Error, Result};
 
@@ -19,6 +19,7 @@ fn layer([rows, width, classes]: [u64; 3], scratch_bytes: u64) -> (Layer, Proble
         dweight: None,
         dbias: None,
         scratch_bytes,
+        ignored: Ignored::Multiplied,
     };
     let passes = vec![main_pass(RowOp::CrossEntropy, Destination::None)];
     (layer, Problem { passes, ..loss_and_gradient(rows, classes) })
