@@ -82,18 +82,21 @@ fn columns_of_a_block_are_shared_out() {
     let problem = Problem { passes, ..problem };
     let mut tuning = Tuning::new(&h200());
     tuning.budget = std::time::Duration::from_secs(1);
-    let mut columns = |elements_per_second| {
+    let mut columns = |elements_per_second, block| {
         tuning.elements_per_second = elements_per_second;
-        let plan = layer.plan_in_blocks(&problem, &h200(), &tuning, 10_000).expect("it fits");
+        let plan = layer.plan_in_blocks(&problem, &h200(), &tuning, block).expect("it fits");
         let steps = plan.steps.into_iter().filter(|step| matches!(step.kernel, Kernel::Rows(_)));
         steps.map(|step| (step.params, step.grid)).collect::<Vec<_>>()
     };
-    let [(p, grid)] = columns(1 << 30)[..] else { panic!("one window") };
+    let [(p, grid)] = columns(1 << 30, 10_000)[..] else { panic!("one window") };
     assert_eq!((p.columns, p.splits, p.split_words, p.words), (10_000, 5, 2000, 10_000));
     assert_eq!(grid, [50, 1]);
     // Read and written: 20 elements a column.
-    let windows: Vec<_> = columns(20 * 4000).iter().map(|(p, _)| p.columns).collect();
+    let windows: Vec<_> = columns(20 * 4000, 10_000).iter().map(|(p, _)| p.columns).collect();
     assert_eq!(windows, [4000, 4000, 2000]);
+    // A block's words end with it, not with the layer.
+    let words: Vec<_> = columns(1 << 30, 6000).iter().map(|(p, _)| p.words).collect();
+    assert_eq!(words, [6000, 4000]);
 }
 
 #[test]
