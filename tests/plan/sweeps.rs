@@ -82,6 +82,7 @@ fn columns_of_a_block_are_shared_out() {
     let problem = Problem { passes, ..problem };
     let mut tuning = Tuning::new(&h200());
     tuning.budget = std::time::Duration::from_secs(1);
+    tuning.max_row_workgroup = 256;
     let mut columns = |elements_per_second, block| {
         tuning.elements_per_second = elements_per_second;
         let plan = layer.plan_in_blocks(&problem, &h200(), &tuning, block).expect("it fits");
