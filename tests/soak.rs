@@ -12,13 +12,14 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::cases::{Case, Family, Rng};
+use common::linear::{self, Layer};
 use common::losses::{self, Divergence};
 use common::suite::{self, Outcome};
 use common::{Subject, cpu_subjects, gpu_subjects, hostile};
 use peak_alloc::PeakAlloc;
 use surprisal::{
-    BinaryCrossEntropy, CrossEntropy, Dtype, Focal, JsDivergence, KlDivergence, Reduction, Unit,
-    wgpu,
+    Batch, BinaryCrossEntropy, CrossEntropy, CrossEntropyInput, Dtype, Focal, JsDivergence,
+    KlDivergence, LinearCrossEntropy, Matrix, Reduction, Unit, wgpu,
 };
 
 #[global_allocator]
@@ -78,11 +79,61 @@ fn options(rng: &mut Rng, classes: usize) -> CrossEntropy {
     op
 }
 
+/// A linear layer: whole, in windows of rows, or in blocks of classes.
+fn linear_layer(rng: &mut Rng, subject: &Subject) -> Outcome {
+    let [rows, width, classes] = [70, 90, 300].map(|most| 1 + rng.below(most));
+    let dtype = pick(rng, &[Dtype::F32, Dtype::F16, Dtype::Bf16]);
+    let layer = Layer::new(rows, width, classes, dtype);
+    let layer = if rng.below(3) == 0 { layer.without_bias() } else { layer };
+    let op = LinearCrossEntropy::new(options(rng, classes)).with_gradient();
+    let device = &subject.device;
+    let output = match rng.below(3) {
+        0 => {
+            return linear::check(
+                subject,
+                &layer,
+                &op.with_scratch_bytes(1 << (17 + rng.below(5))),
+            );
+        }
+        1 => linear::in_windows(device, &op, &layer, 1 + rng.below(rows)),
+        _ => linear::in_blocks(device, &op, &layer, (1 + rng.below(rows), 1 + rng.below(classes))),
+    };
+    linear::check_output(subject, &layer, &op, &output)
+}
+
+/// Windows of a batch give its bits.
+fn windows(rng: &mut Rng, subject: &Subject, case: &Case) -> Outcome {
+    let error = |error: surprisal::Error| format!("{}: {error}", subject.name);
+    let (rows, classes) = (case.rows, case.classes);
+    let op = CrossEntropy::new().with_gradient().with_reduction(Reduction::Mean);
+    let input = |from: usize, to: usize| {
+        let logits = Matrix::new(&case.logits[from * classes..to * classes], to - from, classes);
+        logits.map(|logits| CrossEntropyInput::new(logits, &case.targets[from..to]))
+    };
+    let whole = subject.device.run(&op, input(0, rows).map_err(error)?).map_err(error)?;
+    let window = 1 + rng.below(rows);
+    let batch = Batch::new(rows, classes, window).with_targets(&case.targets);
+    let mut stream = subject.device.stream(&op, batch).map_err(error)?;
+    let mut dlogits = Vec::new();
+    for from in (0..rows).step_by(window) {
+        let window = input(from, rows.min(from + window)).map_err(error)?;
+        let part = stream.push(window).map_err(error)?;
+        dlogits.extend(part.matrix.iter().flat_map(|part| part.as_bytes().to_vec()));
+    }
+    let loss = stream.finish().map_err(error)?.loss.map(f64::to_bits);
+    let of_whole = whole.dlogits.as_ref().map_or(Vec::new(), |array| array.as_bytes().to_vec());
+    if (loss, dlogits) != (whole.loss.reduced().map(f64::to_bits), of_whole) {
+        let shape = (rows, classes);
+        return Err(format!("{}: windows of {window} rows of {shape:?}", subject.name));
+    }
+    Ok(())
+}
+
 /// One operation, any of them, on one device.
 fn operation(rng: &mut Rng, subject: &Subject) -> Outcome {
     let case = case(rng);
     let narrow = || case.in_dtype(Dtype::F16);
-    match rng.below(9) {
+    match rng.below(11) {
         0 => suite::check(subject, &case),
         1 => suite::check(subject, &case.in_dtype(pick(rng, &[Dtype::F16, Dtype::Bf16]))),
         2 => suite::with_options(subject, &case, &options(rng, case.classes)),
@@ -110,6 +161,8 @@ fn operation(rng: &mut Rng, subject: &Subject) -> Outcome {
             let op = BinaryCrossEntropy::new().with_reduction(reduction(rng));
             losses::elementwise(subject, &case, (&y, None), &op)
         }
+        8 => linear_layer(rng, subject),
+        9 => windows(rng, subject, &case),
         _ => {
             let len = 40 + rng.below(400);
             let bytes: Vec<u8> = (0..len).map(|_| rng.next_u64() as u8).collect();
