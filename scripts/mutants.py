@@ -6,7 +6,8 @@
 cargo-mutants lists them, by .cargo/mutants.toml; but it builds each by itself, which takes a minute where
 running the tests takes a second. Here every function becomes a choice between itself and its mutants, by
 an environment variable, in a copy under target/mutation. What does not compile is left out, build by build.
-A function whose type is `impl Trait` cannot be a choice: its mutants are left to cargo-mutants, and named.
+A function whose type is `impl Trait` cannot be a choice, nor can a constant: their mutants are left to
+cargo-mutants, and named.
 
 The tests do without a GPU. Survivors and what runs out of time are listed at the end, and fail.
 """
@@ -173,13 +174,15 @@ def cargo(*arguments):
 def build(mutants):
     """The test binaries by name, and the mutants that are in them."""
     by_file = collections.defaultdict(dict)
+    constants = [number for number, mutant in mutants.items() if not mutant["function"]]
     for number, mutant in mutants.items():
-        by_file[mutant["file"]][number] = mutant
+        if number not in constants:
+            by_file[mutant["file"]][number] = mutant
     copy(by_file.keys())
     files = [File(path, of_file) for path, of_file in by_file.items()]
     left_out = set()
     while True:
-        lines, unable = {}, []
+        lines, unable = {}, constants[:]
         for file in files:
             of_file, others = file.write(left_out)
             lines[file.path] = of_file
