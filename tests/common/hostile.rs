@@ -1,12 +1,17 @@
 //! Whatever bytes say: shapes, dtypes, bit patterns, targets and options. Nothing may panic, and what
 //! the reference takes the CPU path takes too. The fuzzer in `fuzz/` drives the same function.
 
+use std::ops::Range;
+
 use half::{bf16, f16};
 use surprisal::cpu::InstructionSet;
 use surprisal::{
-    Array, BinaryCrossEntropy, CrossEntropy, CrossEntropyInput, Device, DivergenceInput,
-    ElementwiseInput, Evaluate, Focal, InputForm, JsDivergence, KlDivergence, Labels, LogSoftmax,
-    LogSumExp, Matrix, MatrixMut, Reduction, Softmax, Unit, Upstream,
+    Array, Batch, BinaryCrossEntropy, BinaryFocal, BinaryLabels, CrossEntropy, CrossEntropyInput,
+    Device, DivergenceInput, Elementwise, ElementwiseInput, ElementwiseLoss, Entropy, Evaluate,
+    Focal, InputForm, JsDivergence, KlDivergence, Labels, LinearCrossEntropy,
+    LinearCrossEntropyInput, LogSoftmax, LogSoftmaxBackward, LogSoftmaxBackwardInput, LogSumExp,
+    LogSumExpBackward, LogSumExpBackwardInput, Matrix, MatrixMut, Reduction, Softmax,
+    SoftmaxBackward, SoftmaxBackwardInput, Surprisal, Targets, Unit, Upstream, Values,
 };
 
 /// Bytes, and zeros after their end.
@@ -114,6 +119,23 @@ impl Bytes<'_> {
         }
         op
     }
+
+    fn elementwise(&mut self) -> Elementwise {
+        let loss = match self.below(4) {
+            0 => ElementwiseLoss::Squared,
+            1 => ElementwiseLoss::Absolute,
+            2 => ElementwiseLoss::Huber { delta: self.number() },
+            _ => ElementwiseLoss::Hinge,
+        };
+        Elementwise::new(loss).with_reduction(self.reduction()).with_gradient()
+    }
+
+    fn binary_focal(&mut self) -> BinaryFocal {
+        let labels = [BinaryLabels::ZeroOne, BinaryLabels::PlusMinus][self.below(2)];
+        let op = BinaryFocal::new().with_gamma(self.number()).with_labels(labels);
+        let op = if self.flag() { op.with_alpha(self.number()) } else { op };
+        op.with_reduction(self.reduction()).with_gradient()
+    }
 }
 
 fn devices() -> Vec<Device> {
@@ -193,5 +215,77 @@ fn run_shaped(mut bytes: Bytes<'_>, rows: usize, classes: usize) -> usize {
         let labels = Labels::new(&targets).with_upstream(upstream);
         let _ = cpus[0].run_in_place(&op, over, labels);
     }
-    done
+    in_windows(&op, &input, 1 + bytes.below(6), &cpus[0]);
+    let elements = ElementwiseInput::new(first, second).with_weights(bytes.flag().then_some(first));
+    done += all(&bytes.elementwise(), elements, &reference, &cpus);
+    done += all(&bytes.binary_focal(), elements.with_upstream(upstream), &reference, &cpus);
+    done += backwards((first, second, &numbers), &reference, &cpus);
+    let targets: Vec<i64> = (0..rows).map(|_| bytes.target(rows)).collect();
+    let input = LinearCrossEntropyInput::new(first, second, &targets).with_upstream(upstream);
+    let bias = bytes.flag().then(|| bytes.array(rows));
+    let input = input.with_bias(bias.as_ref().map(Array::values));
+    let op = LinearCrossEntropy::new(bytes.cross_entropy(rows)).with_gradient();
+    done + all(&op, input, &reference, &cpus)
+}
+
+/// The transforms that are left, and what the others' gradients become.
+fn backwards(
+    (first, second, rows): (Matrix<'_>, Matrix<'_>, &[f32]),
+    reference: &Device,
+    cpus: &[Device],
+) -> usize {
+    let softmax = SoftmaxBackwardInput { probs: first, dprobs: second };
+    let log_softmax = LogSoftmaxBackwardInput { log_probs: first, dlog_probs: second };
+    let lse = LogSumExpBackwardInput { logits: first, dlse: rows.into() };
+    all(&SoftmaxBackward, softmax, reference, cpus)
+        + all(&LogSoftmaxBackward, log_softmax, reference, cpus)
+        + all(&LogSumExpBackward, lse, reference, cpus)
+        + all(&Entropy::new(), first, reference, cpus)
+        + all(&Surprisal::new(), first, reference, cpus)
+}
+
+/// Windows of a batch are taken where the whole is, and make its loss; where there are none, nobody sees
+/// the upstream gradient.
+fn in_windows(op: &CrossEntropy, input: &CrossEntropyInput<'_>, window: usize, device: &Device) {
+    if input.logits.rows() == 0 {
+        return;
+    }
+    let loss = |loss: Option<f64>| loss.map(f64::to_bits);
+    let whole = device.run(op, *input).map(|output| loss(output.loss.reduced()));
+    let windows = streamed(op, input, window, device).map(loss);
+    assert_eq!(windows.is_ok(), whole.is_ok(), "{op:?}: {windows:?} {whole:?}");
+    assert!(windows.ok() == whole.ok(), "{op:?} in windows of {window}");
+}
+
+fn streamed(
+    op: &CrossEntropy,
+    input: &CrossEntropyInput<'_>,
+    window: usize,
+    device: &Device,
+) -> surprisal::Result<Option<f64>> {
+    let Targets::I64(targets) = input.targets else { unreachable!("they are indices") };
+    let (rows, classes) = (input.logits.rows(), input.logits.classes());
+    let batch = Batch::new(rows, classes, window).with_targets(targets);
+    let mut stream = device.stream(op, batch)?;
+    for first in (0..rows).step_by(window) {
+        let rows = first..rows.min(first + window);
+        let upstream = match input.upstream {
+            Upstream::Each(Values::F32(each)) => Upstream::Each((&each[rows.clone()]).into()),
+            whole => whole,
+        };
+        let columns = rows.start * classes..rows.end * classes;
+        let logits = Matrix::new(part(input.logits.values(), columns), rows.len(), classes)?;
+        stream.push(CrossEntropyInput::new(logits, &targets[rows]).with_upstream(upstream))?;
+    }
+    Ok(stream.finish()?.loss)
+}
+
+fn part(values: Values<'_>, range: Range<usize>) -> Values<'_> {
+    match values {
+        Values::F16(values) => values[range].into(),
+        Values::Bf16(values) => values[range].into(),
+        Values::F32(values) => values[range].into(),
+        Values::F64(values) => values[range].into(),
+        whole => whole,
+    }
 }
