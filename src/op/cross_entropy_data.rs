@@ -204,3 +204,15 @@ pub struct CrossEntropyOutput {
     /// what a mean divides by, unless it is told.
     pub total_weight: f64,
 }
+
+#[cfg(all(test, feature = "gpu"))]
+mod tests {
+    use super::Metrics;
+
+    #[test]
+    fn totals_have_no_columns() {
+        let metrics = Metrics::new(vec![3, 1], 1, 0.5, 2);
+        let total = metrics.clone().without_columns();
+        assert_eq!(total, Metrics { argmax: Vec::new(), ..metrics });
+    }
+}

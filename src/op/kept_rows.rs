@@ -114,3 +114,31 @@ impl KeptLabels {
         }
     }
 }
+
+#[cfg(all(test, feature = "gpu"))]
+mod tests {
+    use super::{Array, CrossEntropy, KeptRows, Matrix};
+
+    fn kept(targets: &[i64]) -> KeptRows {
+        KeptRows::new(&CrossEntropy::new(), &targets.into())
+    }
+
+    #[test]
+    fn rows_are_gathered_and_spread() {
+        let some = kept(&[-100, 2, -100, 0]);
+        assert_eq!((some.len(), some.all(), some.are_all()), (2, 4, false));
+        let matrix = Matrix::new(&[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], 4, 2);
+        let gathered = some.gather(&matrix.expect("four rows"));
+        assert_eq!(gathered, Array::F32(vec![3.0, 4.0, 7.0, 8.0]));
+        let spread = some.spread_array(gathered, 2);
+        assert_eq!(spread, Array::F32(vec![0.0, 0.0, 3.0, 4.0, 0.0, 0.0, 7.0, 8.0]));
+        assert_eq!(some.spread(vec![5, 6], 9), [9, 5, 9, 6]);
+    }
+
+    #[test]
+    fn where_none_is_ignored_nothing_moves() {
+        let all = kept(&[1, 0, 2]);
+        assert_eq!((all.len(), all.are_all()), (3, true));
+        assert_eq!(all.spread(vec![5, 6, 7], 9), [5, 6, 7]);
+    }
+}

@@ -175,7 +175,6 @@ impl<'a> Planner<'a> {
         let held = self.held.rows.min(problem.rows);
         let plan = Plan {
             has_summary: problem.has_summary(),
-            logits_bytes: 0,
             stats_bytes: bytes(problem.has_stats(), problem.rows, problem.stats_row()),
             pairs_bytes: bytes(has_pairs, held, PAIRS_ROW),
             edges_bytes: bytes(has_edges, held, EDGES_ROW),
