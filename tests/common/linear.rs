@@ -174,6 +174,7 @@ impl Parts {
         });
         (whole.kept_rows, whole.total_weight) = (total.kept_rows, total.total_weight);
         whole.metrics = total.metrics.zip(whole.metrics.take()).map(|(mut cut, whole)| {
+            assert!(cut.argmax.is_empty(), "a total has no columns");
             cut.argmax = whole.argmax;
             cut
         });

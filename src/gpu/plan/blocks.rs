@@ -33,22 +33,12 @@ impl Planner<'_> {
     }
 
     pub(super) fn scan_targets(&mut self, targets: TargetRegion, blocks: u64) {
-        let (width, step) = (targets.width.bytes(), self.block_window_rows());
         // Focal loss's mean counts rows; its factors weigh their losses alone.
         let is_weighed = self.problem.loss.weighting != Weighting::None
             && self.problem.passes.iter().any(|pass| pass.op == RowOp::CrossEntropy);
         let weighting = if is_weighed { Weighting::Weights } else { Weighting::None };
-        for first_row in (0..self.problem.rows).step_by(step as usize) {
-            let rows = step.min(self.problem.rows - first_row);
-            let (bound, residual) =
-                self.window(Slot::Targets, targets.offset, width, width, [first_row, rows]);
-            let params = Params {
-                targets_offset: (residual / width) as u32,
-                first_row: first_row as u32,
-                first_block: (first_row / ROW_BLOCK) as u32,
-                ..self.base_params(rows)
-            };
-            let (groups, size) = (rows.div_ceil(ROW_BLOCK), self.sum_workgroup());
+        for (bound, params) in self.target_windows(targets) {
+            let (groups, size) = (u64::from(params.rows).div_ceil(ROW_BLOCK), self.sum_workgroup());
             let mut available = vec![bound, Self::block_scratch(blocks)];
             available.extend(self.weights());
             let kernel = Kernel::ScanTargets(targets.width, weighting);
@@ -60,11 +50,20 @@ impl Planner<'_> {
     /// After the scan: which rows are not ignored.
     pub(super) fn list_kept(&mut self) {
         let Some(targets) = self.problem.targets else { return };
-        let (width, step) = (targets.width.bytes(), self.block_window_rows());
         let size = LIST_WORKGROUP.min(self.caps.lanes());
         let list = Bound::new(Slot::Kept, 0, 4 * self.problem.rows.max(1));
         let list = Bound { role: Role::Kept, ..list };
-        for first_row in (0..self.problem.rows).step_by(step as usize) {
+        for (bound, params) in self.target_windows(targets) {
+            let available = [bound, Self::block_scratch(self.blocks()), list];
+            let groups = u64::from(params.rows).div_ceil(ROW_BLOCK);
+            self.push(Kernel::ListKept(targets.width), size, groups, params, &available);
+        }
+    }
+
+    /// The targets in whole blocks of rows that can be bound, and what a kernel over each is told.
+    fn target_windows(&self, targets: TargetRegion) -> Vec<(Bound, Params)> {
+        let (width, step) = (targets.width.bytes(), self.block_window_rows());
+        let window = |first_row| {
             let rows = step.min(self.problem.rows - first_row);
             let (bound, residual) =
                 self.window(Slot::Targets, targets.offset, width, width, [first_row, rows]);
@@ -74,10 +73,9 @@ impl Planner<'_> {
                 first_block: (first_row / ROW_BLOCK) as u32,
                 ..self.base_params(rows)
             };
-            let available = [bound, Self::block_scratch(self.blocks()), list];
-            let groups = rows.div_ceil(ROW_BLOCK);
-            self.push(Kernel::ListKept(targets.width), size, groups, params, &available);
-        }
+            (bound, params)
+        };
+        (0..self.problem.rows).step_by(step as usize).map(window).collect()
     }
 
     pub(super) fn sum_losses(&mut self, blocks: u64) {
