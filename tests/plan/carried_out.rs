@@ -60,10 +60,11 @@ struct Labels {
 const IGNORED: i64 = -5;
 
 impl Labels {
-    fn new(problem: &Problem) -> Self {
+    /// With so many of every seven rows ignored.
+    fn new(problem: &Problem, ignored: u64) -> Self {
         let (rows, classes) = (problem.rows, problem.classes);
         let target = |row: u64| {
-            if row % 7 == 3 { IGNORED } else { ((row * 37 + row / 5) % classes) as i64 }
+            if (row + 4) % 7 < ignored { IGNORED } else { ((row * 37 + row / 5) % classes) as i64 }
         };
         let targets: Vec<i64> = (0..rows).map(target).collect();
         let kept = targets.iter().filter(|target| **target != IGNORED).count() as i64;
@@ -221,7 +222,7 @@ fn check_cross_entropy(
     sizes: [u32; 2],
 ) -> Result<(), TestCaseError> {
     let (rows, classes) = (problem.rows, problem.classes);
-    let labels = Labels::new(problem);
+    let labels = Labels::new(problem, 1);
     let input = filled(problem.input, rows, classes, 1);
     let mut want = input.clone();
     let output = problem.passes[0].output;
@@ -244,7 +245,7 @@ fn check_cross_entropy(
     }
     let plan = Plan::new(problem, caps, &tuning(caps, sizes));
     let Some(plan) = made(plan)? else { return Ok(()) };
-    let mut machine = Machine::new(caller, &plan);
+    let mut machine = Machine::new(caller, &plan, caps);
     plan.steps.iter().for_each(|step| machine.run(step));
     prop_assert!(machine.memory[&role] == want, "the gradient, and nothing beside it");
     check_losses(&machine, problem, &labels, &losses)
@@ -385,9 +386,9 @@ fn check_layer(
     (layer, problem): &(Layer, Problem),
     caps: &Caps,
     sizes: [u32; 2],
-    block: Option<u64>,
+    (block, ignored): (Option<u64>, u64),
 ) -> Result<(), TestCaseError> {
-    let labels = Labels::new(problem);
+    let labels = Labels::new(problem, ignored);
     let tuning = tuning(caps, sizes);
     let plan = match block {
         None => layer.plan(problem, caps, &tuning),
@@ -396,13 +397,14 @@ fn check_layer(
     let Some(plan) = made(plan)? else { return Ok(()) };
     let definition = Definition::new(layer, problem, &labels);
     let caller = definition.before.into_iter().chain(labels.buffers(problem)).collect();
-    let mut machine = Machine::new(caller, &plan);
+    let mut machine = Machine::new(caller, &plan, caps);
     let mut made_logits = 0;
-    for step in &plan.steps {
+    for index in 0..plan.steps.len() {
+        let step = machine.step(&plan, index);
         if let Some(block) = block {
-            machine.skipped = skipped(layer, step, block, made_logits / problem.rows);
+            machine.skipped = skipped(layer, &step, block, made_logits / problem.rows);
         }
-        machine.run(step);
+        machine.run(&step);
         if matches!(step.kernel, Kernel::Product(kernel) if kernel.form == Form::RightTransposed) {
             made_logits += u64::from(step.params.rows) * u64::from(step.params.columns);
         }
@@ -423,13 +425,21 @@ proptest! {
 
     #[test]
     fn layers_are_carried_out(layer in layer(), caps in caps(), sizes in tunings()) {
-        check_layer(&layer, &caps, sizes, None)?;
+        check_layer(&layer, &caps, sizes, (None, 1))?;
+    }
+
+    #[test]
+    fn layers_without_ignored_rows_are_carried_out(
+        (layer, problem) in layer(), caps in caps(), sizes in tunings(), ignored in 0u64..=7,
+    ) {
+        let layer = Layer { ignored: Ignored::LeftOut, ..layer };
+        check_layer(&(layer, problem), &caps, sizes, (None, ignored))?;
     }
 
     #[test]
     fn layers_in_blocks_are_carried_out(
         layer in layer(), caps in caps(), sizes in tunings(), block in 1u64..400,
     ) {
-        check_layer(&layer, &caps, sizes, Some(block))?;
+        check_layer(&layer, &caps, sizes, (Some(block), 1))?;
     }
 }

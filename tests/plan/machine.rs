@@ -4,13 +4,15 @@
 
 #![allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "the numbers are small")]
 
+mod kept;
+
 use std::collections::HashMap;
 
 use surprisal::gpu::plan::{Bound, ROW_BLOCK, Step};
 use surprisal::gpu::plan::{Plan, Role};
 use surprisal::gpu::{
-    Columns, Family, Form, Kernel, Params, ProductKernel, RowKernel, Slot, Start, TileSweep,
-    UpstreamFrom,
+    Caps, Columns, Family, Form, Kernel, Limit, Params, ProductKernel, RowKernel, Slot, Start,
+    TileSweep, UpstreamFrom,
 };
 
 /// What a class adds to its row's sum.
@@ -51,6 +53,11 @@ pub(crate) struct Machine {
     pub(crate) skipped: HashMap<Role, u64>,
     pub(crate) kept_rows: i64,
     pub(crate) reduced: i64,
+    /// The params of the dispatches that are fitted, and what they are fitted to.
+    fitted: Vec<u32>,
+    limits: Vec<Limit>,
+    /// Numbers from one dispatch's params to the next one's.
+    stride: usize,
 }
 
 /// What a finished row's columns are made of.
@@ -64,7 +71,7 @@ struct Coefficients {
 
 impl Machine {
     /// With the caller's buffers, and those that a plan asks for.
-    pub(crate) fn new(caller: HashMap<Role, Buffer>, plan: &Plan) -> Self {
+    pub(crate) fn new(caller: HashMap<Role, Buffer>, plan: &Plan, caps: &Caps) -> Self {
         let mut memory = caller;
         // Loss and log-sum-exp, of which only the loss is minded.
         let stats = Buffer::new(8, plan.stats_bytes);
@@ -72,8 +79,36 @@ impl Machine {
         if plan.logits_bytes > 0 {
             memory.insert(Role::Slot(Slot::Input), Buffer::new(4, plan.logits_bytes));
         }
+        for &(role, bytes) in &plan.kept {
+            let width = match role {
+                Role::KeptTargets => memory[&Role::Slot(Slot::Targets)].width,
+                Role::KeptHidden => memory[&Role::Hidden].width,
+                Role::KeptStats => 8,
+                _ => 4,
+            };
+            memory.insert(role, Buffer::new(width, bytes));
+        }
         let scratch = vec![[Buffer::UNTOUCHED; 2]; (plan.scratch_bytes / 16) as usize];
-        Self { memory, scratch, skipped: HashMap::new(), kept_rows: 0, reduced: 0 }
+        let stride = size_of::<Params>().next_multiple_of(caps.uniform_alignment as usize) / 4;
+        let mut fitted = vec![0; plan.fitted.len() * stride];
+        for (params, step) in fitted.chunks_mut(stride).zip(&plan.steps[plan.fitted.clone()]) {
+            let numbers: &[u32] = bytemuck::cast_slice(std::slice::from_ref(&step.params));
+            params[..numbers.len()].copy_from_slice(numbers);
+        }
+        let limits = plan.limits.clone();
+        let (skipped, kept_rows, reduced) = (HashMap::new(), 0, 0);
+        Self { memory, scratch, skipped, kept_rows, reduced, fitted, limits, stride }
+    }
+
+    /// A dispatch of the plan, with the numbers that it has by now.
+    pub(crate) fn step(&self, plan: &Plan, index: usize) -> Step {
+        let mut step = plan.steps[index].clone();
+        if plan.fitted.contains(&index) {
+            let params = &self.fitted[(index - plan.fitted.start) * self.stride..];
+            step.params =
+                *bytemuck::from_bytes(bytemuck::cast_slice(&params[..size_of::<Params>() / 4]));
+        }
+        step
     }
 
     pub(crate) fn run(&mut self, step: &Step) {
@@ -104,6 +139,11 @@ impl Dispatch<'_> {
             Kernel::FinishTargets => self.machine.kept_rows = self.fold(2),
             Kernel::SumLoss { .. } => self.sum_losses(),
             Kernel::FinishSum | Kernel::FinishMean => self.machine.reduced = self.fold(1),
+            Kernel::ListKept(_) => self.list_kept(),
+            Kernel::ClearIgnored(_) => self.clear_ignored(),
+            Kernel::GatherRows => self.gather_rows(),
+            Kernel::SpreadRows => self.spread_rows(),
+            Kernel::FitParams => self.fit_params(),
             // Rows write their elements one by one here, whatever shares a u32.
             Kernel::JoinEdges => {}
             other => panic!("{other:?} is nothing that these plans need"),
