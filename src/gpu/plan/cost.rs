@@ -60,11 +60,12 @@ impl Planner<'_> {
                 let columns = u64::from(params.columns);
                 self.tuning.elements_of(2 * rows * columns * u64::from(params.depth))
             }
-            Kernel::ColumnSums => rows * u64::from(params.columns),
-            Kernel::GatherRows
+            // These are made with their cost.
+            Kernel::ColumnSums
+            | Kernel::GatherRows
             | Kernel::SpreadRows
             | Kernel::ClearIgnored(_)
-            | Kernel::FitParams => 2 * rows * u64::from(params.words.max(1)),
+            | Kernel::FitParams => 0,
             Kernel::JoinEdges
             | Kernel::ListKept(_)
             | Kernel::ScanTargets(..)

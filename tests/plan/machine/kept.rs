@@ -31,7 +31,7 @@ impl Dispatch<'_> {
             let [offset, stride] = [self.p.output_offset, self.p.output_stride].map(u64::from);
             let byte = 4 * (offset + lane / words * stride + lane % words);
             let width = self.width(Slot::Output);
-            if byte % width == 0 {
+            if byte.is_multiple_of(width) {
                 *self.place(Slot::Output, byte / width) = value;
             }
         }
@@ -73,7 +73,7 @@ impl Dispatch<'_> {
     fn copy_word(&mut self, from: u64, to: u64) {
         let width = self.width(Slot::Input);
         assert_eq!((width, to % width), (self.width(Slot::Output), from % width));
-        let whole = if from % width == 0 { 4u64.div_ceil(width) } else { 0 };
+        let whole = if from.is_multiple_of(width) { 4u64.div_ceil(width) } else { 0 };
         for element in 0..whole {
             let (from, to) = (from / width + element, to / width + element);
             // What follows the last element of a row of halves is not minded.
