@@ -30,6 +30,8 @@ pub use simd::InstructionSet;
 pub(crate) use cross_entropy::{BlockResults, Blocks, Seen};
 pub(crate) use divergence::divergence;
 pub(crate) use elementwise::elementwise;
+#[cfg(feature = "gpu")]
+pub(crate) use labelled::Labelled;
 pub(crate) use labelled::{labelled, labelled_in_place, labelled_into};
 pub(crate) use linear::{ClassRows, linear_cross_entropy};
 pub(crate) use transform::{transform, transform_in_place, transform_into};

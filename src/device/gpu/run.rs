@@ -2,7 +2,7 @@
 
 use super::{OwnedGpu, Pooled, matrix};
 use crate::clock::Clock;
-use crate::cpu::InstructionSet;
+use crate::cpu::{InstructionSet, Labelled, labelled};
 use crate::device::timings::Timings;
 use crate::dtype::Dtype;
 use crate::error::Result;
@@ -45,13 +45,6 @@ impl OwnedGpu {
         op: &CrossEntropy,
         input: &CrossEntropyInput<'_>,
     ) -> Result<(CrossEntropyOutput, Timings)> {
-        op.validate(input)?;
-        if input.logits.rows() == 0 {
-            return Ok((
-                crate::cpu::labelled(InstructionSet::best(), op, input)?,
-                Timings::default(),
-            ));
-        }
         let asked = Asked {
             reduction: op.reduction(),
             gradient: op.has_gradient(),
@@ -70,13 +63,6 @@ impl OwnedGpu {
         op: &Focal,
         input: &CrossEntropyInput<'_>,
     ) -> Result<(CrossEntropyOutput, Timings)> {
-        op.validate(input)?;
-        if input.logits.rows() == 0 {
-            return Ok((
-                crate::cpu::labelled(InstructionSet::best(), op, input)?,
-                Timings::default(),
-            ));
-        }
         let asked = Asked {
             reduction: op.reduction(),
             gradient: op.has_gradient(),
@@ -94,8 +80,12 @@ impl OwnedGpu {
         asked: Asked,
     ) -> Result<(CrossEntropyOutput, Timings)>
     where
-        O: for<'b> Record<Buffers<'b> = CrossEntropyBuffers<'b>>,
+        O: Labelled + for<'b> Record<Buffers<'b> = CrossEntropyBuffers<'b>>,
     {
+        op.check(input)?;
+        if input.logits.rows() == 0 {
+            return Ok((labelled(InstructionSet::best(), op, input)?, Timings::default()));
+        }
         let mut timings = Timings::default();
         let clock = Clock::start();
         let probs = input.targets.probs().map(|probs| probs.dtype());
