@@ -92,7 +92,7 @@ fn linear_layer(rng: &mut Rng, subject: &Subject) -> Outcome {
             return linear::check(
                 subject,
                 &layer,
-                &op.with_scratch_bytes(1 << (17 + rng.below(5))),
+                &op.with_scratch_bytes(1 << (18 + rng.below(4))),
             );
         }
         1 => linear::in_windows(device, &op, &layer, 1 + rng.below(rows)),
