@@ -3,6 +3,7 @@
 mod carried_out;
 mod chunks;
 mod costs;
+mod groups;
 mod machine;
 mod problems;
 mod products;

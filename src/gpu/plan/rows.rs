@@ -58,7 +58,7 @@ impl Planner<'_> {
         let needed = self.needed_pieces();
         let group = self.rows_a_group();
         self.splits = self.pieces_a_row(group).max(needed);
-        if self.splits > needed && !self.can_split() {
+        if !self.can_split() {
             self.splits = needed;
         }
         if self.splits > 0 && self.reads_again() {
