@@ -70,10 +70,8 @@ pub(crate) struct LinearRows {
 #[derive(Debug)]
 struct Resident<'a> {
     call: WindowedCall,
-    /// How `hidden` comes, and how it and the weights are stored.
-    dtype: Dtype,
+    /// How `hidden` and the weights are stored.
     stored: Dtype,
-    upstream: Kind,
     rows: RowBuffers<'a>,
     dweight: Option<Pooled<'a>>,
     dbias: Option<Pooled<'a>>,
@@ -89,22 +87,6 @@ struct RowBuffers<'a> {
     hidden: Pooled<'a>,
     dhidden: Option<Pooled<'a>>,
     dloss: Option<Pooled<'a>>,
-}
-
-/// What an upstream gradient is, for all windows the same.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Kind {
-    Number(f64),
-    Each,
-}
-
-impl Kind {
-    fn of(upstream: Upstream<'_>) -> Self {
-        match upstream {
-            Upstream::Scalar(number) => Self::Number(number),
-            Upstream::Each(_) => Self::Each,
-        }
-    }
 }
 
 impl<'a> LinearBatch<'a> {
@@ -162,12 +144,6 @@ impl<'a> LinearBatch<'a> {
             let resident = self.begin(hidden, upstream).await?;
             self.resident.insert(resident)
         };
-        if hidden.dtype() != resident.dtype {
-            return Err(unlike("its dtype"));
-        }
-        if Kind::of(upstream) != resident.upstream {
-            return Err(unlike("its upstream gradient"));
-        }
         let rows = hidden.rows() as u64;
         if rows > resident.rows.room {
             resident.rows = RowBuffers::new(self.gpu, &self.op, hidden, upstream).await?;
@@ -248,9 +224,7 @@ impl<'a> LinearBatch<'a> {
         let call = WindowedCall::begin(gpu.context(), op.describe(buffers)?, rows.room).await?;
         Ok(Resident {
             call,
-            dtype: hidden.dtype(),
             stored,
-            upstream: Kind::of(upstream),
             rows,
             dweight,
             dbias,
@@ -273,7 +247,7 @@ impl<'a> LinearBatch<'a> {
         self.timings.compute += clock.elapsed();
 
         let clock = Clock::start();
-        let summary = call.read_summary().await?.ok_or_else(|| unlike("no summary"))?;
+        let summary = call.read_summary().await?.ok_or_else(without_summary)?;
         let output = LinearCrossEntropyOutput {
             loss: Loss::Reduced(summary.loss.into()),
             lse: Array::F32(Vec::new()),
@@ -365,8 +339,6 @@ impl<'a> RowBuffers<'a> {
     }
 }
 
-/// What is not as it was when the batch began.
-pub(super) fn unlike(what: &str) -> Error {
-    let reason = format!("{what} is not that of the first");
-    Error::InvalidInput { what: "window", reason }
+fn without_summary() -> Error {
+    Error::Gpu { message: "a linear layer's call has no summary".to_owned() }
 }

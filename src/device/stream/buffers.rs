@@ -246,27 +246,18 @@ impl Buffers {
         op.describe(RowResultBuffers { logits: self.input() })
     }
 
+    /// A window like the first.
     pub(super) async fn upload(&self, gpu: &OwnedGpu, parts: &Parts<'_>) -> Result<()> {
         gpu.upload_to(&self.input, parts.input.values(), self.stored).await?;
         let others = [(&self.second, parts.second), (&self.factors, parts.factors)];
         for (buffer, matrix) in others {
-            match (buffer, matrix) {
-                (Some(buffer), Some(matrix)) => {
-                    gpu.upload_to(buffer, matrix.values(), self.stored).await?;
-                }
-                (None, None) => {}
-                _ => return Err(unlike("its matrices")),
+            if let (Some(buffer), Some(matrix)) = (buffer, matrix) {
+                gpu.upload_to(buffer, matrix.values(), self.stored).await?;
             }
         }
         match (&self.dloss, parts.upstream) {
             (Some(buffer), Upstream::Each(dloss)) => gpu.upload_to(buffer, dloss, Dtype::F32).await,
-            (None, Upstream::Scalar(_)) => Ok(()),
-            _ => Err(unlike("its upstream gradient")),
+            _ => Ok(()),
         }
     }
-}
-
-fn unlike(what: &str) -> Error {
-    let reason = format!("{what} are not those of the first window");
-    Error::InvalidInput { what: "window", reason }
 }

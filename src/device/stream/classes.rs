@@ -1,5 +1,6 @@
 //! A linear layer that comes in blocks of classes.
 
+use super::alike::Alike;
 use super::sums::{RowSums, Rows, targets_of};
 use super::{Device, Part, Total};
 use crate::cpu::ClassRows;
@@ -88,6 +89,7 @@ pub struct ClassWindow<'s, 'a> {
     /// Passes that are over, and classes of the next that are.
     passes_done: usize,
     classes_done: usize,
+    alike: Alike,
     on: On<'a>,
 }
 
@@ -146,7 +148,15 @@ impl<'a> ClassStream<'a> {
             }
             Inner::Reference => On::Reference(Box::new(Whole::new(op, hidden, targets, upstream))),
         };
-        Ok(ClassWindow { stream: self, rows, width, passes_done: 0, classes_done: 0, on })
+        Ok(ClassWindow {
+            stream: self,
+            rows,
+            width,
+            passes_done: 0,
+            classes_done: 0,
+            alike: Alike::blocks(),
+            on,
+        })
     }
 
     /// What all windows come to.
@@ -181,17 +191,18 @@ impl ClassWindow<'_, '_> {
     ///
     /// # Errors
     /// [`Error::ShapeMismatch`] if they are more classes than are missing, or others than the bias is
-    /// for; [`Error::InvalidInput`] if the scratch does not hold the logits of a class; what can happen
-    /// to a GPU.
+    /// for; [`Error::InvalidInput`] if the scratch does not hold the logits of a class, or if a block is
+    /// of another dtype than the first, or comes after one that failed; what can happen to a GPU.
     pub fn push(&mut self, weight: Matrix<'_>, bias: Option<Values<'_>>) -> Result<LayerPart> {
         self.check(weight, bias)?;
+        self.alike.check([Some(weight), None, None], Upstream::default())?;
         let first = self.classes_done;
         let part = if self.passes_done == 0 {
-            self.see(first, weight, bias)?;
-            LayerPart::default()
+            self.see(first, weight, bias).map(|()| LayerPart::default())
         } else {
-            self.gradient(first, weight, bias)?
+            self.gradient(first, weight, bias)
         };
+        let part = self.alike.note(part)?;
         self.classes_done += weight.rows();
         if self.classes_done == self.stream.classes {
             (self.passes_done, self.classes_done) = (self.passes_done + 1, 0);
@@ -262,8 +273,10 @@ impl ClassWindow<'_, '_> {
     /// What the rows come to; their gradient is the part's matrix.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`] if blocks are missing; what can happen to a GPU.
+    /// [`Error::ShapeMismatch`] if blocks are missing; [`Error::InvalidInput`] if one failed; what can
+    /// happen to a GPU.
     pub fn finish(mut self) -> Result<Part> {
+        self.alike.check_whole()?;
         if self.passes_done != self.passes() {
             let (passes, classes) = (self.passes(), self.stream.classes);
             return Err(Error::ShapeMismatch {

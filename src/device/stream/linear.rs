@@ -1,5 +1,6 @@
 //! A linear layer's batch that comes in windows of rows.
 
+use super::alike::Alike;
 use super::sums::{RowSums, Rows, no_rows, targets_of};
 use super::{Device, Part, Total};
 #[cfg(feature = "gpu")]
@@ -60,6 +61,7 @@ pub struct LinearStream<'a> {
     bias: Option<Values<'a>>,
     targets: Targets<'a>,
     rows_done: usize,
+    alike: Alike,
     on: On<'a>,
 }
 
@@ -101,7 +103,8 @@ impl<'a> LinearStream<'a> {
             }
             inner => On::Host(Box::new(Host::new(inner, op, (weight, bias), &targets))),
         };
-        Ok(Self { op: op.clone(), weight, bias, targets, rows_done: 0, on })
+        let (op, alike) = (op.clone(), Alike::windows());
+        Ok(Self { op, weight, bias, targets, rows_done: 0, alike, on })
     }
 
     /// Evaluates the next rows: their gradient is the part's matrix. The upstream gradient is that of the
@@ -109,7 +112,7 @@ impl<'a> LinearStream<'a> {
     ///
     /// # Errors
     /// As [`Device::run`]; [`Error::ShapeMismatch`] if there are more rows than targets;
-    /// [`Error::InvalidInput`] if a window is not like the first.
+    /// [`Error::InvalidInput`] if a window is not like the first, or comes after one that failed.
     pub fn push(&mut self, hidden: Matrix<'_>, upstream: Upstream<'_>) -> Result<Part> {
         let (first, rows) = (self.rows_done, hidden.rows());
         if rows > self.targets.len() - first {
@@ -125,25 +128,33 @@ impl<'a> LinearStream<'a> {
             .with_bias(self.bias)
             .with_upstream(upstream);
         self.op.validate(&input)?;
-        let part = match &mut self.on {
-            On::Host(host) => host.window(input)?,
+        self.alike.check([Some(hidden), None, None], upstream)?;
+        let part = self.window(input);
+        let part = self.alike.note(part)?;
+        self.rows_done += rows;
+        Ok(part)
+    }
+
+    fn window(&mut self, input: LinearCrossEntropyInput<'_>) -> Result<Part> {
+        match &mut self.on {
+            On::Host(host) => host.window(input),
             #[cfg(feature = "gpu")]
             On::Gpu(batch) => {
                 let rows = pollster::block_on(batch.window(&input))?;
                 let is_each = self.op.loss().reduction() == Reduction::None;
                 let each = is_each.then_some(rows.losses);
-                Part { matrix: rows.dhidden, each, lse: Some(rows.lse) }
+                Ok(Part { matrix: rows.dhidden, each, lse: Some(rows.lse) })
             }
-        };
-        self.rows_done += rows;
-        Ok(part)
+        }
     }
 
     /// What all windows come to.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`] if rows are missing; what can happen to a GPU.
+    /// [`Error::ShapeMismatch`] if rows are missing; [`Error::InvalidInput`] if a window failed; what can
+    /// happen to a GPU.
     pub fn finish(self) -> Result<LinearTotal> {
+        self.alike.check_whole()?;
         if self.rows_done != self.targets.len() {
             return Err(Error::ShapeMismatch {
                 what: "batch",

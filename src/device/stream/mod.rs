@@ -1,5 +1,6 @@
 //! Batches that are computed window by window.
 
+mod alike;
 #[cfg(feature = "gpu")]
 mod buffers;
 mod classes;
@@ -19,6 +20,7 @@ pub use op::Stream;
 #[cfg(not(target_arch = "wasm32"))]
 pub use ring::{StageTimes, Stages, overlap};
 
+use self::alike::Alike;
 use self::host::Host;
 use self::parts::Parts;
 use super::{Device, Inner, Timings};
@@ -59,7 +61,7 @@ impl<'a> Batch<'a> {
     /// assert_eq!((batch.rows(), batch.columns(), batch.window_rows()), (1 << 19, 2048, 512));
     /// ```
     pub fn of_elements(rows: usize, columns: usize, window_elements: usize) -> Self {
-        let (folded_rows, folded_columns) = folded(rows as u64 * columns as u64);
+        let (folded_rows, folded_columns) = folded((rows as u64).saturating_mul(columns as u64));
         let window_rows = window_elements / folded_columns as usize;
         let batch = Self::new(folded_rows as usize, folded_columns as usize, window_rows);
         Self { shown_columns: columns, ..batch }
@@ -171,6 +173,7 @@ impl Device {
             batch,
             counts,
             rows_done: 0,
+            alike: Alike::windows(),
             host: Host::new(matches!(self.inner, Inner::Reference)),
             #[cfg(feature = "gpu")]
             gpu: None,
@@ -189,29 +192,34 @@ impl Device {
     ) -> StreamBytes {
         let first = dtypes.first().map_or(4, |dtype| dtype.size());
         let made = op.result().matrices();
+        let times = |bytes: usize| columns.saturating_mul(bytes);
         match &self.inner {
             Inner::Cpu(_) => {
-                let each = columns * 4 * usize::from(op.result().by_element());
+                let each = times(4 * usize::from(op.result().by_element()));
                 StreamBytes {
-                    window_row: columns * first * made + each + 48,
+                    window_row: times(first * made).saturating_add(each).saturating_add(48),
                     device_row: 0,
                     row: 0,
                 }
             }
             // Everything as f64, with the gradients that there could be.
             Inner::Reference => {
-                let each = columns * 8 * usize::from(op.result().by_element());
-                let copies = 8 * columns * (dtypes.len() + 3);
-                StreamBytes { window_row: copies + each + 96, device_row: 0, row: 0 }
+                let each = times(8 * usize::from(op.result().by_element()));
+                let copies = times(8 * (dtypes.len() + 3)).saturating_add(96);
+                StreamBytes { window_row: copies.saturating_add(each), device_row: 0, row: 0 }
             }
             #[cfg(feature = "gpu")]
             Inner::Gpu(_) => {
                 let stored: usize = self.storage(dtypes).iter().map(|dtype| dtype.size()).sum();
-                let each = columns * 8 * usize::from(op.result().by_element());
+                let each = times(8 * usize::from(op.result().by_element())).saturating_add(64);
                 // Staged on its way there and back, and returned; on the device, and rounded to f32
                 // on the way where it has to be.
-                let window_row = columns * (stored + (4 + first) * made) + each + 64;
-                StreamBytes { window_row, device_row: columns * 2 * stored + each + 64, row: 32 }
+                let window_row = times(stored + (4 + first) * made).saturating_add(each);
+                StreamBytes {
+                    window_row,
+                    device_row: times(2 * stored).saturating_add(each),
+                    row: 32,
+                }
             }
         }
     }
@@ -237,6 +245,7 @@ pub struct Streaming<'a, O> {
     batch: Batch<'a>,
     counts: Counts,
     rows_done: usize,
+    alike: Alike,
     host: Host,
     #[cfg(feature = "gpu")]
     gpu: Option<gpu::GpuStream>,
@@ -280,11 +289,14 @@ impl Pending {
 }
 
 impl<O: Stream> Streaming<'_, O> {
-    /// Evaluates the next rows. The input is what the operation reads of them.
+    /// Evaluates the next rows. The input is what the operation reads of them: in the dtypes of the
+    /// first window, with its upstream gradient if that is a number, and with the batch's class indices.
     ///
     /// # Errors
     /// As [`Device::run`], with the rows of the batch; [`Error::ShapeMismatch`] if there are more
-    /// rows than the batch or a window has, or other columns. On a GPU a window of an elementwise
+    /// rows than the batch or a window has, or other columns; [`Error::InvalidInput`] if a window is not
+    /// like the first, has other class indices than the batch, or comes after one that failed on the
+    /// device. On a GPU a window of an elementwise
     /// loss has to hold whole rows of [`Batch::of_elements`], unless there is a `pos_weight`.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn push(&mut self, input: O::Input<'_>) -> Result<Part> {
@@ -338,7 +350,6 @@ impl<O: Stream> Streaming<'_, O> {
     ///
     /// # Errors
     /// As there.
-    #[cfg_attr(not(feature = "gpu"), expect(clippy::unused_async, reason = "a GPU is awaited"))]
     pub async fn begin_async(
         &mut self,
         input: O::Input<'_>,
@@ -362,7 +373,34 @@ impl<O: Stream> Streaming<'_, O> {
         let losses = if self.op.result().by_element() { rows * columns } else { rows };
         parts.upstream.validate(self.op.reduction_of(), losses, "row or element")?;
         self.op.check(&O::join(parts))?;
-        let state = match &self.device.inner {
+        self.alike.check([Some(parts.input), parts.second, parts.factors], parts.upstream)?;
+        self.check_targets(parts.targets, rows)?;
+        let state = self.hand_over(parts, spare).await;
+        let state = self.alike.note(state)?;
+        self.rows_done += rows;
+        Ok(Pending(state))
+    }
+
+    /// The class indices of a window are those of the batch.
+    fn check_targets(&self, own: Option<Targets<'_>>, rows: usize) -> Result<()> {
+        let first = self.rows_done;
+        let reason = match (self.batch.targets, own) {
+            (None, None) => return Ok(()),
+            (None, Some(_)) => "are missing in the batch, see Batch::with_targets".to_owned(),
+            (Some(_), None) => "are class indices in the batch, and none in the window".to_owned(),
+            (Some(all), Some(own)) => {
+                let differs = |&row: &usize| own.index(row) != all.index(first + row);
+                let Some(row) = (0..rows).find(differs) else { return Ok(()) };
+                let (own, all) = (own.index(row), all.index(first + row));
+                format!("row {}: {own}, and {all} in the batch", first + row)
+            }
+        };
+        Err(Error::InvalidInput { what: "targets", reason })
+    }
+
+    #[cfg_attr(not(feature = "gpu"), expect(clippy::unused_async, reason = "a GPU is awaited"))]
+    async fn hand_over(&mut self, parts: Parts<'_>, spare: Option<Array>) -> Result<State> {
+        Ok(match &self.device.inner {
             #[cfg(feature = "gpu")]
             Inner::Gpu(device) => {
                 let (batch, first) = (&self.batch, self.rows_done);
@@ -372,9 +410,7 @@ impl<O: Stream> Streaming<'_, O> {
             }
             Inner::Cpu(set) => State::Done(self.on_cpu(*set, parts, spare)?),
             Inner::Reference => State::Done(self.on_reference(parts)?),
-        };
-        self.rows_done += rows;
-        Ok(Pending(state))
+        })
     }
 
     fn on_cpu(
@@ -406,7 +442,8 @@ impl<O: Stream> Streaming<'_, O> {
     /// What all windows come to.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`] if rows are missing; what can happen to a GPU.
+    /// [`Error::ShapeMismatch`] if rows are missing; [`Error::InvalidInput`] if a window failed on the
+    /// device; what can happen to a GPU.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn finish(self) -> Result<Total> {
         pollster::block_on(self.finish_async()).map(|(total, _)| total)
@@ -418,6 +455,7 @@ impl<O: Stream> Streaming<'_, O> {
     /// As there.
     #[cfg_attr(not(feature = "gpu"), expect(clippy::unused_async, reason = "a GPU is awaited"))]
     pub async fn finish_async(self) -> Result<(Total, Timings)> {
+        self.alike.check_whole()?;
         if self.rows_done != self.batch.rows {
             return Err(Error::ShapeMismatch {
                 what: "batch",

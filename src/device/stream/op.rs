@@ -270,7 +270,7 @@ macro_rules! stream_elementwise {
         impl Stream for $op {
             fn begin(&self, batch: &Batch<'_>) -> Result<Counts> {
                 self.spec()?.validate_options(batch.columns() as u64)?;
-                let elements = batch.rows() * batch.columns();
+                let elements = batch.rows().saturating_mul(batch.columns());
                 Ok(counts(elements / batch.shown_columns.max(1), elements))
             }
 

@@ -71,7 +71,7 @@ pub struct StageTimes {
 /// What the first stage says that fails.
 ///
 /// # Panics
-/// If a stage panics; the others have ended then.
+/// If a stage panics; the others have ended then. If there are rows and no windows in the ring.
 pub fn overlap<T, E, R, C, K, W>(
     rows: usize,
     window_rows: usize,
@@ -86,6 +86,7 @@ where
     K: FnMut(Range<usize>, &mut T) -> Result<(), E> + Send,
     W: FnMut(Range<usize>, &mut T) -> Result<(), E> + Send,
 {
+    assert!(rows == 0 || !ring.is_empty(), "a ring without windows");
     let window_rows = window_rows.max(1);
     // No stage waits to hand on: there are never more windows under way than the ring has.
     let room = ring.len().max(1);

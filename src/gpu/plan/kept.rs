@@ -174,7 +174,7 @@ impl<'a> Kept<'a> {
     /// Rows of so many words that a dispatch moves.
     fn in_time(&self, words: u64) -> u64 {
         let lanes = u64::from(LANES.min(self.on.caps.lanes()));
-        let in_grid = u64::from(self.on.caps.max_workgroups).pow(2) * lanes;
+        let in_grid = u64::from(self.on.caps.max_workgroups).pow(2).saturating_mul(lanes);
         (in_grid.min(self.on.tuning.elements_a_dispatch() / 2) / words.max(1)).max(1)
     }
 
@@ -182,7 +182,7 @@ impl<'a> Kept<'a> {
     fn moves(&self, kernel: Kernel, [first, rows]: [u64; 2], batch: Rows, kept: Rows) -> Vec<Step> {
         let (caps, all, words) = (self.on.caps, self.on.problem.rows, kept.words());
         let mut steps = Vec::new();
-        for [start, count] in parts(rows, self.in_time(words)) {
+        for [start, count] in parts(rows, self.in_time(words).min(self.fitting(kept))) {
             // A kept row is not before its place.
             let windows = parts(all, self.fitting(batch));
             for [row, rows] in windows.filter(|[row, rows]| row + rows > first + start) {
@@ -228,7 +228,9 @@ impl<'a> Kept<'a> {
         let (caps, words) = (self.on.caps, batch.words());
         let Some(targets) = self.on.problem.targets else { return Vec::new() };
         let (ignored, width) = (targets.ignore_index, self.targets.bytes());
-        let at_a_time = self.fitting(batch).min(self.in_time(words));
+        let of_targets = Rows::tight(Role::Slot(Slot::Targets), width);
+        let fitting = self.fitting(batch).min(self.fitting(of_targets));
+        let at_a_time = fitting.min(self.in_time(words));
         let mut steps = Vec::new();
         for [row, rows] in parts(self.on.problem.rows, at_a_time) {
             let begin = batch.offset + row * batch.stride;

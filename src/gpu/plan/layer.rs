@@ -265,7 +265,8 @@ impl Planner<'_> {
         }
         if let Some(region) = layer.dbias {
             let dbias = self.of_classes(Role::Dbias, region, chunk).region;
-            for rows in parts(rows, MAX_DEPTH) {
+            let in_time = (self.tuning.elements_a_dispatch() / chunk.classes[1].max(1)).max(1);
+            for rows in parts(rows, MAX_DEPTH.min(in_time)) {
                 steps.push(self.column_sums(dbias, chunk, rows));
             }
         }
@@ -276,8 +277,7 @@ impl Planner<'_> {
         let (input, classes, [first, rows]) = (chunk.operand().region, chunk.classes[1], rows);
         let first_row = chunk.rows[0] + first;
         let start = input.bytes(first * input.row_stride);
-        // Whole parts before it, of 2^14 rows each, are a multiple of any alignment.
-        let (from, _) = window(self.caps, Slot::Input, start, input.extent(rows, classes));
+        let (from, residual) = window(self.caps, Slot::Input, start, input.extent(rows, classes));
         let (to, offset) = window(self.caps, Slot::Output, dbias.offset, dbias.bytes(classes));
         let size = 64.min(self.caps.lanes());
         let grid = grid(classes.div_ceil(size.into()), self.caps.max_workgroups);
@@ -290,6 +290,7 @@ impl Planner<'_> {
                 rows: rows as u32,
                 columns: classes as u32,
                 grid_width: grid[0],
+                input_offset: (residual / 4) as u32,
                 input_stride: input.row_stride as u32,
                 output_offset: (offset / 4) as u32,
                 first_row: first_row as u32,

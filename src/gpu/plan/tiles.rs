@@ -75,7 +75,7 @@ impl<'a> Tiles<'a> {
         }
         let blocks = problem.rows.div_ceil(height).max(1);
         let wanted = u64::from(planner.tuning.split_workgroups).div_ceil(blocks);
-        let stripes = wanted.clamp(1, problem.classes.div_ceil(width));
+        let stripes = wanted.clamp(1, problem.classes.div_ceil(width).max(1));
         // What a step of a tile's depth takes, and the sweep of a tile.
         let iterations = layer.width + layer.width / 4 + 2 + width;
         let tiles = (MAX_ITERATIONS / iterations * stripes).min(fitting[1] / width);

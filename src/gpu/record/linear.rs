@@ -88,6 +88,10 @@ impl<'a> LinearCrossEntropyBuffers<'a> {
                 found: format!("[{}, {}]", self.weight.rows, self.weight.classes),
             });
         }
+        if self.weight.rows == 0 {
+            let reason = "has no rows: there are no classes".to_owned();
+            return Err(Error::InvalidBuffer { name: "weight", reason });
+        }
         if self.weight.region.dtype != self.hidden.region.dtype {
             let reason = format!("is not {}, as hidden is", self.hidden.region.dtype);
             return Err(Error::InvalidBuffer { name: "weight", reason });
