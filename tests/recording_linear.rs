@@ -91,22 +91,19 @@ fn what_is_wrong_is_named() {
     let bench = Bench::new();
     let buffer = bench.buffer(&[0.0f32; 64]);
     let (other, targets) = (bench.buffer(&[0.0f32; 64]), bench.buffer(&[0i32; 4]));
-    let new = || {
+    let with_weight = |classes, width| {
         LinearCrossEntropyBuffers::new(
             MatrixBuffer::new(&buffer, 4, 3),
-            MatrixBuffer::new(&buffer, 5, 3),
+            MatrixBuffer::new(&buffer, classes, width),
             TargetsBuffer::I32(VectorBuffer::new(&targets)),
         )
     };
-    let narrow = LinearCrossEntropyBuffers::new(
-        MatrixBuffer::new(&buffer, 4, 3),
-        MatrixBuffer::new(&buffer, 5, 2),
-        TargetsBuffer::I32(VectorBuffer::new(&targets)),
-    );
+    let new = || with_weight(5, 3);
     let op = LinearCrossEntropy::new(CrossEntropy::new());
     let asks = op.clone().with_hidden_gradient();
     let wrong = [
-        (op.clone(), narrow, "weight"),
+        (op.clone(), with_weight(5, 2), "weight"),
+        (op.clone(), with_weight(0, 3), "weight"),
         (asks.clone(), new(), "dhidden"),
         (op.clone(), new().with_dhidden(MatrixBuffer::new(&other, 4, 3)), "dhidden"),
         (asks.clone(), new().with_dhidden(MatrixBuffer::new(&other, 3, 3)), "dhidden"),

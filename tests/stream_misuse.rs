@@ -6,8 +6,8 @@ mod common;
 use half::f16;
 use surprisal::gpu::Fault;
 use surprisal::{
-    Array, Batch, CrossEntropy, CrossEntropyInput, Device, Error, LinearCrossEntropy, Matrix,
-    Softmax, Stages, Upstream, Values, overlap,
+    Array, Batch, CrossEntropy, CrossEntropyInput, Device, Dtype, Elementwise, ElementwiseInput,
+    ElementwiseLoss, Error, LinearCrossEntropy, Matrix, Softmax, Stages, Upstream, Values, overlap,
 };
 
 fn row<'a>(values: impl Into<Values<'a>>) -> Matrix<'a> {
@@ -134,4 +134,19 @@ fn a_ring_without_windows() {
         write: |_, _: &mut ()| Ok(()),
     };
     let _ = overlap(10, 3, Vec::new(), stages);
+}
+
+/// Nothing has that many elements.
+#[test]
+fn sizes_past_all_counting() {
+    let op = Elementwise::new(ElementwiseLoss::Squared);
+    let folded = Batch::of_elements(1 << 33, 1 << 33, 1);
+    for device in common::devices() {
+        for batch in [folded, Batch::new(usize::MAX, 3, 1)] {
+            let mut stream = device.stream(&op, batch).expect("its options are sound");
+            let _ = stream.push(ElementwiseInput::new(row(&ROW), row(&ROW)));
+            assert!(stream.finish().is_err(), "there is more to come");
+        }
+        assert!(device.stream_bytes(&op, usize::MAX, &[Dtype::F64; 2]).window_row > usize::MAX / 2);
+    }
 }

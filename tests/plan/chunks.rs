@@ -2,8 +2,9 @@
 
 use surprisal::gpu::plan::{
     Destination, Ignored, Layer, MAX_DEPTH, Operand, Plan, Problem, Product, Region, Role, Step,
+    TargetRegion,
 };
-use surprisal::gpu::{Caps, Form, Kernel, RowOp, Slot, Start, Tile, Tuning};
+use surprisal::gpu::{Caps, Form, Kernel, RowOp, Slot, Start, TargetType, Tile, Tuning};
 use surprisal::{Error, Result};
 
 use crate::problems::main_pass;
@@ -101,6 +102,51 @@ fn sums_of_columns_go_on() {
     let bytes = MAX_DEPTH * 12;
     let depth = MAX_DEPTH as u32;
     assert_eq!(sums, [(depth, 0, 0), (depth, 1, bytes), (100, 1, 2 * bytes)]);
+}
+
+/// And over no more than a dispatch may take.
+#[test]
+fn sums_of_columns_keep_the_budget() {
+    let (layer, problem) = layer(1000, 100, 1 << 30);
+    let vector = Region { row_stride: 0, ..tight(0) };
+    let layer = Layer { dhidden: None, bias: Some(vector), dbias: Some(vector), ..layer };
+    let rows = |elements| {
+        let mut tuning = Tuning::new(&h200());
+        tuning.budget = std::time::Duration::from_secs(1);
+        tuning.elements_per_second = elements;
+        let plan = layer.plan(&problem, &h200(), &tuning).expect("it fits");
+        let sums = plan.steps.into_iter().filter(|step| step.kernel == Kernel::ColumnSums);
+        sums.map(|step| step.params.rows).collect::<Vec<_>>()
+    };
+    assert_eq!(rows(40_000), [400, 400, 200]);
+    assert_eq!(rows(99).len(), 1000, "a row at least");
+}
+
+/// More rows than a binding holds targets of: 8 bytes each, where their list takes 4.
+#[test]
+fn targets_are_moved_within_a_binding() {
+    let (layer, problem) = layer(20_000_000, 4, 1 << 28);
+    let layer = Layer { width: 1, hidden: tight(1), weight: tight(1), ..layer };
+    let layer = Layer { dhidden: Some(tight(1)), ignored: Ignored::LeftOut, ..layer };
+    let targets = TargetRegion { offset: 0, width: TargetType::I64, ignore_index: Some(-100) };
+    let problem = Problem { targets: Some(targets), ..problem };
+    let caps = Caps { max_binding_bytes: 1 << 27, ..h200() };
+    let plan = by_rows(&(layer, problem), &caps).expect("it fits");
+    let bound = plan.steps.iter().flat_map(|step| &step.bindings);
+    let largest = bound.map(|bound| bound.size).max().expect("there are some");
+    assert!(largest <= caps.max_binding_bytes, "{largest}");
+}
+
+#[test]
+fn a_driver_that_allows_any_grid_is_no_overflow() {
+    let caps = Caps { max_workgroups: u32::MAX, ..h200() };
+    let (layer, problem) = layer(1000, 100, 1 << 20);
+    let layer = Layer { ignored: Ignored::LeftOut, ..layer };
+    let moves = |caps: &Caps| {
+        let plan = layer.plan(&problem, caps, &untimed(caps)).expect("it fits");
+        plan.steps.iter().filter(|step| step.kernel == Kernel::GatherRows).count()
+    };
+    assert_eq!(moves(&caps), moves(&h200()));
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl Buffers {
         };
         if !made.by_column() {
             let room = shape.elements();
-            (shape.rows, shape.columns) = folded(shape.rows * shape.columns);
+            (shape.rows, shape.columns) = folded(shape.rows.saturating_mul(shape.columns));
             shape.room = (room / shape.columns).max(1);
         }
         let bytes = shape.elements() * stored.size() as u64;
