@@ -72,8 +72,8 @@ pub enum Error {
         /// What the driver said.
         reason: String,
     },
-    /// An allocation on the GPU failed.
-    #[error("out of GPU memory: {what}")]
+    /// An allocation failed: on the GPU, or of a result in host memory.
+    #[error("out of memory: {what}")]
     OutOfMemory {
         /// What was being allocated.
         what: String,

@@ -162,3 +162,9 @@ fn options_out_of_range() {
         assert!(matches!(error, Error::ShapeMismatch { what: "class_weights", .. }), "{error}");
     }
 }
+
+#[test]
+fn weights_of_more_classes_than_memory_holds() {
+    let weighted = CrossEntropy::new().with_inverse_frequency_weights(&[0i64], usize::MAX);
+    assert!(matches!(weighted, Err(Error::OutOfMemory { .. })), "{weighted:?}");
+}

@@ -130,7 +130,7 @@ fn a_gpu_that_was_asked_for_is_not_replaced() {
     for limit in ["", " --memory-limit 60K"] {
         for (fault, part) in [
             ("lost:9", "the GPU device was lost"),
-            ("memory:9", "out of GPU memory"),
+            ("memory:9", "out of memory"),
             ("shader:finish_loss.wgsl", "did not compile"),
         ] {
             let line = format!("cross-entropy x.npy y.npy --grad grad.npy --device gpu{limit}");

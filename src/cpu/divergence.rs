@@ -5,7 +5,7 @@ use crate::cpu::lanes::Io;
 use crate::cpu::math::{exp, log, log1p};
 use crate::cpu::rows::{Rows, Work, for_each_row};
 use crate::cpu::simd::{InstructionSet, Simd};
-use crate::cpu::{Dloss, RowStat, reduce, select_times};
+use crate::cpu::{Dloss, RowStat, reduce, select_times, zeros};
 use crate::error::Result;
 use crate::matrix::{Array, Values, with_values};
 use crate::op::{DivergenceInput, DivergenceKind, DivergenceOutput, DivergenceSpec, InputForm};
@@ -28,7 +28,7 @@ pub(crate) fn divergence(
     let dstudent = with_values!(input.student.values(), x => {
         let mut dstudent = Vec::new();
         if common.gradient {
-            dstudent = bytemuck::zeroed_vec(x.len());
+            dstudent = zeros(x.len())?;
             for_each_row(set, &job, classes, Io::Separate(x, &mut dstudent), &mut results);
         } else {
             for_each_row(set, &job, classes, Io::Read(x), &mut results);

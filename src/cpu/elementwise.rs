@@ -6,7 +6,7 @@ use crate::cpu::lanes::{Io, Lanes, store};
 use crate::cpu::math::{exp, log, log1p};
 use crate::cpu::rows::{Rows, Work, for_each_row};
 use crate::cpu::simd::{InstructionSet, Simd};
-use crate::cpu::{Dloss, reduce, select_times};
+use crate::cpu::{Dloss, reduce, select_times, zeros};
 use crate::error::Result;
 use crate::matrix::with_values;
 use crate::op::{ElementKind, ElementwiseInput, ElementwiseOutput, ElementwiseSpec};
@@ -30,11 +30,11 @@ pub(crate) fn elementwise(
         unit: common.unit.per_nat() as f32,
         positive: spec.pos_weight.map(|weights| weights.iter().map(|&w| w as f32).collect()),
     };
-    let mut losses: Vec<f32> = bytemuck::zeroed_vec(elements);
+    let mut losses: Vec<f32> = zeros(elements)?;
     let dinput = with_values!(input.input.values(), x => {
         let mut dinput = Vec::new();
         if common.gradient {
-            dinput = bytemuck::zeroed_vec(x.len());
+            dinput = zeros(x.len())?;
             job.run(set, Io::Separate(x, &mut dinput), &mut losses);
         } else {
             job.run(set, Io::Read(x), &mut losses);

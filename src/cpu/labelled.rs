@@ -2,6 +2,7 @@
 
 use crate::cpu::lanes::{Io, Lanes, with_pair};
 use crate::cpu::simd::InstructionSet;
+use crate::cpu::zeros;
 use crate::error::Result;
 use crate::matrix::{Matrix, MatrixMut, with_values, with_values_mut};
 use crate::op::{CrossEntropyInput, CrossEntropyOutput, Labels};
@@ -39,7 +40,7 @@ pub(crate) fn labelled<L: Labelled>(
         if !op.wants_gradient() {
             return Ok(op.evaluate(set, shape, labels, Io::Read(x)));
         }
-        let mut dlogits = bytemuck::zeroed_vec(x.len());
+        let mut dlogits = zeros(x.len())?;
         let mut output = op.evaluate(set, shape, labels, Io::Separate(x, &mut dlogits));
         output.dlogits = Some(dlogits.into());
         Ok(output)

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use crate::cpu::labelled::labelled_in_place;
 use crate::cpu::product::{Into, View, product};
 use crate::cpu::simd::InstructionSet;
-use crate::cpu::{LossSum, reduce};
+use crate::cpu::{LossSum, reduce, zeros};
 use crate::dtype::{Dtype, Element};
 use crate::error::Result;
 use crate::matrix::{Array, Matrix, MatrixMut, Values, with_values, with_values_mut};
@@ -37,7 +37,7 @@ pub(crate) fn linear_cross_entropy(
 ) -> Result<LinearCrossEntropyOutput> {
     op.validate(input)?;
     let kept = KeptRows::new(op.loss(), &input.targets);
-    let mut layer = Layer::new(set, op, input);
+    let mut layer = Layer::new(set, op, input)?;
     for rows in kept.rows().chunks(layer.chunk_rows()?) {
         layer.chunk(rows)?;
     }
@@ -81,13 +81,12 @@ impl<'a> Layer<'a> {
         set: InstructionSet,
         op: &'a LinearCrossEntropy,
         input: &'a LinearCrossEntropyInput<'a>,
-    ) -> Self {
+    ) -> Result<Self> {
         let (hidden, weight) = (&input.hidden, &input.weight);
         let (kept_rows, total_weight) = op.loss().totals(&input.targets);
-        let room =
-            |asked: bool, elements: usize| bytemuck::zeroed_vec(if asked { elements } else { 0 });
+        let room = |asked: bool, elements: usize| zeros(if asked { elements } else { 0 });
         let dhidden = if op.has_hidden_gradient() { hidden.values().len() } else { 0 };
-        Self {
+        Ok(Self {
             set,
             op,
             input,
@@ -96,8 +95,8 @@ impl<'a> Layer<'a> {
             total_weight,
             divisor: op.loss().normalizer().unwrap_or(total_weight),
             dhidden: Array::zeroed(hidden.dtype(), dhidden),
-            dweight: room(op.has_weight_gradient(), weight.values().len()),
-            dbias: room(op.has_bias_gradient() && input.bias.is_some(), weight.rows()),
+            dweight: room(op.has_weight_gradient(), weight.values().len())?,
+            dbias: room(op.has_bias_gradient() && input.bias.is_some(), weight.rows())?,
             losses: Vec::new(),
             lse: Vec::new(),
             sum: LossSum::default(),
@@ -105,7 +104,7 @@ impl<'a> Layer<'a> {
             correct: 0,
             nll: 0.0,
             work: Work::default(),
-        }
+        })
     }
 
     fn classes(&self) -> usize {
@@ -135,7 +134,7 @@ impl<'a> Layer<'a> {
         let hidden = View::new(hidden, rows.len(), width);
 
         if work.logits.len() < rows.len() * classes {
-            work.logits = bytemuck::zeroed_vec(rows.len() * classes);
+            work.logits = zeros(rows.len() * classes)?;
         }
         let logits = &mut work.logits[..rows.len() * classes];
         let into = match &self.bias {

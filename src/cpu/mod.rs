@@ -36,8 +36,17 @@ pub(crate) use labelled::{labelled, labelled_in_place, labelled_into};
 pub(crate) use linear::{ClassRows, linear_cross_entropy};
 pub(crate) use transform::{transform, transform_in_place, transform_into};
 
+use crate::error::{Error, Result};
 use crate::matrix::Array;
 use crate::op::{Loss, Reduction, Unit, Upstream};
+
+/// So many zeros: what is as large as a matrix may be too large.
+fn zeros<T: bytemuck::Zeroable>(elements: usize) -> Result<Vec<T>> {
+    bytemuck::try_zeroed_vec(elements).map_err(|()| {
+        let what = format!("{elements} elements of {} bytes on the host", size_of::<T>());
+        Error::OutOfMemory { what }
+    })
+}
 
 /// The upstream gradient of each loss, with the unit and what a mean divides by taken into it.
 enum Dloss {
@@ -141,4 +150,17 @@ fn times(coefficient: f32, x: f32) -> f32 {
 fn select_times<S: simd::Simd>(s: S, coefficient: S::F, x: S::F) -> S::F {
     let zero = s.splat(0.0);
     s.select(s.eq(coefficient, zero), zero, s.mul(coefficient, x))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::zeros;
+    use crate::error::Error;
+
+    #[test]
+    fn more_than_memory_holds_is_an_error() {
+        let too_many = zeros::<f32>(1 << 60);
+        assert!(matches!(too_many, Err(Error::OutOfMemory { .. })), "{too_many:?}");
+        assert_eq!(zeros::<f32>(3), Ok(vec![0.0; 3]));
+    }
 }

@@ -6,7 +6,7 @@ use crate::cpu::math::exp;
 use crate::cpu::plain::{Columns, Finished, PlainRows, RowResults, Swept, for_each_plain_row};
 use crate::cpu::rows::{Rows, Work, for_each_row};
 use crate::cpu::simd::{InstructionSet, Simd};
-use crate::cpu::{RowStat, select_times};
+use crate::cpu::{RowStat, select_times, zeros};
 use crate::error::Result;
 use crate::matrix::{Array, MatrixMut, Values, with_values, with_values_mut};
 use crate::op::{Transform, TransformInput};
@@ -21,7 +21,7 @@ pub(crate) fn transform(
         if op.reduces() {
             return Ok(Array::F32(reduced(set, op, input, x)));
         }
-        let mut out = bytemuck::zeroed_vec(x.len());
+        let mut out = zeros(x.len())?;
         evaluate(set, op, input, Io::Separate(x, &mut out));
         Ok(out.into())
     })

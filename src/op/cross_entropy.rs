@@ -206,7 +206,8 @@ impl CrossEntropy {
     /// for a class that does not occur. Set the ignored value first.
     ///
     /// # Errors
-    /// [`Error::TargetOutOfRange`]; [`Error::InvalidInput`] if the targets are probabilities.
+    /// [`Error::TargetOutOfRange`]; [`Error::InvalidInput`] if the targets are probabilities;
+    /// [`Error::OutOfMemory`] if there is none for so many classes.
     ///
     /// ```
     /// use surprisal::CrossEntropy;
@@ -228,7 +229,8 @@ impl CrossEntropy {
             });
         }
         self.validate_targets(&targets, classes)?;
-        let mut counts = vec![0.0f64; classes];
+        let mut counts: Vec<f64> = bytemuck::try_zeroed_vec(classes)
+            .map_err(|()| Error::OutOfMemory { what: format!("{classes} weights") })?;
         for class in (0..targets.len()).filter_map(|row| self.kept_class(&targets, row)) {
             counts[class] += 1.0;
         }
