@@ -6,6 +6,7 @@
 //! | rows of logits against classes | [`CrossEntropy`], [`Focal`] |
 //! | elements | [`BinaryCrossEntropy`], [`BinaryFocal`], [`Elementwise`] |
 //! | rows against rows | [`KlDivergence`], [`JsDivergence`], [`CrossEntropy`] with [`Targets::Probs`] |
+//! | what a linear layer reads, whose logits are never there as a whole | [`LinearCrossEntropy`] |
 //! | rows alone | [`Softmax`], [`LogSoftmax`], [`LogSumExp`], [`Entropy`], [`Surprisal`] |
 //!
 //! `docs/LOSSES.md` says which to take when, with pictures.

@@ -175,8 +175,8 @@ impl Device {
         pollster::block_on(self.run_timed_async(op, input))
     }
 
-    /// [`Self::run`], asynchronous. On a native GPU the future waits for the device in slices of a
-    /// few milliseconds; give it a thread that may.
+    /// [`Self::run`], asynchronous. On a native GPU a poll of the future blocks its thread until the
+    /// device is through; give it one that may.
     ///
     /// # Errors
     /// As there.

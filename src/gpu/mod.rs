@@ -1,4 +1,8 @@
 //! The GPU path: plan, compose, compile, record, read back.
+//!
+//! Programs need [`Gpu`], [`Call`], [`Tuning`] and the types that end in `Buffer` or `Buffers`. The rest,
+//! from [`Caps`] to [`plan`], is how plans and shaders are made: it is public so that tests and the curious
+//! can look at it, and changes whenever they do.
 
 mod buffers;
 mod call;

@@ -34,6 +34,7 @@ pub(crate) fn create(
     // halves one) towards a bound that is fixed before the loop starts, so all are finite, and the
     // bounds are far enough from 2^32 that the counters do not wrap: a plan binds at most 2^31
     // bytes and steps by at most 64 times 1024 words. Divisors are WIDTH, WG_SIZE, splits and the
-    // like, none of them zero where they are used. Buffer accesses stay checked.
+    // like, none of them zero where they are used. Buffer accesses stay checked where
+    // naga checks them: in GLSL it is left to the context, which wgpu asks to be robust.
     unsafe { device.create_shader_module_trusted(descriptor, checks) }
 }

@@ -212,7 +212,8 @@ impl Gpu {
     /// wgpu 30 takes the empty queue for a contradiction and panics.
     fn poll(&self, after: Option<&wgpu::SubmissionIndex>) -> Result<()> {
         let wait = wgpu::PollType::Wait { submission_index: after.cloned(), timeout: None };
-        // wgpu panics here when the device is lost while it waits.
+        // wgpu panics here when the device is lost while it waits. With `panic = "abort"` that ends the
+        // program.
         match catch_unwind(AssertUnwindSafe(|| self.device().poll(wait))) {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(lost(&error.to_string())),
