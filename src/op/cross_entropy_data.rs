@@ -205,7 +205,8 @@ pub struct CrossEntropyOutput {
     pub total_weight: f64,
 }
 
-#[cfg(all(test, feature = "gpu"))]
+#[cfg(test)]
+#[cfg(feature = "gpu")]
 mod tests {
     use super::Metrics;
 

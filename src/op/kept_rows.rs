@@ -115,7 +115,8 @@ impl KeptLabels {
     }
 }
 
-#[cfg(all(test, feature = "gpu"))]
+#[cfg(test)]
+#[cfg(feature = "gpu")]
 mod tests {
     use super::{Array, CrossEntropy, KeptRows, Matrix};
 
