@@ -26,7 +26,7 @@ gpu_tests=(--test golden --test suite --test options --test narrow --test family
     --test products --test linear --test linear_gpu --test budget --test threads)
 # And those that say something of limits or of errors themselves, or are about more than a driver.
 all_gpu_tests=("${gpu_tests[@]}" --test cpu --test dtypes --test downlevel --test errors --test hot_path
-    --test large --test stream --test textbook_regressions --test traffic --test worked_numbers)
+    --test large --test stream --test stream_misuse --test textbook_regressions --test traffic --test worked_numbers)
 
 step_tests() { ./scripts/test.sh; }
 
