@@ -59,10 +59,12 @@ pub trait Element: bytemuck::Pod + Send + Sync + sealed::Sealed {
     fn to_f64(self) -> f64;
     /// The nearest value of this type.
     fn from_f32(value: f32) -> Self;
+    /// The nearest value of this type.
+    fn from_f64(value: f64) -> Self;
 }
 
 macro_rules! element {
-    ($type:ty, $dtype:expr, $to_f32:expr, $from_f32:expr) => {
+    ($type:ty, $dtype:expr, $to_f32:expr, $from_f32:expr, $from_f64:expr) => {
         impl sealed::Sealed for $type {}
         impl Element for $type {
             const DTYPE: Dtype = $dtype;
@@ -75,11 +77,44 @@ macro_rules! element {
             fn from_f32(value: f32) -> Self {
                 $from_f32(value)
             }
+            fn from_f64(value: f64) -> Self {
+                $from_f64(value)
+            }
         }
     };
 }
 
-element!(f16, Dtype::F16, f16::to_f32, f16::from_f32);
-element!(bf16, Dtype::Bf16, bf16::to_f32, bf16::from_f32);
-element!(f32, Dtype::F32, |x| x, |x| x);
-element!(f64, Dtype::F64, |x| x as f32, f64::from);
+/// The f32 on either side whose last bit is set, unless the number is an f32: rounded on to fewer digits it
+/// comes to what the number itself would.
+fn to_odd(x: f64) -> f32 {
+    let near = x as f32;
+    if f64::from(near) == x || !near.is_finite() {
+        return near;
+    }
+    let towards_zero = near.to_bits() - u32::from(f64::from(near).abs() > x.abs());
+    f32::from_bits(towards_zero | 1)
+}
+
+element!(f16, Dtype::F16, f16::to_f32, f16::from_f32, |x| f16::from_f32(to_odd(x)));
+element!(bf16, Dtype::Bf16, bf16::to_f32, bf16::from_f32, |x| bf16::from_f32(to_odd(x)));
+element!(f32, Dtype::F32, |x| x, |x| x, |x: f64| x as f32);
+element!(f64, Dtype::F64, |x| x as f32, f64::from, |x| x);
+
+#[cfg(test)]
+mod tests {
+    use super::{Element, bf16, f16};
+
+    #[test]
+    fn f64_is_rounded_once() {
+        // A little above the middle between 1 and the next number, which f32 does not see.
+        let above = |bits: i32| 1.0 + 2f64.powi(-bits - 1) + 2f64.powi(-40);
+        assert_eq!(<f16 as Element>::from_f64(above(10)).to_f64(), 1.0 + 2f64.powi(-10));
+        assert_eq!(<bf16 as Element>::from_f64(above(7)).to_f64(), 1.0 + 2f64.powi(-7));
+        // And a little below the middle of the next two.
+        let below = |bits: i32| -(1.0 + 1.5 * 2f64.powi(-bits) - 2f64.powi(-40));
+        assert_eq!(<f16 as Element>::from_f64(below(10)).to_f64(), -1.0 - 2f64.powi(-10));
+        assert_eq!(<bf16 as Element>::from_f64(below(7)).to_f64(), -1.0 - 2f64.powi(-7));
+        assert_eq!(<f16 as Element>::from_f64(1e300), f16::INFINITY);
+        assert!(<f16 as Element>::from_f64(f64::NAN).is_nan());
+    }
+}

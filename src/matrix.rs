@@ -405,7 +405,12 @@ impl<'a> MatrixMut<'a> {
     pub(crate) fn assign(&mut self, from: &Array) {
         use crate::dtype::Element;
         match (&mut self.values, from) {
-            (ValuesMut::F64(to), Array::F64(from)) => to.copy_from_slice(from),
+            // Rounded once, not to f32 first.
+            (to, Array::F64(from)) => with_values_mut!(to, to => {
+                for (to, from) in to.iter_mut().zip(from) {
+                    *to = Element::from_f64(*from);
+                }
+            }),
             (to, from) => with_values_mut!(to, to => with_values!(from.values(), from => {
                 for (to, from) in to.iter_mut().zip(from) {
                     *to = Element::from_f32(from.to_f32());
