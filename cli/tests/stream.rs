@@ -156,6 +156,7 @@ fn a_file_that_is_cut_in_the_middle_of_a_stream() {
 #[cfg(unix)]
 #[test]
 fn an_interrupted_stream_leaves_nothing_behind() {
+    common::pass_on_no_ignored_signals();
     let folder = long_batch();
     let before = names(folder.path());
     let child = spawn(folder.path(), "reference", "4M");
@@ -166,6 +167,33 @@ fn an_interrupted_stream_leaves_nothing_behind() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "surprisal: interrupted\n");
     assert_eq!(names(folder.path()), before);
+}
+
+#[cfg(unix)]
+#[test]
+fn signals_that_were_ignored_stay_so() {
+    let folder = long_batch();
+    let before = names(folder.path());
+    let command = format!(
+        "trap '' HUP INT; exec {} softmax x.npy --device reference --out kept.npy --quiet \
+         --memory-limit 4M",
+        env!("CARGO_BIN_EXE_surprisal")
+    );
+    let child = Command::new("sh")
+        .args(["-c", &command])
+        .current_dir(folder.path())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    wait_until_at_work(folder.path(), &before);
+    for signal in ["-HUP", "-INT"] {
+        let kill = Command::new("kill").args([signal, &child.id().to_string()]).status();
+        assert!(kill.expect("kill is there").success());
+    }
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (shape, _) = common::read_npy::<f64>(&folder.path().join("kept.npy"));
+    assert_eq!(shape, [200_000, 100]);
 }
 
 #[cfg(unix)]
@@ -189,10 +217,10 @@ fn what_a_killed_stream_leaves_behind_is_recognised() {
 fn a_disk_that_is_full() {
     let folder = long_batch();
     let before = names(folder.path());
-    // A limit on the size of files, without the signal that goes with it: writing fails.
-    for limit in ["", " --memory-limit 4M"] {
+    // A limit on the size of files, with the signal that goes with it and without: writing fails.
+    for (trap, limit) in [("", ""), ("", " --memory-limit 4M"), ("trap '' XFSZ; ", "")] {
         let command = format!(
-            "trap '' XFSZ; ulimit -f 2000; exec {} softmax x.npy --device cpu --out kept.npy{limit}",
+            "{trap}ulimit -f 2000; exec {} softmax x.npy --device cpu --out kept.npy{limit}",
             env!("CARGO_BIN_EXE_surprisal")
         );
         let output = Command::new("sh")
