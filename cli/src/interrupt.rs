@@ -1,16 +1,8 @@
 //! Ctrl-C and its kin: a run that is interrupted leaves nothing behind.
 
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
-/// The temporary files of this run.
-static PENDING: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
-
-/// Removes `path` should the run be interrupted.
-pub(crate) fn forget_on_exit(path: &Path) {
-    PENDING.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
-}
+use crate::undo;
 
 /// From here on an interrupted run ends with code 1 and one line.
 pub(crate) fn watch() {
@@ -19,13 +11,10 @@ pub(crate) fn watch() {
 }
 
 fn end() {
-    let pending = PENDING.lock().unwrap_or_else(PoisonError::into_inner);
-    for path in pending.iter() {
-        let _ = std::fs::remove_file(path);
-    }
-    let _ = writeln!(io::stderr(), "surprisal: interrupted");
-    // The lock is kept: no file can be made between the removal and the end.
-    std::process::exit(1);
+    undo::take_back_and(|| {
+        let _ = writeln!(io::stderr(), "surprisal: interrupted");
+        std::process::exit(1);
+    });
 }
 
 #[cfg(unix)]

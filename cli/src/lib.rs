@@ -17,6 +17,7 @@ mod report;
 mod storage;
 mod stream;
 mod transform;
+mod undo;
 
 use std::io::Write as _;
 use std::panic::catch_unwind;

@@ -136,6 +136,5 @@ where
     for (_, spec) in outputs {
         report.wrote(shape.name, spec.path());
     }
-    report.print(&args.common, &clock, &timings)?;
-    files_out.finish()
+    files_out.publish(|| report.print(&args.common, &clock, &timings))
 }

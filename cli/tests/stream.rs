@@ -155,6 +155,38 @@ fn a_file_that_is_cut_in_the_middle_of_a_stream() {
 
 #[cfg(unix)]
 #[test]
+fn outputs_are_there_together_or_not_at_all() {
+    let folder = long_batch();
+    write_npy(&folder.path().join("y.npy"), &[200_000], &[1i32; 200_000]);
+    let mut before = names(folder.path());
+    let child = Command::new(env!("CARGO_BIN_EXE_surprisal"))
+        .args(["cross-entropy", "x.npy", "y.npy", "--device", "reference", "--reduction", "none"])
+        .args(["--out", "kept.npy", "--grad", "new.npy", "--lse", "taken.npy"])
+        .args(["--memory-limit", "16M"])
+        .current_dir(folder.path())
+        .env("XDG_RUNTIME_DIR", folder.path())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    wait_until_at_work(folder.path(), &before);
+    // The name that is given last is taken in the meantime.
+    fs::create_dir(folder.path().join("taken.npy")).expect("a folder");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    let line = String::from_utf8_lossy(&output.stderr);
+    assert!(line.starts_with("surprisal: taken.npy: cannot write: "), "{line}");
+    assert_eq!(line.lines().count(), 1, "{line}");
+    before.push("taken.npy".to_owned());
+    before.sort();
+    assert_eq!(names(folder.path()), before);
+    let kept = fs::read(folder.path().join("kept.npy")).expect("it is there");
+    assert_eq!(kept, b"what stood there before");
+}
+
+#[cfg(unix)]
+#[test]
 fn an_interrupted_stream_leaves_nothing_behind() {
     common::pass_on_no_ignored_signals();
     let folder = long_batch();

@@ -5,6 +5,7 @@ mod input;
 mod literal;
 mod npy;
 mod output;
+mod pending;
 mod safetensors;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::str::FromStr;
 pub use input::{Data, InputArray};
 pub(crate) use input::{matrix, shown};
 pub(crate) use output::{Outputs, check_distinct};
+pub(crate) use pending::{PendingFile, publish, resolved};
 
 /// Both formats are little-endian, and are read by casting bytes.
 const _: () = assert!(cfg!(target_endian = "little"), "the command needs a little-endian machine");

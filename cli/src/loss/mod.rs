@@ -294,8 +294,9 @@ impl Job<'_> {
         self.files.complete()?;
         self.progress.finish();
         self.start.clock.write += started.elapsed();
-        self.report(outcome).print(&self.start.args.common, &self.start.clock, timings)?;
-        self.files.finish()
+        let (report, files) = (self.report(outcome), std::mem::take(&mut self.files));
+        let Start { args, clock, .. } = &self.start;
+        files.publish(|| report.print(&args.common, clock, timings))
     }
 
     fn report(&self, outcome: &Outcome) -> Report {
