@@ -69,7 +69,7 @@ fn bad_input() {
         (&["claims.npy", "y.npy"], &["claims.npy", "claims"]),
         (&["complex.npy", "y.npy"], &["complex.npy", "c8"]),
         (&["scalar.npy", "y.npy"], &["scalar.npy"]),
-        (&["flat.npy", "y.npy"], &["flat.npy", "classes"]),
+        (&["flat.npy", "y.npy"], &["flat.npy", "[3, 0]", "columns"]),
         (&["y.npy", "y.npy"], &["y.npy", "1"]),
         (&["x.npy", "x5.npy"], &["x5.npy", "f32", "[5, 2]", "x.npy", "[3, 2]"]),
         (&["scalar.npy", "scalar.npy"], &["scalar.npy", "rows"]),

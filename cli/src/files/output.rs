@@ -64,6 +64,23 @@ pub(crate) fn check_distinct(
     Ok(())
 }
 
+/// Fails if a dtype cannot be written to the file of an option.
+pub(crate) fn check_dtype(
+    outputs: &[(&'static str, &OutputSpec)],
+    option: &str,
+    dtype: FileDtype,
+) -> Result<()> {
+    let refused = |(of, spec): &&(&str, &OutputSpec)| *of == option && spec.0.format == Format::Npy;
+    match outputs.iter().find(refused) {
+        Some((_, spec)) if dtype == FileDtype::Bf16 => {
+            let path = spec.path().display();
+            let hint = "NumPy has no bf16; write to .safetensors instead";
+            Err(Failure::input(format!("{option} {path}: {hint}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Outputs {
     /// Opens a temporary file beside each target, so that a folder that cannot be written to is
     /// known before anything is computed.
@@ -79,19 +96,6 @@ impl Outputs {
             files.push(Pending { option, spec, file, flusher: None });
         }
         Ok(Self { files })
-    }
-
-    /// Fails if a dtype cannot be written to the file of an option.
-    pub(crate) fn check_dtype(&self, option: &str, dtype: FileDtype) -> Result<()> {
-        let refused = |file: &&Pending| file.option == option && file.spec.0.format == Format::Npy;
-        match self.files.iter().find(refused) {
-            Some(file) if dtype == FileDtype::Bf16 => {
-                let path = file.spec.path().display();
-                let hint = "NumPy has no bf16; write to .safetensors instead";
-                Err(Failure::input(format!("{option} {path}: {hint}")))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Writes an array to the file of an option, if it was given.

@@ -129,10 +129,11 @@ fn place(path: &Path) -> std::result::Result<PathBuf, String> {
         return Err("is no file name".to_owned());
     }
     let target = target(path);
-    for folder in [folder(path), folder(&target)] {
-        if !folder.is_dir() {
-            return Err(format!("there is no folder {}", folder.display()));
-        }
+    if !folder(path).is_dir() {
+        return Err("there is no folder for it".to_owned());
+    }
+    if !folder(&target).is_dir() {
+        return Err(format!("leads to {}, and there is no folder for that", target.display()));
     }
     match path.metadata() {
         Ok(found) if found.is_dir() => Err("is a folder".to_owned()),
