@@ -53,7 +53,7 @@ impl Failure {
     }
 
     /// clap's message about these arguments, without the usage that follows it.
-    pub(crate) fn usage(error: &clap::Error, args: Vec<OsString>) -> Self {
+    pub(crate) fn usage(error: &clap::Error, args: &[OsString]) -> Self {
         if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
             return Self::input("a command is missing (see surprisal --help)");
         }

@@ -84,7 +84,10 @@ fn run() -> Result<()> {
             // --help and --version.
             return write!(std::io::stdout(), "{error}").map_err(Failure::stdout);
         }
-        Err(error) => return Err(Failure::usage(&error, std::env::args_os().skip(1).collect())),
+        Err(error) => {
+            let args: Vec<_> = std::env::args_os().skip(1).collect();
+            return Err(Failure::usage(&error, &args));
+        }
     };
     fallback::run(args.command, start)
 }

@@ -157,7 +157,7 @@ fn a_file_that_is_cut_in_the_middle_of_a_stream() {
 #[test]
 fn outputs_are_there_together_or_not_at_all() {
     let folder = long_batch();
-    write_npy(&folder.path().join("y.npy"), &[200_000], &[1i32; 200_000]);
+    write_npy(&folder.path().join("y.npy"), &[200_000], &vec![1i32; 200_000]);
     let mut before = names(folder.path());
     let child = Command::new(env!("CARGO_BIN_EXE_surprisal"))
         .args(["cross-entropy", "x.npy", "y.npy", "--device", "reference", "--reduction", "none"])
