@@ -47,6 +47,7 @@ pub fn main() -> ExitCode {
 }
 
 fn fail(failure: &Failure) -> ExitCode {
+    undo::take_back();
     tell(&failure.message);
     ExitCode::from(failure.code)
 }

@@ -80,17 +80,16 @@ impl PendingFile {
     }
 }
 
-/// Gives every file its name and reports it. Where any of that fails, all is as it was before.
+/// Gives every file its name and reports it. A failure of any of that ends the run, and what was done
+/// until then is taken back.
 pub(crate) fn publish(
     files: impl IntoIterator<Item = PendingFile>,
     report: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
-    let published = files.into_iter().try_for_each(PendingFile::put).and_then(|()| report());
-    match published {
-        Ok(()) => undo::close(),
-        Err(_) => undo::take_back(),
-    }
-    published
+    files.into_iter().try_for_each(PendingFile::put)?;
+    report()?;
+    undo::close();
+    Ok(())
 }
 
 /// Gives what is there a second name, if anything is.
