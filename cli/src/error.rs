@@ -1,10 +1,14 @@
 //! What ends a run: one line, and an exit code.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::path::Path;
 
 use clap::CommandFactory as _;
+use clap::error::ErrorKind;
 use surprisal::Error;
+
+use crate::args::Args;
 
 /// 1: the run failed.
 const RUN: u8 = 1;
@@ -48,19 +52,22 @@ impl Failure {
         Self::run(format!("cannot write to stdout: {error}"))
     }
 
-    /// clap's message without the usage that follows it.
-    pub(crate) fn usage(error: &clap::Error) -> Self {
-        if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+    /// clap's message about these arguments, without the usage that follows it.
+    pub(crate) fn usage(error: &clap::Error, args: &[OsString]) -> Self {
+        if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
             return Self::input("a command is missing (see surprisal --help)");
+        }
+        // The help that has the options in it is that of the command.
+        let command = args.first().and_then(|name| name.to_str());
+        let command = command.filter(|name| Args::command().find_subcommand(name).is_some());
+        let command = command.map(|name| format!(" {name}")).unwrap_or_default();
+        let strange = args.iter().find(|arg| arg.to_str().is_none());
+        if let (ErrorKind::InvalidUtf8, Some(argument)) = (error.kind(), strange) {
+            return Self::input(format!("{}: is not UTF-8", argument.display()));
         }
         let text = error.to_string();
         let message = text.split("\n\n").next().unwrap_or_default();
-        let message = message.strip_prefix("error: ").unwrap_or(message);
-        // The help that has the options in it is that of the command.
-        let command = std::env::args()
-            .nth(1)
-            .filter(|name| crate::args::Args::command().find_subcommand(name).is_some());
-        let command = command.map(|name| format!(" {name}")).unwrap_or_default();
+        let message = one_line(message.strip_prefix("error: ").unwrap_or(message));
         Self::input(format!("{message} (see surprisal{command} --help)"))
     }
 
@@ -77,4 +84,9 @@ impl Failure {
             error => Self::input(format!("{file}: {error}")),
         }
     }
+}
+
+/// A text's lines as one.
+pub(crate) fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }

@@ -17,6 +17,7 @@ mod report;
 mod storage;
 mod stream;
 mod transform;
+mod undo;
 
 use std::io::Write as _;
 use std::panic::catch_unwind;
@@ -39,32 +40,42 @@ pub fn main() -> ExitCode {
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");
+            let text = error::one_line(text);
             fail(&Failure::run(format!("internal error, please report it: {text}")))
         }
     }
 }
 
 fn fail(failure: &Failure) -> ExitCode {
+    undo::take_back();
     tell(&failure.message);
     ExitCode::from(failure.code)
 }
 
 /// One line on stderr.
 fn tell(message: &str) {
-    let words = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    // File names and headers may hold anything; a terminal is to see text, and not a megabyte of it.
-    let line: String = words.chars().take(MAX_LINE).flat_map(shown).collect();
     // Nobody is left to tell if stderr is closed.
-    let _ = writeln!(std::io::stderr(), "surprisal: {line}");
+    let _ = writeln!(std::io::stderr(), "surprisal: {}", shown(message));
 }
 
-/// Characters of a message that are shown at most.
-const MAX_LINE: usize = 600;
+/// Characters that are shown of the two ends of a message.
+const MAX_ENDS: [usize; 2] = [200, 400];
 
-fn shown(c: char) -> impl Iterator<Item = char> {
-    let (plain, escaped) =
-        if c.is_control() { (None, Some(c.escape_default())) } else { (Some(c), None) };
-    plain.into_iter().chain(escaped.into_iter().flatten())
+/// A message as a terminal is to see it: file names and headers may hold anything, and a megabyte of it.
+/// What is said of a long name stands behind it: the middle is left out.
+fn shown(message: &str) -> String {
+    let escaped = |c: char| {
+        let (plain, escaped) =
+            if c.is_control() { (None, Some(c.escape_default())) } else { (Some(c), None) };
+        plain.into_iter().chain(escaped.into_iter().flatten())
+    };
+    let line: Vec<char> = message.chars().flat_map(escaped).collect();
+    let [start, end] = MAX_ENDS;
+    if line.len() <= start + end {
+        return line.into_iter().collect();
+    }
+    let (start, end) = (&line[..start], &line[line.len() - end..]);
+    start.iter().chain(&[' ', '…', ' ']).chain(end).collect()
 }
 
 fn run() -> Result<()> {
@@ -74,7 +85,10 @@ fn run() -> Result<()> {
             // --help and --version.
             return write!(std::io::stdout(), "{error}").map_err(Failure::stdout);
         }
-        Err(error) => return Err(Failure::usage(&error)),
+        Err(error) => {
+            let args: Vec<_> = std::env::args_os().skip(1).collect();
+            return Err(Failure::usage(&error, &args));
+        }
     };
     fallback::run(args.command, start)
 }

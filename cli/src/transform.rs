@@ -2,14 +2,12 @@
 
 use std::time::Instant;
 
-use surprisal::{
-    Array, DeviceKind, Entropy, Error, LogSoftmax, LogSumExp, Matrix, Op, Softmax, Stream, Unit,
-};
+use surprisal::{Array, Entropy, Error, LogSoftmax, LogSumExp, Matrix, Op, Softmax, Stream, Unit};
 
-use crate::args::{EntropyArgs, TransformArgs};
+use crate::args::{DeviceArg, EntropyArgs, TransformArgs};
 use crate::device;
 use crate::error::{Failure, Result};
-use crate::files::{InputArray, Outputs, check_distinct, matrix};
+use crate::files::{InputArray, Outputs, check_distinct, check_dtype, matrix};
 use crate::progress::Progress;
 use crate::report::{Clock, Report, Work, shortest};
 use crate::storage::{returned, stored};
@@ -69,12 +67,13 @@ where
     check_distinct(&outputs, &[&args.logits])?;
     let mut logits = InputArray::open(&args.logits)?;
     let (rows, classes) = logits.rows_and_classes()?;
-    let device = device::open(&args.common)?;
-    let mut files_out = Outputs::open(&outputs)?;
     let kept = shape.columns == Columns::Kept;
-    if kept && device.info().kind != DeviceKind::Reference {
-        files_out.check_dtype("--out", logits.dtype)?;
+    // What the reference returns is f64.
+    if kept && args.common.device != DeviceArg::Reference {
+        check_dtype(&outputs, "--out", logits.dtype)?;
     }
+    let mut files_out = Outputs::open(&outputs)?;
+    let device = device::open(&args.common)?;
 
     let progress = Progress::new(args.common.quiet.into());
     let asked = args.common.dtype;
@@ -136,6 +135,5 @@ where
     for (_, spec) in outputs {
         report.wrote(shape.name, spec.path());
     }
-    report.print(&args.common, &clock, &timings)?;
-    files_out.finish()
+    files_out.publish(|| report.print(&args.common, &clock, &timings))
 }

@@ -142,3 +142,35 @@ fn what_is_refused() {
     assert_eq!(old, "old", "what stood there is untouched");
     assert_eq!(names(folder.path()), ["old.json"]);
 }
+
+#[cfg(unix)]
+#[test]
+fn only_files_are_replaced() {
+    use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    for name in ["pipe.json", "pipe.svg"] {
+        let made = std::process::Command::new("mkfifo").arg(path(name)).status();
+        assert!(made.expect("mkfifo is there").success());
+    }
+    let run = |args: &[&str]| {
+        let case = ["bench", "--device", "cpu", "--op", "loss", "--shape", "8x8"];
+        surprisal(folder.path(), &[&case, args].concat())
+    };
+    run(&["--json", "pipe.json"]).fails(2, &["--json", "pipe.json", "not a file"]);
+    run(&["--plot", "pipe.svg"]).fails(2, &["--plot", "pipe.svg", "not a file"]);
+    for name in ["pipe.json", "pipe.svg"] {
+        assert!(fs::metadata(path(name)).expect("it is there").file_type().is_fifo(), "{name}");
+    }
+    // A file keeps its permissions, and a link leads where it led.
+    fs::write(path("old.json"), "old").expect("the folder can be written");
+    fs::set_permissions(path("old.json"), fs::Permissions::from_mode(0o640)).expect("it is ours");
+    std::os::unix::fs::symlink("old.json", path("link.json")).expect("a link");
+    assert_eq!(run(&["--json", "link.json"]).code, 0);
+    let mode = fs::metadata(path("old.json")).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o640);
+    assert_ne!(fs::read_to_string(path("old.json")).expect("it is there"), "old");
+    assert!(fs::symlink_metadata(path("link.json")).expect("it is there").is_symlink());
+    assert_eq!(names(folder.path()), ["link.json", "old.json", "pipe.json", "pipe.svg"]);
+}

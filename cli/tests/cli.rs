@@ -342,6 +342,7 @@ fn help_and_version() {
         assert!(words.count() > 3, "{command} has a line of its own");
         assert_eq!(surprisal(folder.path(), &[command, "--help"]).code, 0, "{command}");
     }
+    assert!(help.stdout.contains("it replaces the whole file"), "{}", help.stdout);
     assert!(surprisal(folder.path(), &["--version"]).stdout.contains("0.1.0"));
     surprisal(folder.path(), &[]).fails(2, &["a command is missing"]);
     surprisal(folder.path(), &["frobnicate"]).fails(2, &["frobnicate"]);

@@ -69,7 +69,7 @@ fn bad_input() {
         (&["claims.npy", "y.npy"], &["claims.npy", "claims"]),
         (&["complex.npy", "y.npy"], &["complex.npy", "c8"]),
         (&["scalar.npy", "y.npy"], &["scalar.npy"]),
-        (&["flat.npy", "y.npy"], &["flat.npy", "classes"]),
+        (&["flat.npy", "y.npy"], &["flat.npy", "[3, 0]", "columns"]),
         (&["y.npy", "y.npy"], &["y.npy", "1"]),
         (&["x.npy", "x5.npy"], &["x5.npy", "f32", "[5, 2]", "x.npy", "[3, 2]"]),
         (&["scalar.npy", "scalar.npy"], &["scalar.npy", "rows"]),
@@ -148,11 +148,12 @@ fn pipes_are_not_waited_for() {
 #[cfg(unix)]
 #[test]
 fn an_interrupted_run_leaves_nothing_behind() {
+    common::pass_on_no_ignored_signals();
     let folder = tempfile::tempdir().expect("a folder");
     write_npy(&folder.path().join("x.npy"), &[200_000, 200], &vec![0.5f32; 40_000_000]);
     fs::write(folder.path().join("kept.npy"), b"what stood there before").expect("written");
     let before = names(folder.path());
-    for signal in ["-INT", "-TERM"] {
+    for signal in ["-INT", "-TERM", "-HUP"] {
         let run = Command::new(env!("CARGO_BIN_EXE_surprisal"))
             .args(["softmax", "x.npy", "--device", "reference", "--out", "kept.npy"])
             .current_dir(folder.path())
@@ -191,6 +192,77 @@ fn a_report_that_cannot_be_printed() {
     assert_eq!(names(folder.path()), before);
     let kept = fs::read(folder.path().join("kept.npy")).expect("it is there");
     assert_eq!(kept, b"what stood there before");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_report_that_is_interrupted() {
+    common::pass_on_no_ignored_signals();
+    let folder = folder();
+    fs::write(folder.path().join("kept.npy"), b"what stood there before").expect("written");
+    let before = names(folder.path());
+    // A pipe is full of 64 KiB: the report waits for somebody to read.
+    let command = format!(
+        "head -c 65536 /dev/zero; exec {} cross-entropy digits_logits.npy digits_targets.npy \
+         --device cpu --out kept.npy --grad new.npy",
+        env!("CARGO_BIN_EXE_surprisal")
+    );
+    let mut run = Command::new("sh")
+        .args(["-c", &command])
+        .current_dir(folder.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    while !folder.path().join("new.npy").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let kill = Command::new("kill").args(["-INT", &run.id().to_string()]).status();
+    assert!(kill.expect("kill is there").success());
+    assert_eq!(run.wait().expect("it ends").code(), Some(1));
+    assert_eq!(names(folder.path()), before);
+    let kept = fs::read(folder.path().join("kept.npy")).expect("it is there");
+    assert_eq!(kept, b"what stood there before");
+}
+
+#[cfg(unix)]
+#[test]
+fn outputs_follow_links() {
+    use std::os::unix::fs::symlink;
+
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    fs::create_dir(path("elsewhere")).expect("a folder");
+    fs::write(path("elsewhere/old.npy"), b"what stood there before").expect("written");
+    for (link, to) in [
+        ("old.npy", "elsewhere/old.npy"),
+        ("chain.npy", "old.npy"),
+        ("new.npy", "elsewhere/new.npy"),
+        ("nowhere.npy", "missing/new.npy"),
+        ("folder.npy", "elsewhere"),
+        ("round.npy", "round.npy"),
+    ] {
+        symlink(to, path(link)).expect("a link");
+    }
+    let (before, there) = (names(folder.path()), path("elsewhere"));
+    let run = |outputs: &[&str]| {
+        let args = ["cross-entropy", "digits_logits.npy", "digits_targets.npy", "--device", "cpu"];
+        surprisal(folder.path(), &[&args, outputs].concat())
+    };
+    run(&["--grad", "nowhere.npy"]).fails(2, &["--grad nowhere.npy", "no folder", "missing"]);
+    run(&["--grad", "folder.npy"]).fails(2, &["--grad folder.npy", "is a folder"]);
+    run(&["--grad", "round.npy"]).fails(2, &["--grad round.npy"]);
+    let same = ["--grad", "new.npy", "--out", "elsewhere/new.npy"];
+    run(&same).fails(2, &["--out", "--grad", "one file"]);
+    assert_eq!(names(&there), ["old.npy"]);
+    assert_eq!(run(&["--grad", "chain.npy", "--lse", "new.npy"]).code, 0);
+    assert_eq!(names(&there), ["new.npy", "old.npy"]);
+    let (logits, _) = common::read_npy::<f32>(&path("digits_logits.npy"));
+    assert_eq!(common::read_npy::<f32>(&there.join("old.npy")).0, logits);
+    assert_eq!(common::read_npy::<f32>(&there.join("new.npy")).0, logits[..1]);
+    assert_eq!(names(folder.path()), before);
+    for link in ["chain.npy", "old.npy", "new.npy"] {
+        assert!(fs::symlink_metadata(path(link)).expect("it is there").is_symlink(), "{link}");
+    }
 }
 
 #[test]

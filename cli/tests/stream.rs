@@ -155,7 +155,40 @@ fn a_file_that_is_cut_in_the_middle_of_a_stream() {
 
 #[cfg(unix)]
 #[test]
+fn outputs_are_there_together_or_not_at_all() {
+    let folder = long_batch();
+    write_npy(&folder.path().join("y.npy"), &[200_000], &vec![1i32; 200_000]);
+    let mut before = names(folder.path());
+    let child = Command::new(env!("CARGO_BIN_EXE_surprisal"))
+        .args(["cross-entropy", "x.npy", "y.npy", "--device", "reference", "--reduction", "none"])
+        .args(["--out", "kept.npy", "--grad", "new.npy", "--lse", "taken.npy"])
+        .args(["--memory-limit", "16M"])
+        .current_dir(folder.path())
+        .env("XDG_RUNTIME_DIR", folder.path())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    wait_until_at_work(folder.path(), &before);
+    // The name that is given last is taken in the meantime.
+    fs::create_dir(folder.path().join("taken.npy")).expect("a folder");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    let line = String::from_utf8_lossy(&output.stderr);
+    assert!(line.starts_with("surprisal: taken.npy: cannot write: "), "{line}");
+    assert_eq!(line.lines().count(), 1, "{line}");
+    before.push("taken.npy".to_owned());
+    before.sort();
+    assert_eq!(names(folder.path()), before);
+    let kept = fs::read(folder.path().join("kept.npy")).expect("it is there");
+    assert_eq!(kept, b"what stood there before");
+}
+
+#[cfg(unix)]
+#[test]
 fn an_interrupted_stream_leaves_nothing_behind() {
+    common::pass_on_no_ignored_signals();
     let folder = long_batch();
     let before = names(folder.path());
     let child = spawn(folder.path(), "reference", "4M");
@@ -166,6 +199,33 @@ fn an_interrupted_stream_leaves_nothing_behind() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "surprisal: interrupted\n");
     assert_eq!(names(folder.path()), before);
+}
+
+#[cfg(unix)]
+#[test]
+fn signals_that_were_ignored_stay_so() {
+    let folder = long_batch();
+    let before = names(folder.path());
+    let command = format!(
+        "trap '' HUP INT; exec {} softmax x.npy --device reference --out kept.npy --quiet \
+         --memory-limit 4M",
+        env!("CARGO_BIN_EXE_surprisal")
+    );
+    let child = Command::new("sh")
+        .args(["-c", &command])
+        .current_dir(folder.path())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    wait_until_at_work(folder.path(), &before);
+    for signal in ["-HUP", "-INT"] {
+        let kill = Command::new("kill").args([signal, &child.id().to_string()]).status();
+        assert!(kill.expect("kill is there").success());
+    }
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (shape, _) = common::read_npy::<f64>(&folder.path().join("kept.npy"));
+    assert_eq!(shape, [200_000, 100]);
 }
 
 #[cfg(unix)]
@@ -189,10 +249,10 @@ fn what_a_killed_stream_leaves_behind_is_recognised() {
 fn a_disk_that_is_full() {
     let folder = long_batch();
     let before = names(folder.path());
-    // A limit on the size of files, without the signal that goes with it: writing fails.
-    for limit in ["", " --memory-limit 4M"] {
+    // A limit on the size of files, with the signal that goes with it and without: writing fails.
+    for (trap, limit) in [("", ""), ("", " --memory-limit 4M"), ("trap '' XFSZ; ", "")] {
         let command = format!(
-            "trap '' XFSZ; ulimit -f 2000; exec {} softmax x.npy --device cpu --out kept.npy{limit}",
+            "{trap}ulimit -f 2000; exec {} softmax x.npy --device cpu --out kept.npy{limit}",
             env!("CARGO_BIN_EXE_surprisal")
         );
         let output = Command::new("sh")

@@ -264,17 +264,18 @@ pub(crate) fn validate_weights(
     classes: u64,
 ) -> Result<()> {
     let Some(weights) = weights else { return Ok(()) };
+    let class = if what == "pos_weight" { "column" } else { "class" };
     if weights.len() as u64 != classes {
         return Err(Error::ShapeMismatch {
             what,
-            expected: format!("[{classes}], one for each class"),
+            expected: format!("[{classes}], one for each {class}"),
             found: format!("[{}]", weights.len()),
         });
     }
     match weights.iter().position(|weight| !(*weight as f32).is_finite()) {
-        Some(class) => Err(Error::InvalidInput {
+        Some(index) => Err(Error::InvalidInput {
             what,
-            reason: format!("{} of class {class} is not finite", weights[class]),
+            reason: format!("{:e} of {class} {index} is not finite as f32", weights[index]),
         }),
         None => Ok(()),
     }

@@ -17,7 +17,8 @@ pub(crate) struct LossArgs {
     /// What the loss is measured in, if it is information
     #[arg(long, default_value = "nats")]
     pub(crate) unit: UnitArg,
-    /// The gradient of the loss itself: a number, or a file shaped like the loss
+    /// The gradient of the loss itself, which changes what is written of gradients and nothing else: a
+    /// number, or a file shaped like the loss
     #[arg(long, default_value = "1", allow_hyphen_values = true, value_name = "FILE|NUMBER")]
     pub(crate) upstream: NumberOrFile,
     /// Writes the gradient with respect to the first file (of divergences, to the student)

@@ -21,7 +21,8 @@ pub(crate) use values::{
 /// Softmax, cross-entropy and the losses around it, of files of logits, on GPU or CPU.
 ///
 /// Files are .npy (little-endian floats and integers, C order) and .safetensors, as
-/// file.safetensors:tensor; the tensor's name may be left out when there is one.
+/// file.safetensors:tensor; the tensor's name may be left out when there is one. A .safetensors file that is
+/// written holds one tensor: it replaces the whole file.
 #[derive(Debug, Parser)]
 #[command(name = "surprisal", version, about, long_about)]
 pub(crate) struct Args {
@@ -102,7 +103,8 @@ pub(crate) struct EntropyArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CommonArgs {
-    /// Writes the result
+    /// Writes the result. A .safetensors file that is written holds this one tensor, whatever it held
+    /// before; a name for the tensor may follow after a colon
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<OutputSpec>,
     /// Reports as one JSON object on one line

@@ -26,7 +26,6 @@ pub(crate) use case::{Operation, Shape, Suite};
 use crate::args::{BenchArgs, DeviceArg};
 use crate::bench::case::Case;
 use crate::bench::data::{Batch, Number};
-use crate::bench::file::PendingFile;
 use crate::bench::gpu::Stopwatch;
 use crate::bench::host::Host;
 use crate::bench::measure::{Who, rounds};
@@ -34,9 +33,11 @@ use crate::bench::report::{Report, Row};
 use crate::bench::resident::{Resident, check_transfer, transfer};
 use crate::device::set_threads;
 use crate::error::{Failure, Result};
+use crate::files::publish;
 
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
-    let [json, plot] = file::open([("--json", &args.json), ("--plot", &args.plot)])?;
+    let [json, plot] =
+        file::open([("--json", args.json.as_deref()), ("--plot", args.plot.as_deref())])?;
     set_threads(args.threads)?;
     let bench = Bench { cpu: Device::cpu(), other: open(args)? };
     let stopwatch = match bench.other.as_ref().and_then(Device::as_gpu) {
@@ -58,10 +59,11 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     }
     progress.finish_and_clear();
     report.conclude();
-    let json = json.map(|json| json.with(&report.to_json()?)).transpose()?;
-    let plot = plot.map(|plot| plot.with(&picture::draw(&report))).transpose()?;
-    std::io::stdout().write_all(table::text(&report).as_bytes()).map_err(Failure::stdout)?;
-    [json, plot].into_iter().flatten().try_for_each(PendingFile::finish)
+    let json = json.map(|json| file::written(json, &report.to_json()?)).transpose()?;
+    let plot = plot.map(|plot| file::written(plot, &picture::draw(&report))).transpose()?;
+    publish([json, plot].into_iter().flatten(), || {
+        std::io::stdout().write_all(table::text(&report).as_bytes()).map_err(Failure::stdout)
+    })
 }
 
 /// What is measured beside the CPU path. `auto` says on stderr what it takes.

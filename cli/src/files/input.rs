@@ -118,7 +118,7 @@ impl<S: Read + Seek> InputArray<S> {
             None => Err(Failure::input(format!("{}: is a scalar; rows are wanted", self.spec))),
             Some((0, leading)) if !leading.contains(&0) => {
                 let shape = self.shown_shape();
-                Err(Failure::input(format!("{}: {shape} has no classes", self.spec)))
+                Err(Failure::input(format!("{}: {shape} has rows without columns", self.spec)))
             }
             Some(_) => Ok(self.rows_and_columns()),
         }

@@ -5,6 +5,7 @@ mod input;
 mod literal;
 mod npy;
 mod output;
+mod pending;
 mod safetensors;
 
 use std::path::{Path, PathBuf};
@@ -12,7 +13,8 @@ use std::str::FromStr;
 
 pub use input::{Data, InputArray};
 pub(crate) use input::{matrix, shown};
-pub(crate) use output::{Outputs, check_distinct};
+pub(crate) use output::{Outputs, check_distinct, check_dtype};
+pub(crate) use pending::{PendingFile, publish, resolved};
 
 /// Both formats are little-endian, and are read by casting bytes.
 const _: () = assert!(cfg!(target_endian = "little"), "the command needs a little-endian machine");
@@ -104,14 +106,15 @@ impl FromStr for Spec {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const ENDING: &str = ".safetensors";
+        const ENDING_AND_COLON: &str = ".safetensors:";
         let ends_with = |ending| {
             Path::new(text).extension().is_some_and(|found| found.eq_ignore_ascii_case(ending))
         };
         // A tensor may have any name, that of a file included: the first such colon divides.
-        let (path, tensor) = match text.split_once(".safetensors:") {
+        let colon = text.to_ascii_lowercase().find(ENDING_AND_COLON);
+        let (path, tensor) = match colon.map(|at| text.split_at(at + ENDING_AND_COLON.len())) {
             Some((_, "")) => return Err("a tensor's name is missing after the colon".to_owned()),
-            Some((path, tensor)) => (&text[..path.len() + ENDING.len()], Some(tensor.to_owned())),
+            Some((path, tensor)) => (&path[..path.len() - 1], Some(tensor.to_owned())),
             None if ends_with("npy") => {
                 return Ok(Self { path: text.into(), format: Format::Npy, tensor: None });
             }

@@ -1,21 +1,18 @@
 //! Writing arrays: whole or not at all.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use surprisal::{Array, Dtype};
-use tempfile::NamedTempFile;
 
 use super::flusher::Flusher;
 use crate::error::{Failure, Result};
-use crate::files::{FileDtype, Format, InputSpec, OutputSpec, npy, safetensors};
-use crate::interrupt;
+use crate::files::{
+    FileDtype, Format, InputSpec, OutputSpec, PendingFile, npy, publish, resolved, safetensors,
+};
 use crate::progress::Progress;
 
 /// Bytes written between two updates of the progress.
 const CHUNK: usize = 16 << 20;
-/// What a temporary file's name starts with, so that a leftover is recognised.
-const PREFIX: &str = ".surprisal-";
 
 /// The files of one run. They appear under their names together, at the end.
 #[derive(Debug, Default)]
@@ -27,15 +24,14 @@ pub(crate) struct Outputs {
 struct Pending {
     option: &'static str,
     spec: OutputSpec,
-    temporary: NamedTempFile,
+    file: PendingFile,
     /// Of a file that is written bit by bit.
     flusher: Option<Flusher>,
 }
 
 impl Pending {
     fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        let file = self.temporary.as_file_mut();
-        file.write_all(bytes).map_err(|error| Failure::write(self.spec.path(), error))?;
+        self.file.append(bytes)?;
         if let Some(flusher) = &mut self.flusher {
             flusher.wrote(bytes.len());
         }
@@ -43,10 +39,10 @@ impl Pending {
     }
 
     /// Brings all of it to the disk.
-    fn sync(&mut self) -> Result<()> {
+    fn complete(&mut self) -> Result<()> {
         let flushed = self.flusher.take().map_or(Ok(()), Flusher::finish);
-        let synced = flushed.and_then(|()| self.temporary.as_file().sync_all());
-        synced.map_err(|error| Failure::write(self.spec.path(), error))
+        flushed.map_err(|error| Failure::write(self.spec.path(), error))?;
+        self.file.complete()
     }
 }
 
@@ -68,35 +64,20 @@ pub(crate) fn check_distinct(
     Ok(())
 }
 
-/// The path with links and dots taken out, also of a file that does not exist yet.
-fn resolved(path: &Path) -> PathBuf {
-    if let Ok(path) = path.canonicalize() {
-        return path;
-    }
-    match (folder(path).canonicalize(), path.file_name()) {
-        (Ok(folder), Some(name)) => folder.join(name),
-        _ => path.to_owned(),
-    }
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Whether a file can be put there, as far as that can be told beforehand.
-fn check_place(path: &Path) -> std::result::Result<(), String> {
-    if path.as_os_str().to_string_lossy().ends_with(['/', '\\']) || path.file_name().is_none() {
-        return Err("is no file name".to_owned());
-    }
-    if !folder(path).is_dir() {
-        return Err(format!("there is no folder {}", folder(path).display()));
-    }
-    match path.symlink_metadata() {
-        Ok(found) if found.is_dir() => Err("is a folder".to_owned()),
-        Ok(found) if !found.is_file() && !found.is_symlink() => Err("is not a file".to_owned()),
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error.to_string()),
+/// Fails if a dtype cannot be written to the file of an option.
+pub(crate) fn check_dtype(
+    outputs: &[(&'static str, &OutputSpec)],
+    option: &str,
+    dtype: FileDtype,
+) -> Result<()> {
+    let refused = |(of, spec): &&(&str, &OutputSpec)| *of == option && spec.0.format == Format::Npy;
+    match outputs.iter().find(refused) {
+        Some((_, spec)) if dtype == FileDtype::Bf16 => {
+            let path = spec.path().display();
+            let hint = "NumPy has no bf16; write to .safetensors instead";
+            Err(Failure::input(format!("{option} {path}: {hint}")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -106,40 +87,15 @@ impl Outputs {
     pub(crate) fn open(outputs: &[(&'static str, &OutputSpec)]) -> Result<Self> {
         let mut files = Vec::new();
         for (option, spec) in outputs {
-            let path = spec.path();
-            check_place(path).map_err(|reason| {
-                Failure::input(format!("{option} {}: {reason}", path.display()))
-            })?;
             if spec.0.tensor.as_deref() == Some(safetensors::METADATA) {
+                let path = spec.path().display();
                 let reason = "__metadata__ is the format's own name; choose another";
-                return Err(Failure::input(format!("{option} {}: {reason}", path.display())));
+                return Err(Failure::input(format!("{option} {path}: {reason}")));
             }
-            let mut builder = tempfile::Builder::new();
-            builder.prefix(PREFIX);
-            // The file is to have the permissions that any new file gets.
-            #[cfg(unix)]
-            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-            let temporary = builder
-                .tempfile_in(folder(path))
-                .map_err(|error| Failure::write(path, error.kind()))?;
-            interrupt::forget_on_exit(temporary.path());
-            let spec = (*spec).clone();
-            files.push(Pending { option, spec, temporary, flusher: None });
+            let (file, spec) = (PendingFile::open(option, spec.path())?, (*spec).clone());
+            files.push(Pending { option, spec, file, flusher: None });
         }
         Ok(Self { files })
-    }
-
-    /// Fails if a dtype cannot be written to the file of an option.
-    pub(crate) fn check_dtype(&self, option: &str, dtype: FileDtype) -> Result<()> {
-        let refused = |file: &&Pending| file.option == option && file.spec.0.format == Format::Npy;
-        match self.files.iter().find(refused) {
-            Some(file) if dtype == FileDtype::Bf16 => {
-                let path = file.spec.path().display();
-                let hint = "NumPy has no bf16; write to .safetensors instead";
-                Err(Failure::input(format!("{option} {path}: {hint}")))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Writes an array to the file of an option, if it was given.
@@ -198,7 +154,7 @@ impl Outputs {
             }
         }
         .map_err(|error| Failure::write(&spec.path, error))?;
-        let flusher = Flusher::new(file.temporary.as_file());
+        let flusher = Flusher::new(file.file.as_file());
         file.flusher = Some(flusher.map_err(|error| Failure::write(&spec.path, error))?);
         file.append(&header)
     }
@@ -211,26 +167,13 @@ impl Outputs {
         }
     }
 
-    /// Brings every file to the disk, with the permissions of the one that it will replace.
+    /// Brings every file to the disk.
     pub(crate) fn complete(&mut self) -> Result<()> {
-        for file in &mut self.files {
-            let (path, written) = (file.spec.path(), file.temporary.as_file());
-            if let Ok(replaced) = path.metadata() {
-                written
-                    .set_permissions(replaced.permissions())
-                    .map_err(|error| Failure::write(path, error))?;
-            }
-            file.sync()?;
-        }
-        Ok(())
+        self.files.iter_mut().try_for_each(Pending::complete)
     }
 
-    /// Gives every file its name. The last thing that a run does: what can fail has been done.
-    pub(crate) fn finish(self) -> Result<()> {
-        for file in self.files {
-            let path = file.spec.path();
-            file.temporary.persist(path).map_err(|error| Failure::write(path, error.error))?;
-        }
-        Ok(())
+    /// Gives every file its name, and reports: all of it, or nothing.
+    pub(crate) fn publish(self, report: impl FnOnce() -> Result<()>) -> Result<()> {
+        publish(self.files.into_iter().map(|file| file.file), report)
     }
 }

@@ -14,10 +14,12 @@ use surprisal::{
     Array, Device, DeviceKind, Error, Evaluate, Loss, Metrics, Reduction, Timings, Unit, Upstream,
 };
 
-use crate::args::{LossArgs, NumberOrFile};
+use crate::args::{DeviceArg, LossArgs, NumberOrFile};
 use crate::device;
 use crate::error::{Failure, Result};
-use crate::files::{Data, InputArray, InputSpec, OutputSpec, Outputs, check_distinct, shown};
+use crate::files::{
+    Data, FileDtype, InputArray, InputSpec, OutputSpec, Outputs, check_distinct, check_dtype, shown,
+};
 use crate::progress::Progress;
 use crate::report::{Clock, MetricsReport, Report, Work, exact, number, shortest};
 use crate::storage::{returned, stored};
@@ -74,6 +76,15 @@ impl<'a> Start<'a> {
         }
     }
 
+    /// Fails if a gradient in a file's dtype cannot be written to the file of an option. What the
+    /// reference returns is f64.
+    fn check_dtype(&self, option: &str, dtype: FileDtype) -> Result<()> {
+        match self.args.common.device {
+            DeviceArg::Reference => Ok(()),
+            _ => check_dtype(&self.outputs, option, dtype),
+        }
+    }
+
     /// Opens everything that the run needs: when this succeeds, the options and the files fit
     /// together. The gradient is with respect to `input`; `others` are the matrices that are read
     /// beside it, and `each` is the shape of the losses where they are not reduced.
@@ -82,6 +93,8 @@ impl<'a> Start<'a> {
         let (rows, classes) = input.rows_and_columns();
         let reduction = Reduction::from(args.reduction);
         let loss_shape = if reduction == Reduction::None { each } else { &[] };
+        self.check_dtype("--grad", input.dtype)?;
+        let files = Outputs::open(&self.outputs)?;
         let progress = Progress::new(args.common.quiet.into());
         let started = Instant::now();
         let upstream = match &args.upstream {
@@ -100,10 +113,6 @@ impl<'a> Start<'a> {
         };
         self.clock.read = started.elapsed();
         let device = device::open(&args.common)?;
-        let files = Outputs::open(&self.outputs)?;
-        if device.info().kind != DeviceKind::Reference {
-            files.check_dtype("--grad", input.dtype)?;
-        }
         let size = |file: &InputArray| (file.dtype, file.len() as u64);
         let mut moved = vec![size(input)];
         moved.extend(others.iter().map(|other| size(other)));
@@ -294,8 +303,9 @@ impl Job<'_> {
         self.files.complete()?;
         self.progress.finish();
         self.start.clock.write += started.elapsed();
-        self.report(outcome).print(&self.start.args.common, &self.start.clock, timings)?;
-        self.files.finish()
+        let (report, files) = (self.report(outcome), std::mem::take(&mut self.files));
+        let Start { args, clock, .. } = &self.start;
+        files.publish(|| report.print(&args.common, clock, timings))
     }
 
     fn report(&self, outcome: &Outcome) -> Report {

@@ -186,6 +186,17 @@ pub fn quarters() -> TempDir {
     folder
 }
 
+/// Runs hear signals that whoever started the tests had ignored: a program that is started gets the
+/// default where there was a handler.
+#[cfg(unix)]
+pub fn pass_on_no_ignored_signals() {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        let always = std::sync::Arc::new(true.into());
+        signal_hook::flag::register_conditional_default(signal, always).expect("it has a handler");
+    }
+}
+
 /// The most memory that a run has, in bytes.
 #[cfg(target_os = "linux")]
 pub fn peak(child: std::process::Child) -> u64 {

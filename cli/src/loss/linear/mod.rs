@@ -38,10 +38,11 @@ pub(crate) fn run(args: &LinearCrossEntropyArgs) -> Result<()> {
     let classes = classes_of(&weight, &hidden)?;
     let class_weights = open_vector(weights, classes, "classes")?;
     let mut bias = open_vector(args.bias.as_ref(), classes, "classes")?;
+    start.check_dtype("--grad-weight", weight.dtype)?;
+    bias.as_ref().map_or(Ok(()), |bias| start.check_dtype("--grad-bias", bias.dtype))?;
     let others: Vec<_> = [Some(&weight), bias.as_ref()].into_iter().flatten().collect();
     let mut job = start.open(&hidden, &others, &each)?;
     job.work.classes = classes;
-    job.check_dtypes(&weight, bias.as_ref())?;
 
     let class_weights = job.read_optional(class_weights)?;
     let target_data = job.read(&mut targets)?;
@@ -196,15 +197,6 @@ impl Job<'_> {
             One(_) | Later(_) => 0,
         };
         16 * rows as u64 + upstream
-    }
-
-    /// Fails if a gradient cannot be written to the file that was named for it.
-    fn check_dtypes(&self, weight: &InputArray, bias: Option<&InputArray>) -> Result<()> {
-        if self.device.info().kind == DeviceKind::Reference {
-            return Ok(());
-        }
-        self.files.check_dtype("--grad-weight", weight.dtype)?;
-        bias.map_or(Ok(()), |bias| self.files.check_dtype("--grad-bias", bias.dtype))
     }
 
     /// Writes the gradients of the layer, if they were asked for.
