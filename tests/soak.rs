@@ -260,6 +260,18 @@ fn subjects() -> Vec<Subject> {
     subjects
 }
 
+/// Has every thread multiply: from its first product on it keeps a buffer, as large as its cache.
+fn warm_threads() {
+    let layer = Layer::new(40, 64, 64, Dtype::F32);
+    let op = LinearCrossEntropy::new(CrossEntropy::new()).with_gradient();
+    let multiply = || {
+        let cpus = cpu_subjects();
+        linear::check(&cpus[0], &layer, &op).expect("it is within its bounds");
+    };
+    multiply();
+    rayon::broadcast(|_| multiply());
+}
+
 /// A number that the environment may give.
 fn setting<T: std::str::FromStr>(name: &str, default: T) -> T {
     std::env::var(name).map_or(default, |text| {
@@ -275,6 +287,7 @@ fn soak() {
     let (time, clock) = (Duration::from_secs_f64(60.0 * minutes), Instant::now());
     let mut rng = Rng::new(seed);
     let (mut done, mut left, mut failures) = (0, Vec::new(), Vec::new());
+    warm_threads();
     while clock.elapsed() < time {
         let subjects = subjects();
         let fresh = held(&subjects);
