@@ -122,19 +122,31 @@ fn sums_of_columns_keep_the_budget() {
     assert_eq!(rows(99).len(), 1000, "a row at least");
 }
 
-/// More rows than a binding holds targets of: 8 bytes each, where their list takes 4.
-#[test]
-fn targets_are_moved_within_a_binding() {
-    let (layer, problem) = layer(20_000_000, 4, 1 << 28);
+/// A layer of so many rows, of which the ignored ones are left out, on a device with bindings of 2^27 bytes.
+fn left_out(rows: u64) -> Result<Plan> {
+    let (layer, problem) = layer(rows, 4, 1 << 28);
     let layer = Layer { width: 1, hidden: tight(1), weight: tight(1), ..layer };
     let layer = Layer { dhidden: Some(tight(1)), ignored: Ignored::LeftOut, ..layer };
     let targets = TargetRegion { offset: 0, width: TargetType::I64, ignore_index: Some(-100) };
     let problem = Problem { targets: Some(targets), ..problem };
-    let caps = Caps { max_binding_bytes: 1 << 27, ..h200() };
-    let plan = by_rows(&(layer, problem), &caps).expect("it fits");
+    by_rows(&(layer, problem), &Caps { max_binding_bytes: 1 << 27, ..h200() })
+}
+
+/// More rows than a binding holds targets of: 8 bytes each, where their list takes 4.
+#[test]
+fn targets_are_moved_within_a_binding() {
+    let plan = left_out(20_000_000).expect("it fits");
     let bound = plan.steps.iter().flat_map(|step| &step.bindings);
     let largest = bound.map(|bound| bound.size).max().expect("there are some");
-    assert!(largest <= caps.max_binding_bytes, "{largest}");
+    assert!(largest <= 1 << 27, "{largest}");
+}
+
+#[test]
+fn the_list_of_kept_rows_has_to_fit() {
+    assert!(left_out(1 << 25).is_ok(), "it fills a binding");
+    let (what, limit) = ("the list of rows that are not ignored", 1 << 27);
+    let error = left_out((1 << 25) + 1).expect_err("it is longer");
+    assert_eq!(error, Error::TooLarge { what, needed: limit + 4, limit });
 }
 
 #[test]
