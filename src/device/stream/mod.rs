@@ -373,8 +373,8 @@ impl<O: Stream> Streaming<'_, O> {
         let losses = if self.op.result().by_element() { rows * columns } else { rows };
         parts.upstream.validate(self.op.reduction_of(), losses, "row or element")?;
         self.op.check(&O::join(parts))?;
-        self.alike.check([Some(parts.input), parts.second, parts.factors], parts.upstream)?;
         self.check_targets(parts.targets, rows)?;
+        self.alike.check([Some(parts.input), parts.second, parts.factors], parts.upstream)?;
         let state = self.hand_over(parts, spare).await;
         let state = self.alike.note(state)?;
         self.rows_done += rows;
