@@ -7,9 +7,11 @@
 //! The batch is made on the spot. A stage's rate is the batch's bytes in its time. Together they can
 //! be as fast as the slowest where they need different things (a disk, a GPU, the cores), and no
 //! faster than the cores where they need the same: the first is told by the share of the slowest
-//! stage's rate, the second by the share of the cores' time that went into the stages' own work, which
-//! is the processor time that they take alone. A round takes everybody in turn, and a share is the
-//! median of the rounds' shares: a disk, or cores that others use too, is now fast and now slow.
+//! stage's rate, the second by the share of the cores' time that went into the stages' own work. That
+//! is the processor time of reading and writing in the run, and of computing what it takes alone;
+//! alone the first two take less, for nothing else uses the memory. A round takes everybody in turn,
+//! and a share is the median of the rounds' shares: a disk, or cores that others use too, is now fast
+//! and now slow.
 //!
 //! Options: `--gigabytes N` (2), `--classes N` (32000), `--folder PATH` (that of temporary files),
 //! `--window N` (8192, in KiB), `--ring N` (windows under way: 4, on a GPU 5), `--rounds N` (5),
@@ -111,12 +113,27 @@ impl Time {
 /// What all threads of this process took together; nothing where nobody tells.
 fn processor_time() -> Duration {
     #[cfg(unix)]
-    {
-        let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-        Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
-    }
+    return clock(rustix::time::ClockId::ProcessCPUTime);
     #[cfg(not(unix))]
     Duration::ZERO
+}
+
+#[cfg(unix)]
+fn clock(clock: rustix::time::ClockId) -> Duration {
+    let time = rustix::time::clock_gettime(clock);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+}
+
+/// Does some work and adds the processor time that this thread took for it.
+fn on_this_thread<T>(time: &mut Duration, work: impl FnOnce() -> T) -> T {
+    #[cfg(unix)]
+    let now = || clock(rustix::time::ClockId::ThreadCPUTime);
+    #[cfg(not(unix))]
+    let now = || Duration::ZERO;
+    let begin = now();
+    let result = work();
+    *time += now().saturating_sub(begin);
+    result
 }
 
 /// A batch in a file.
@@ -239,24 +256,30 @@ impl Files {
         Ok((time, timings))
     }
 
-    fn together(&self, device: &Device) -> Result<Time> {
+    /// And how much processor time reading and writing took of it.
+    fn together(&self, device: &Device) -> Result<(Time, f64)> {
         let op = op();
         let (mut input, mut output) = (self.open()?, self.create()?);
         let ring = self.ring(device.info().kind);
+        let (mut reading, mut writing) = (Duration::ZERO, Duration::ZERO);
         let (time, ()) = Time::of(|| {
             let mut stream = device.stream(&op, self.batch())?;
             let stages = Stages {
-                read: |_, window: &mut Window| read(&mut input, &mut window.logits),
+                read: |_, window: &mut Window| {
+                    on_this_thread(&mut reading, || read(&mut input, &mut window.logits))
+                },
                 compute: |rows, window: &mut Window| self.compute(&mut stream, rows, window),
                 collect: |_, window: &mut Window| collect(window),
-                write: |_, window: &mut Window| output.write(window),
+                write: |_, window: &mut Window| {
+                    on_this_thread(&mut writing, || output.write(window))
+                },
             };
             overlap(self.rows, self.window_rows, ring, stages)?;
             stream.finish()?;
             output.finish()
         })?;
         self.remove_output()?;
-        Ok(time)
+        Ok((time, (reading + writing).as_secs_f64()))
     }
 
     fn batch(&self) -> Batch<'_> {
@@ -331,6 +354,8 @@ struct Round {
     /// Reading, computing and writing, each alone.
     stages: [Time; 3],
     together: Time,
+    /// Processor time of reading and writing, of all together.
+    in_files: f64,
     /// The device's parts of computing.
     device: Timings,
 }
@@ -340,7 +365,8 @@ impl Round {
         let read = files.read_alone()?;
         let (compute, timings) = files.compute_alone(device)?;
         let stages = [read, compute, files.write_alone()?];
-        Ok(Self { stages, together: files.together(device)?, device: timings })
+        let (together, in_files) = files.together(device)?;
+        Ok(Self { stages, together, in_files, device: timings })
     }
 
     /// What the rate of all together is of the slowest stage's.
@@ -351,6 +377,11 @@ impl Round {
     /// What the stages' own work is of so many cores' time.
     fn share_of_cores(&self, cores: f64) -> f64 {
         self.stages.iter().map(|time| time.cpu).sum::<f64>() / (cores * self.together.wall)
+    }
+
+    /// The same, with what reading and writing took in the run itself.
+    fn share_in_the_run(&self, cores: f64) -> f64 {
+        (self.in_files + self.stages[1].cpu) / (cores * self.together.wall)
     }
 
     /// How much of so many cores' time was used.
@@ -389,8 +420,9 @@ fn table(files: &Files, device: &Device, rounds: usize) -> Result<()> {
     let cores = thread::available_parallelism()?.get() as f64;
     println!(
         "\nTogether at {:.0} % of the slowest stage's rate; the stages' own work is {:.0} % of \
-         {cores} cores' time, of which {:.0} % was used.",
+         {cores} cores' time ({:.0} % as it takes alone), of which {:.0} % was used.",
         100.0 * median(&rounds, Round::share_of_slowest),
+        100.0 * median(&rounds, |round| round.share_in_the_run(cores)),
         100.0 * median(&rounds, |round| round.share_of_cores(cores)),
         100.0 * median(&rounds, |round| round.busy(cores))
     );
