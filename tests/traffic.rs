@@ -138,7 +138,6 @@ fn caps() -> Caps {
         max_workgroups: 65_535,
         max_storage_bindings: 8,
         storage_alignment: 32,
-        uniform_alignment: 64,
         max_workgroup_size: 1024,
         workgroup_memory: 49_152,
         subgroups: Some((32, 32)),

@@ -368,24 +368,23 @@ fn dispatches<'a, B: Borrow<wgpu::Buffer> + 'a>(
 #[derive(Debug)]
 struct Uniforms {
     buffer: wgpu::Buffer,
-    stride: u64,
     size: u64,
 }
 
 impl Uniforms {
     fn new(gpu: &Gpu, steps: &[Step], usage: wgpu::BufferUsages) -> Result<Self> {
         let size = size_of::<Params>() as u64;
-        let stride = Params::stride(gpu.caps().uniform_alignment);
-        let mut bytes = vec![0; stride as usize * steps.len().max(1)];
-        for (slot, step) in bytes.chunks_mut(stride as usize).zip(steps) {
+        let stride = Params::STRIDE as usize;
+        let mut bytes = vec![0; stride * steps.len().max(1)];
+        for (slot, step) in bytes.chunks_mut(stride).zip(steps) {
             slot[..size as usize].copy_from_slice(bytemuck::bytes_of(&step.params));
         }
         let buffer = gpu.buffer_with("params", &bytes, usage)?;
-        Ok(Self { buffer, stride, size })
+        Ok(Self { buffer, size })
     }
 
     fn binding(&self, step: usize) -> wgpu::BindGroupEntry<'_> {
-        entry(Slot::Params, &self.buffer, step as u64 * self.stride, self.size)
+        entry(Slot::Params, &self.buffer, step as u64 * Params::STRIDE, self.size)
     }
 }
 

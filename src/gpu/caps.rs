@@ -19,8 +19,6 @@ pub struct Caps {
     pub max_storage_bindings: u32,
     /// What a storage binding's offset must be a multiple of.
     pub storage_alignment: u64,
-    /// What a uniform binding's offset must be a multiple of.
-    pub uniform_alignment: u64,
     /// Lanes a workgroup may have.
     pub max_workgroup_size: u32,
     /// Bytes of workgroup memory.
@@ -57,7 +55,6 @@ impl Caps {
             max_workgroups: limits.max_compute_workgroups_per_dimension,
             max_storage_bindings: limits.max_storage_buffers_per_shader_stage,
             storage_alignment: limits.min_storage_buffer_offset_alignment.into(),
-            uniform_alignment: limits.min_uniform_buffer_offset_alignment.into(),
             max_workgroup_size: limits
                 .max_compute_invocations_per_workgroup
                 .min(limits.max_compute_workgroup_size_x),

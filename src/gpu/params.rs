@@ -63,10 +63,8 @@ pub struct Params {
 }
 
 impl Params {
-    /// Bytes from one dispatch's to the next one's in a buffer, with bindings aligned so.
-    pub(super) fn stride(alignment: u64) -> u64 {
-        (size_of::<Self>() as u64).next_multiple_of(alignment)
-    }
+    /// Bytes from one dispatch's to the next one's in a buffer: no device aligns bindings to more.
+    pub const STRIDE: u64 = (size_of::<Self>() as u64).next_multiple_of(256);
 }
 
 /// In the place of the best column of a row that is ignored; `SKIPPED` of `stats_metrics.wgsl`.

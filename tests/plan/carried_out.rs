@@ -245,7 +245,7 @@ fn check_cross_entropy(
     }
     let plan = Plan::new(problem, caps, &tuning(caps, sizes));
     let Some(plan) = made(plan)? else { return Ok(()) };
-    let mut machine = Machine::new(caller, &plan, caps);
+    let mut machine = Machine::new(caller, &plan);
     plan.steps.iter().for_each(|step| machine.run(step));
     prop_assert!(machine.memory[&role] == want, "the gradient, and nothing beside it");
     check_losses(&machine, problem, &labels, &losses)
@@ -397,7 +397,7 @@ fn check_layer(
     let Some(plan) = made(plan)? else { return Ok(()) };
     let definition = Definition::new(layer, problem, &labels);
     let caller = definition.before.into_iter().chain(labels.buffers(problem)).collect();
-    let mut machine = Machine::new(caller, &plan, caps);
+    let mut machine = Machine::new(caller, &plan);
     let mut made_logits = 0;
     for index in 0..plan.steps.len() {
         let step = machine.step(&plan, index);

@@ -11,8 +11,8 @@ use std::collections::HashMap;
 use surprisal::gpu::plan::{Bound, ROW_BLOCK, Step};
 use surprisal::gpu::plan::{Plan, Role};
 use surprisal::gpu::{
-    Caps, Columns, Family, Form, Kernel, Limit, Params, ProductKernel, RowKernel, Slot, Start,
-    TileSweep, UpstreamFrom,
+    Columns, Family, Form, Kernel, Limit, Params, ProductKernel, RowKernel, Slot, Start, TileSweep,
+    UpstreamFrom,
 };
 
 /// What a class adds to its row's sum.
@@ -71,7 +71,7 @@ struct Coefficients {
 
 impl Machine {
     /// With the caller's buffers, and those that a plan asks for.
-    pub(crate) fn new(caller: HashMap<Role, Buffer>, plan: &Plan, caps: &Caps) -> Self {
+    pub(crate) fn new(caller: HashMap<Role, Buffer>, plan: &Plan) -> Self {
         let mut memory = caller;
         // Loss and log-sum-exp, of which only the loss is minded.
         let stats = Buffer::new(8, plan.stats_bytes);
@@ -89,7 +89,7 @@ impl Machine {
             memory.insert(role, Buffer::new(width, bytes));
         }
         let scratch = vec![[Buffer::UNTOUCHED; 2]; (plan.scratch_bytes / 16) as usize];
-        let stride = size_of::<Params>().next_multiple_of(caps.uniform_alignment as usize) / 4;
+        let stride = Params::STRIDE as usize / 4;
         let mut fitted = vec![0; plan.fitted.len() * stride];
         for (params, step) in fitted.chunks_mut(stride).zip(&plan.steps[plan.fitted.clone()]) {
             let numbers: &[u32] = bytemuck::cast_slice(std::slice::from_ref(&step.params));

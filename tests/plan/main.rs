@@ -4,6 +4,7 @@ mod carried_out;
 mod chunks;
 mod costs;
 mod groups;
+mod kept;
 mod machine;
 mod problems;
 mod products;
@@ -321,7 +322,6 @@ fn h200() -> Caps {
         max_workgroups: 65_535,
         max_storage_bindings: 8,
         storage_alignment: 32,
-        uniform_alignment: 64,
         max_workgroup_size: 1024,
         workgroup_memory: 49_152,
         subgroups: Some((32, 32)),

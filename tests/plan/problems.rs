@@ -24,7 +24,6 @@ pub(crate) fn caps() -> impl Strategy<Value = Caps> {
             max_workgroups,
             max_storage_bindings: bindings,
             storage_alignment: alignment,
-            uniform_alignment: 256,
             max_workgroup_size: lanes,
             workgroup_memory: 16_384,
             subgroups,

@@ -242,7 +242,7 @@ fn check_kept(
         }
     }
     let kept = problem.rows * tenths / 10;
-    fit(&mut plan, kept, caps);
+    fit(&mut plan, kept);
     let (mut logits, mut dhidden, mut depth, mut spread) = (0, 0, 0, 0);
     for step in &plan.steps {
         let p = &step.params;
@@ -274,9 +274,8 @@ fn check_kept(
 }
 
 /// What `fit_params.wgsl` does.
-fn fit(plan: &mut Plan, kept: u64, caps: &Caps) {
-    let size = size_of::<Params>();
-    let stride = size.next_multiple_of(caps.uniform_alignment as usize) / 4;
+fn fit(plan: &mut Plan, kept: u64) {
+    let stride = Params::STRIDE as usize / 4;
     for limit in &plan.limits {
         let (step, field) = (limit.at as usize / stride, limit.at as usize % stride);
         let rows = kept.saturating_sub(limit.first.into()) as u32;

@@ -98,7 +98,7 @@ impl<'a> Kept<'a> {
         }
         let mut steps = self.before()?;
         let fitted = self.chunks()?;
-        let limits = self.limits(&fitted);
+        let limits = limits(&fitted);
         steps.extend(self.fit(&limits, fitted.len() as u64));
         let first = steps.len();
         steps.extend(fitted);
@@ -264,9 +264,9 @@ impl<'a> Kept<'a> {
 
     /// Writes the limits into the params of so many steps.
     fn fit(&self, limits: &[Limit], steps: u64) -> Vec<Step> {
-        let (caps, stride, size) = (self.on.caps, self.stride(), size_of::<Limit>() as u64);
+        let (caps, stride, size) = (self.on.caps, Params::STRIDE, size_of::<Limit>() as u64);
         // Two limits a step at most, which are half as large as its params.
-        let at_a_time = (caps.max_binding_bytes / stride).saturating_sub(1).max(1);
+        let at_a_time = (caps.max_binding_bytes / stride).max(1);
         let mut of_steps = Vec::new();
         for [first, steps] in parts(steps, at_a_time) {
             let place = |step: u64| {
@@ -274,12 +274,12 @@ impl<'a> Kept<'a> {
             };
             let [from, to] = [first, first + steps].map(place);
             let (table, at) = window(caps, Slot::Limits, from * size, (to - from) * size);
-            let (fitted, before) = window(caps, Slot::Fitted, first * stride, steps * stride);
+            let fitted = Bound::new(Slot::Fitted, first * stride, steps * stride);
             let params = Params {
                 rows: (to - from) as u32,
                 input_offset: (at / size) as u32,
                 // Where a number stands counts from the first step.
-                output_offset: ((first * stride - before) / 4) as u32,
+                output_offset: (first * stride / 4) as u32,
                 ..bytemuck::Zeroable::zeroed()
             };
             let bindings = vec![
@@ -290,11 +290,6 @@ impl<'a> Kept<'a> {
             of_steps.push(self.step(Kernel::FitParams, to - from, params, bindings));
         }
         of_steps
-    }
-
-    /// Bytes from one step's params to the next one's.
-    fn stride(&self) -> u64 {
-        Params::stride(self.on.caps.uniform_alignment)
     }
 
     /// A step of a lane for each element.
@@ -312,29 +307,6 @@ impl<'a> Kept<'a> {
         Bound { role: Role::Kept, ..Bound::new(Slot::Kept, 0, bytes) }
     }
 
-    /// The numbers of steps that depend on how many rows are kept.
-    fn limits(&self, steps: &[Step]) -> Vec<Limit> {
-        let mut limits = Vec::new();
-        for (index, step) in steps.iter().enumerate() {
-            let params = &step.params;
-            let at = |field: usize| ((index as u64 * self.stride() + field as u64) / 4) as u32;
-            let (rows, first) = (at(offset_of!(Params, rows)), params.first_row);
-            let is_summed =
-                matches!(step.kernel, Kernel::Product(it) if it.form == Form::LeftTransposed);
-            if is_summed {
-                // What is stored stays, where there is nothing to add to it.
-                if first > 0 {
-                    limits.push(Limit { at: rows, first, most: params.rows, is_whole: 1 });
-                }
-                let (at, most) = (at(offset_of!(Params, depth)), params.depth);
-                limits.push(Limit { at, first, most, is_whole: 0 });
-            } else {
-                limits.push(Limit { at: rows, first, most: params.rows, is_whole: 0 });
-            }
-        }
-        limits
-    }
-
     /// The buffers that all of this needs besides.
     fn buffers(&self) -> Vec<(Role, u64)> {
         let (rows, width) = (self.problem.rows, self.layer.width);
@@ -349,6 +321,29 @@ impl<'a> Kept<'a> {
             (Role::KeptDloss, if by_row { 4 * self.room } else { 0 }),
         ]
     }
+}
+
+/// The numbers of steps that depend on how many rows are kept.
+fn limits(steps: &[Step]) -> Vec<Limit> {
+    let mut limits = Vec::new();
+    for (index, step) in steps.iter().enumerate() {
+        let params = &step.params;
+        let at = |field: usize| ((index as u64 * Params::STRIDE + field as u64) / 4) as u32;
+        let (rows, first) = (at(offset_of!(Params, rows)), params.first_row);
+        let is_summed =
+            matches!(step.kernel, Kernel::Product(it) if it.form == Form::LeftTransposed);
+        if is_summed {
+            // What is stored stays, where there is nothing to add to it.
+            if first > 0 {
+                limits.push(Limit { at: rows, first, most: params.rows, is_whole: 1 });
+            }
+            let (at, most) = (at(offset_of!(Params, depth)), params.depth);
+            limits.push(Limit { at, first, most, is_whole: 0 });
+        } else {
+            limits.push(Limit { at: rows, first, most: params.rows, is_whole: 0 });
+        }
+    }
+    limits
 }
 
 /// What a plan for the kept rows binds in the place of the batch's own.
