@@ -1,0 +1,126 @@
+//! What is known of a batch before it is computed: its shape, and the memory that its windows will take.
+
+use super::Stream;
+use crate::device::{Device, Inner};
+use crate::op::{Targets, folded};
+
+/// What has to be known of a batch before its first window: its shape and, because a mean divides by
+/// what they come to, its class indices.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch<'a> {
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    /// Columns of the rows that messages speak of.
+    pub(super) shown_columns: usize,
+    pub(super) window_rows: usize,
+    pub(super) targets: Option<Targets<'a>>,
+}
+
+impl<'a> Batch<'a> {
+    /// A batch `[rows, columns]` that comes in windows of no more than `window_rows`.
+    pub fn new(rows: usize, columns: usize, window_rows: usize) -> Self {
+        let window_rows = window_rows.clamp(1, rows.max(1));
+        Self { rows, columns, shown_columns: columns, window_rows, targets: None }
+    }
+
+    /// A batch `[rows, columns]` of elements to which rows mean nothing, as matrices of other shapes
+    /// are to an elementwise loss without `pos_weight`, folded into rows that are easy to cut: of up
+    /// to 2048 elements where their number allows it. Windows have [`columns`](Self::columns) then;
+    /// errors speak of the rows that were given. A window has up to `window_elements`, and a row at
+    /// least.
+    ///
+    /// ```
+    /// use surprisal::Batch;
+    ///
+    /// let batch = Batch::of_elements(1, 1 << 30, 1 << 20);
+    /// assert_eq!((batch.rows(), batch.columns(), batch.window_rows()), (1 << 19, 2048, 512));
+    /// ```
+    pub fn of_elements(rows: usize, columns: usize, window_elements: usize) -> Self {
+        let (folded_rows, folded_columns) = folded((rows as u64).saturating_mul(columns as u64));
+        let window_rows = window_elements / folded_columns as usize;
+        let batch = Self::new(folded_rows as usize, folded_columns as usize, window_rows);
+        Self { shown_columns: columns, ..batch }
+    }
+
+    /// Sets the class indices of all rows. Each window comes with its own all the same.
+    #[must_use]
+    pub fn with_targets(mut self, targets: impl Into<Targets<'a>>) -> Self {
+        self.targets = Some(targets.into());
+        self
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// How many columns they have.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// The most rows that a window may have.
+    pub fn window_rows(&self) -> usize {
+        self.window_rows
+    }
+
+    pub(crate) fn targets(&self) -> Option<Targets<'a>> {
+        self.targets
+    }
+}
+
+/// Bytes of host and device memory that a stream needs at most, beside what is handed to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StreamBytes {
+    /// For each row of every window that is under way, what it returns included.
+    pub window_row: usize,
+    /// For each row of a window, once.
+    pub device_row: usize,
+    /// For each row of the batch.
+    pub row: usize,
+}
+
+impl Device {
+    /// What a stream of windows will take, for an operation on matrices that come in `dtypes`; see
+    /// [`StreamBytes`].
+    pub fn stream_bytes<O: Stream>(
+        &self,
+        op: &O,
+        columns: usize,
+        dtypes: &[crate::Dtype],
+    ) -> StreamBytes {
+        let first = dtypes.first().map_or(4, |dtype| dtype.size());
+        let made = op.result().matrices();
+        let times = |bytes: usize| columns.saturating_mul(bytes);
+        match &self.inner {
+            Inner::Cpu(_) => {
+                let each = times(4 * usize::from(op.result().by_element()));
+                StreamBytes {
+                    window_row: times(first * made).saturating_add(each).saturating_add(48),
+                    device_row: 0,
+                    row: 0,
+                }
+            }
+            // Everything as f64, with the gradients that there could be.
+            Inner::Reference => {
+                let each = times(8 * usize::from(op.result().by_element()));
+                let copies = times(8 * (dtypes.len() + 3)).saturating_add(96);
+                StreamBytes { window_row: copies.saturating_add(each), device_row: 0, row: 0 }
+            }
+            #[cfg(feature = "gpu")]
+            Inner::Gpu(_) => {
+                let stored: usize = self.storage(dtypes).iter().map(|dtype| dtype.size()).sum();
+                let each = times(8 * usize::from(op.result().by_element())).saturating_add(64);
+                // Staged on its way there and back, and returned; on the device, and rounded to f32
+                // on the way where it has to be.
+                let window_row = times(stored + (4 + first) * made).saturating_add(each);
+                StreamBytes {
+                    window_row,
+                    device_row: times(2 * stored).saturating_add(each),
+                    row: 32,
+                }
+            }
+        }
+    }
+}
