@@ -181,3 +181,19 @@ fn sums_over_rows_that_none_is_left_of() {
     // As many as there are classes.
     assert!(whole.iter().all(|limit| limit.most == 3), "{whole:?}");
 }
+
+/// For the loss alone rows are gathered 4 MiB at a time, or in half of the scratch.
+#[test]
+fn as_many_rows_are_gathered_as_there_is_room_for() {
+    let starts = |scratch_bytes| {
+        let (layer, problem) = layer();
+        let wide = Layer { width: 2048, hidden: tight(2048), weight: tight(2048), ..layer };
+        let wide = Layer { dhidden: None, scratch_bytes, ..wide };
+        let passes = vec![main_pass(RowOp::CrossEntropy, Destination::None)];
+        let plan = wide.plan(&Problem { passes, ..problem }, &h200(), &untimed());
+        let plan = plan.expect("it fits");
+        steps(&plan, of_hidden).iter().map(|step| step.params.first_row).collect::<Vec<_>>()
+    };
+    assert_eq!(starts(1 << 30), [0, 512], "of 8 KiB each");
+    assert_eq!(starts(6 << 20), [0, 384, 768]);
+}
