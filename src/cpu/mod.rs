@@ -158,6 +158,7 @@ mod tests {
     use crate::error::Error;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri ends where memory does")]
     fn more_than_memory_holds_is_an_error() {
         let too_many = zeros::<f32>(1 << 60);
         assert!(matches!(too_many, Err(Error::OutOfMemory { .. })), "{too_many:?}");

@@ -53,6 +53,8 @@ fn a_window_is_as_long_as_a_binding_allows() {
     let gaps = Region { row_stride: 1500, ..tight(1000) };
     let problem = Problem { input: gaps, ..plain(200, 1000) };
     assert_eq!(rows_of(&untimed(&problem, &caps), is_row), [175, 25], "174 x 6000 + 4000");
+    let problem = Problem { upstream: UpstreamRegion::Elements(gaps), ..plain(200, 1000) };
+    assert_eq!(rows_of(&untimed(&problem, &caps), is_row), [175, 25], "the upstream's gaps");
     // What a row leaves is up to 16 bytes.
     assert_eq!(rows_of(&untimed(&plain(100_000, 1), &caps), is_row), [65_534, 34_466]);
     // A workgroup a row, and one place more for what is behind the last row.
