@@ -19,16 +19,19 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a table is what it is for")]
 
+mod options;
+mod output;
+
 use std::error::Error;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::ops::Range;
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use options::Options;
+use output::Output;
 use surprisal::{
     Array, Batch, CrossEntropy, CrossEntropyInput, Device, DeviceKind, Matrix, Pending, Stages,
     Streaming, Timings, overlap,
@@ -36,63 +39,6 @@ use surprisal::{
 use tempfile::TempDir;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
-
-/// KiB of a window, as the command has them.
-const WINDOW: usize = 8 << 10;
-/// Bytes that are written before the disk is told.
-const AT_ONCE: usize = 32 << 20;
-
-struct Options {
-    bytes: usize,
-    classes: usize,
-    window_kib: usize,
-    ring: Option<usize>,
-    folder: PathBuf,
-    rounds: usize,
-    device: Option<String>,
-    is_cold: bool,
-}
-
-impl Options {
-    #[expect(clippy::cast_sign_loss, reason = "a negative size is as small as none")]
-    fn parse(args: impl Iterator<Item = String>) -> Result<Self> {
-        let folder = std::env::temp_dir();
-        let mut options = Self {
-            bytes: 2 << 30,
-            window_kib: WINDOW,
-            ring: None,
-            classes: 32_000,
-            folder,
-            rounds: 5,
-            device: None,
-            is_cold: false,
-        };
-        // Cargo adds this one.
-        let mut args = args.filter(|arg| arg != "--bench");
-        while let Some(name) = args.next() {
-            if name == "--cold" {
-                options.is_cold = true;
-                continue;
-            }
-            let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
-            match name.as_str() {
-                "--gigabytes" => options.bytes = (value.parse::<f64>()? * 1e9) as usize,
-                "--classes" => options.classes = value.parse::<usize>()?.max(1),
-                "--window" => options.window_kib = value.parse()?,
-                "--ring" => options.ring = Some(value.parse::<usize>()?.max(1)),
-                "--folder" => options.folder = value.into(),
-                "--rounds" => options.rounds = value.parse::<usize>()?.max(1),
-                "--device" if value == "cpu" || value == "gpu" => options.device = Some(value),
-                _ => return Err(format!("{name} {value} is none of its options").into()),
-            }
-        }
-        Ok(options)
-    }
-
-    fn takes(&self, device: &str) -> bool {
-        self.device.as_ref().is_none_or(|name| name == device)
-    }
-}
 
 /// How long something took, by the clock on the wall and by the processor's.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
@@ -154,6 +100,13 @@ struct Window {
     logits: Vec<f32>,
     pending: Option<Pending>,
     gradient: Option<Array>,
+}
+
+impl Window {
+    /// Of its gradient.
+    fn bytes(&self) -> &[u8] {
+        self.gradient.as_ref().map_or(&[], Array::as_bytes)
+    }
 }
 
 impl Files {
@@ -235,7 +188,7 @@ impl Files {
     fn write_alone(&self) -> Result<Time> {
         let (mut output, mut ring) = (self.create()?, self.ring(DeviceKind::Cpu));
         let (time, ()) = Time::of(|| {
-            self.alone(&mut ring, |_, window| output.write(window))?;
+            self.alone(&mut ring, |_, window| output.write(window.bytes()))?;
             output.finish()
         })?;
         self.remove_output()?;
@@ -271,7 +224,7 @@ impl Files {
                 compute: |rows, window: &mut Window| self.compute(&mut stream, rows, window),
                 collect: |_, window: &mut Window| collect(window),
                 write: |_, window: &mut Window| {
-                    on_this_thread(&mut writing, || output.write(window))
+                    on_this_thread(&mut writing, || output.write(window.bytes()))
                 },
             };
             overlap(self.rows, self.window_rows, ring, stages)?;
@@ -312,41 +265,6 @@ fn op() -> CrossEntropy {
 
 fn read(file: &mut File, logits: &mut [f32]) -> Result<()> {
     Ok(file.read_exact(bytemuck::cast_slice_mut(logits))?)
-}
-
-/// A file that is brought to the disk while it is written, as the command does it.
-struct Output {
-    file: File,
-    wake: SyncSender<()>,
-    syncing: JoinHandle<std::io::Result<()>>,
-    written: usize,
-}
-
-impl Output {
-    fn new(file: File) -> Result<Self> {
-        let (wake, woken) = sync_channel::<()>(1);
-        let other = file.try_clone()?;
-        let syncing = thread::spawn(move || woken.iter().try_for_each(|()| other.sync_data()));
-        Ok(Self { file, wake, syncing, written: 0 })
-    }
-
-    fn write(&mut self, window: &Window) -> Result<()> {
-        let bytes = window.gradient.as_ref().map_or(&[][..], Array::as_bytes);
-        self.file.write_all(bytes)?;
-        self.written += bytes.len();
-        if self.written >= AT_ONCE {
-            self.written = 0;
-            // One that was woken and has not begun is not woken twice.
-            let _ = self.wake.try_send(());
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<()> {
-        drop(self.wake);
-        self.syncing.join().map_err(|_| "syncing panicked")??;
-        Ok(self.file.sync_all()?)
-    }
 }
 
 /// Everybody once.
