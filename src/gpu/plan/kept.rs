@@ -19,6 +19,7 @@ use crate::gpu::product::Form;
 const LANES: u32 = 64;
 /// Bytes of rows that are moved together for the loss alone, which needs no more.
 const GATHERED: u64 = 4 << 20;
+
 /// What is planned, and what is planned instead for the kept rows.
 pub(super) struct Kept<'a> {
     on: OnDevice<'a>,
@@ -265,7 +266,7 @@ impl<'a> Kept<'a> {
     /// Writes the limits into the params of so many steps.
     fn fit(&self, limits: &[Limit], steps: u64) -> Vec<Step> {
         let (caps, stride, size) = (self.on.caps, Params::STRIDE, size_of::<Limit>() as u64);
-        // Two limits a step at most, which are half as large as its params.
+        // Two limits a step at most, an eighth of its params: where these fit, so does the table.
         let at_a_time = (caps.max_binding_bytes / stride).max(1);
         let mut of_steps = Vec::new();
         for [first, steps] in parts(steps, at_a_time) {
