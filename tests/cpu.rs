@@ -70,7 +70,7 @@ fn bits(device: &Device, case: &Case) -> Vec<Vec<u8>> {
     loss(output.loss, output.dinput);
     let log_probs = device.run(&LogSoftmax, matrix).expect("sound");
     let of = Matrix::new(log_probs.values(), case.rows, case.classes).expect("its shape");
-    let backward = LogSoftmaxBackwardInput { log_probs: of, dlog_probs: matrix };
+    let backward = LogSoftmaxBackwardInput::new(of, matrix);
     all.push(device.run(&LogSoftmaxBackward, backward).expect("sound").as_bytes().to_vec());
     all.push(log_probs.as_bytes().to_vec());
     all

@@ -88,7 +88,7 @@ const OPERATIONS: &[Row] = &[
         device.run(&Entropy::new(), input.logits()).map(|y| y.to_f64())
     }),
     ("softmax backward", FITS, |input, device| {
-        let input = SoftmaxBackwardInput { probs: input.probs(), dprobs: input.logits() };
+        let input = SoftmaxBackwardInput::new(input.probs(), input.logits());
         device.run(&SoftmaxBackward, input).map(|y| y.to_f64())
     }),
     ("cross-entropy", FITS, |input, device| input.cross_entropy(device, &CrossEntropy::new())),

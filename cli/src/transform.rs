@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use surprisal::{Array, Entropy, Error, LogSoftmax, LogSumExp, Matrix, Op, Softmax, Stream, Unit};
+use surprisal::{
+    Array, Entropy, Error, LogSoftmax, LogSumExp, LogitsInput, Op, Softmax, Stream, Unit,
+};
 
 use crate::args::{DeviceArg, EntropyArgs, TransformArgs};
 use crate::device;
@@ -60,7 +62,7 @@ enum Columns {
 
 fn run<O>(op: &O, args: &TransformArgs, shape: &Shape) -> Result<()>
 where
-    O: Stream + for<'a> Op<Input<'a> = Matrix<'a>, Output = Array>,
+    O: Stream + for<'a> Op<Input<'a> = LogitsInput<'a>, Output = Array>,
 {
     let mut clock = Clock::start();
     let outputs = args.common.outputs(&[]);
@@ -102,7 +104,7 @@ where
             asked,
         };
         let blame = |error: &Error| Failure::of(error, &args.logits);
-        let streamed = context.run(op, files, |window| window.all[0], &blame)?;
+        let streamed = context.run(op, files, |window| window.all[0].into(), &blame)?;
         (streamed.sum, streamed.timings)
     } else {
         let started = Instant::now();

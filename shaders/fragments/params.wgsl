@@ -56,6 +56,9 @@ struct Params {
     window_row: u32,        // of the batch, the first that is bound, where rows are moved
     window_rows: u32,       // how many are bound
     last_word: u32,         // of a row that is ignored
+    mask_offset: u32,       // in bytes, a byte for each row or element
+    mask_stride: u32,
+    ignored_label: f32,     // the label of elements that do not count
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

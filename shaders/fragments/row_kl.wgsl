@@ -1,12 +1,6 @@
 // A row of KL(teacher || student): x of acc_pair is the teacher, y the student. Formula (19) of
 // docs/NUMERICS.md.
 
-struct Row { words: u32 }
-
-fn row_begin(index: u32) -> Row {
-    return Row(params.swept_words);
-}
-
 fn row_is_undefined(acc: Acc) -> bool {
     return teacher_is_undefined(acc.max, acc.rest)
         || student_is_undefined(acc.other_max, acc.other_rest);

@@ -23,7 +23,8 @@ use crate::cpu::{Dloss, reduce, select_times};
 use crate::error::Result;
 use crate::matrix::{Array, Values, with_values};
 use crate::op::{
-    CrossEntropy, CrossEntropyInput, CrossEntropyOutput, InputForm, Labels, Loss, Metrics, Targets,
+    CrossEntropy, CrossEntropyInput, CrossEntropyOutput, InputForm, Labels, Loss, Metrics,
+    RowTargets,
 };
 
 impl Labelled for CrossEntropy {
@@ -42,7 +43,7 @@ impl Labelled for CrossEntropy {
         labels: Labels<'_>,
         io: Io<'_, T>,
     ) -> CrossEntropyOutput {
-        let (kept_rows, total_weight) = self.totals(&labels.targets);
+        let (kept_rows, total_weight) = self.totals(&self.rows(labels.targets, labels.mask));
         let divisor = self.normalizer().unwrap_or(total_weight);
         let options = Options::new(self, labels, classes, divisor);
         // The targets' gradient is the rarer wish: a pass of its own over the rows.
@@ -83,7 +84,7 @@ impl Labelled for CrossEntropy {
 
 struct Options<'a> {
     op: &'a CrossEntropy,
-    targets: Targets<'a>,
+    of_rows: RowTargets<'a>,
     classes: usize,
     chain: Chain,
     dloss: Dloss,
@@ -104,7 +105,7 @@ impl PlainRows for Options<'_> {
 
     #[inline(always)]
     fn pick(&self, row: usize) -> Pick {
-        self.op.kept_class(&self.targets, row).map_or(Pick::Ignored, Pick::Column)
+        self.of_rows.class(row).map_or(Pick::Ignored, Pick::Column)
     }
 
     #[inline(always)]
@@ -139,17 +140,19 @@ impl PlainRows for Options<'_> {
 impl Rows for Options<'_> {
     type Result = RowResult;
 
+    fn counts(&self, row: usize) -> bool {
+        self.of_rows.counts(row)
+    }
+
     fn row<S: Simd>(&self, sweep: Sweep<S>, row: usize, work: &mut Work, result: &mut RowResult) {
         let Work { x, out, a, b, .. } = work;
-        let label = if let Some(probs) = self.targets.probs() {
+        let label = if let Some(probs) = self.of_rows.targets.probs() {
             let columns = row * self.classes..(row + 1) * self.classes;
             with_values!(probs.values(), q => sweep.widen(&q[columns], a));
             Label::Probs(a)
-        } else if let Some(y) = self.op.kept_class(&self.targets, row) {
-            Label::Class(y)
         } else {
-            out.fill(0.0);
-            return;
+            // A row that counts has a class.
+            Label::Class(self.of_rows.class(row).unwrap_or(0))
         };
         let z = self.chain_of(sweep, x, b);
         let row_of = Row { options: self, sweep, span: self.all(), x, z };
@@ -184,7 +187,7 @@ impl<'a> Options<'a> {
         }
         Self {
             op,
-            targets: labels.targets,
+            of_rows: op.rows(labels.targets, labels.mask),
             classes,
             chain: Chain::of(op),
             dloss: Dloss::of(labels.upstream, op.reduction(), divisor, op.unit()),
@@ -202,7 +205,7 @@ impl Options<'_> {
     /// Whether a row's statistic and its target's logit are all that a row needs.
     fn is_plain(&self) -> bool {
         let is_logits = self.op.form() == InputForm::Logits && matches!(self.chain, Chain::None);
-        let has_class = self.targets.probs().is_none();
+        let has_class = self.of_rows.targets.probs().is_none();
         is_logits && has_class && self.smooth_class == 0.0 && !self.op.has_metrics()
     }
 
@@ -274,6 +277,10 @@ struct TargetGradient<'a> {
 
 impl Rows for TargetGradient<'_> {
     type Result = ();
+
+    fn counts(&self, row: usize) -> bool {
+        self.options.of_rows.counts(row)
+    }
 
     fn row<S: Simd>(&self, sweep: Sweep<S>, row: usize, work: &mut Work, (): &mut ()) {
         let (s, options) = (sweep.s, self.options);

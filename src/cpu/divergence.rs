@@ -8,7 +8,9 @@ use crate::cpu::simd::{InstructionSet, Simd};
 use crate::cpu::{Dloss, RowStat, reduce, select_times, zeros};
 use crate::error::Result;
 use crate::matrix::{Array, Values, with_values};
-use crate::op::{DivergenceInput, DivergenceKind, DivergenceOutput, DivergenceSpec, InputForm};
+use crate::op::{
+    DivergenceInput, DivergenceKind, DivergenceOutput, DivergenceSpec, InputForm, counts, kept,
+};
 
 pub(crate) fn divergence(
     set: InstructionSet,
@@ -18,10 +20,12 @@ pub(crate) fn divergence(
     spec.validate(input)?;
     let (rows, classes) = (input.student.rows(), input.student.classes());
     let common = spec.common;
+    let divisor = common.divisor(kept(input.mask, rows) as f64);
     let job = Divergences {
         spec,
         teacher: input.teacher.values(),
-        dloss: Dloss::of(input.upstream, common.reduction, rows as f64, common.unit),
+        mask: input.mask,
+        dloss: Dloss::of(input.upstream, common.reduction, divisor, common.unit),
         unit: common.unit.per_nat() as f32,
     };
     let mut results = bytemuck::zeroed_vec(rows);
@@ -37,7 +41,7 @@ pub(crate) fn divergence(
     });
     let (losses, lse) = results.into_iter().map(|[loss, lse]: [f32; 2]| (loss, lse)).unzip();
     Ok(DivergenceOutput {
-        loss: reduce(losses, common.reduction, rows as f64),
+        loss: reduce(losses, common.reduction, divisor),
         lse: Array::F32(lse),
         dstudent,
     })
@@ -46,6 +50,7 @@ pub(crate) fn divergence(
 struct Divergences<'a> {
     spec: &'a DivergenceSpec,
     teacher: Values<'a>,
+    mask: Option<&'a [bool]>,
     dloss: Dloss,
     unit: f32,
 }
@@ -133,6 +138,10 @@ struct Pair<'a, S> {
 impl Rows for Divergences<'_> {
     /// The loss and the student's log-sum-exp.
     type Result = [f32; 2];
+
+    fn counts(&self, row: usize) -> bool {
+        counts(self.mask, row)
+    }
 
     fn row<S: Simd>(&self, sweep: Sweep<S>, row: usize, work: &mut Work, result: &mut [f32; 2]) {
         let Work { classes, x, out, a, b } = work;

@@ -163,8 +163,9 @@ impl Call {
 
     /// The batch's [`Summary`], for operations that have one: those with index targets, a reduced
     /// loss, or metrics. A buffer with the usages `STORAGE`, `UNIFORM` and `COPY_SRC`. Its word
-    /// `bad_row` is the error flag; without index targets that, `kept_rows` and `total_weight` are
-    /// 0.
+    /// `bad_row` is the error flag; without index targets and without a mask that, `kept_rows` and
+    /// `total_weight` are 0. Of an elementwise mean with a mask `total_weight` is the number of
+    /// elements that count.
     pub fn summary(&self) -> Option<&wgpu::Buffer> {
         self.summary.as_ref()
     }
@@ -268,6 +269,9 @@ struct Owned {
     weights: Option<wgpu::Buffer>,
     pairs: Option<wgpu::Buffer>,
     edges: Option<wgpu::Buffer>,
+    /// What a mask of rows is made into, and what labels are.
+    targets: Option<wgpu::Buffer>,
+    mask: Option<wgpu::Buffer>,
     /// Of rows that are not ignored, where the others are left out.
     kept: HashMap<Role, wgpu::Buffer>,
     /// The params that the device fits to them.
@@ -292,6 +296,8 @@ impl Owned {
             Slot::Weights => self.weights.as_ref(),
             Slot::Pairs => self.pairs.as_ref(),
             Slot::Edges => self.edges.as_ref(),
+            Slot::Targets => self.targets.as_ref(),
+            Slot::Mask => self.mask.as_ref(),
             _ => None,
         }
     }
@@ -326,6 +332,8 @@ impl Owned {
             scratch: some("scratch", plan.scratch_bytes, Usage::STORAGE),
             pairs: some("pairs of row statistics", plan.pairs_bytes, Usage::STORAGE),
             edges: some("edges of rows", plan.edges_bytes, Usage::STORAGE),
+            targets: some("masked targets", plan.targets_bytes, Usage::STORAGE),
+            mask: some("a mask of labels", plan.mask_bytes, Usage::STORAGE),
             weights,
         })
     }

@@ -153,6 +153,9 @@ pub struct RowKernel {
     pub metrics: bool,
     /// Whether elements have weights, for elementwise losses.
     pub factors: bool,
+    /// Whether some rows do not count, for operations without index targets, or some elements, for
+    /// elementwise losses.
+    pub masked: bool,
     /// Whether its matrices share a buffer.
     pub sharing: Sharing,
 }
@@ -173,6 +176,17 @@ pub enum Kernel {
     TileFinish(RowKernel),
     /// Puts the halves together that rows of 16-bit elements share a u32 with.
     JoinEdges,
+    /// Leaves a mask of rows in a copy of their targets, which they may have none of.
+    MaskTargets(Option<TargetType>),
+    /// Makes a mask of elements from their labels; `masked`: and from another.
+    MaskLabels {
+        /// How labels are stored.
+        word: Word,
+        /// Whether there is another.
+        masked: bool,
+    },
+    /// Folds the blocks of [`Kernel::SumLoss`], of rows that hold how many of their elements count.
+    FinishCounts,
     /// Counts and weighs kept rows and finds the first bad target, by blocks.
     ScanTargets(TargetType, Weighting),
     /// Folds the blocks of [`Kernel::ScanTargets`].
@@ -211,6 +225,20 @@ impl Kernel {
             Self::ColumnSums => vec![&PARAMS, &COLUMN_SUMS],
             Self::TileSweep(kernel) => kernel.fragments(),
             Self::TileFinish(kernel) => kernel.fragments_with(&TARGET_LOGIT),
+            Self::MaskTargets(targets) => {
+                let targets = targets.map_or(&TARGETS_NONE, TargetType::fragment);
+                vec![&PARAMS, targets, &MASK, &MASK_TARGETS]
+            }
+            Self::MaskLabels { word, masked } => [
+                vec![&PARAMS, &STARTS],
+                word.fragments(),
+                vec![
+                    word.pick(&SECOND_INPUT, &SECOND_INPUT_RAGGED),
+                    if *masked { &MASK } else { &MASK_NONE },
+                    &MASK_LABELS,
+                ],
+            ]
+            .concat(),
             Self::JoinEdges => vec![&PARAMS, &EDGES, &JOIN_EDGES],
             Self::ScanTargets(targets, weighting) => vec![
                 &PARAMS,
@@ -248,11 +276,14 @@ impl Kernel {
                 &ACC_SUM,
                 &REDUCE_TREE,
                 if *metrics { &STATS_METRICS } else { &STATS },
+                &COUNTS_ALL,
                 &SCRATCH,
                 &SUM_LOSS,
             ],
             Self::SumMetrics => {
-                vec![&PARAMS, &ACC_METRICS, &REDUCE_TREE, &STATS_METRICS, &SCRATCH, &SUM_METRICS]
+                let stats = [&STATS_METRICS, &COUNTS_ALL];
+                [&[&PARAMS, &ACC_METRICS, &REDUCE_TREE][..], &stats, &[&SCRATCH, &SUM_METRICS]]
+                    .concat()
             }
             Self::FinishMetrics => vec![
                 &PARAMS,
@@ -262,6 +293,16 @@ impl Kernel {
                 &REDUCE_TREE,
                 &SCRATCH,
                 &FINISH_METRICS,
+            ],
+            Self::FinishCounts => vec![
+                &PARAMS,
+                &SUMMARY,
+                &SUMMARY_WRITE,
+                &WORD_F32,
+                &ACC_SUM,
+                &REDUCE_TREE,
+                &SCRATCH,
+                &FINISH_COUNTS,
             ],
             Self::FinishSum | Self::FinishMean => vec![
                 &PARAMS,

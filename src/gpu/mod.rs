@@ -24,7 +24,9 @@ mod transfer;
 mod variants;
 mod word;
 
-pub use buffers::{MatrixBuffer, OutputBuffer, TargetsBuffer, UpstreamBuffer, VectorBuffer};
+pub use buffers::{
+    MaskBuffer, MatrixBuffer, OutputBuffer, TargetsBuffer, UpstreamBuffer, VectorBuffer,
+};
 pub use call::Call;
 pub(crate) use call::WindowedCall;
 pub use caps::{Caps, Reduce, Tuning};

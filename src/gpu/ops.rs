@@ -4,6 +4,7 @@ use crate::gpu::caps::Reduce;
 #[allow(clippy::wildcard_imports, reason = "the table below is made of their names")]
 use crate::gpu::fragment::*;
 use crate::gpu::kernel::{Chain, Columns, RowKernel, Weighting};
+use crate::gpu::word::Word;
 use crate::op::InputForm;
 
 /// An operation on rows, as the shaders know it.
@@ -42,6 +43,8 @@ pub enum RowOp {
     Elements(ElementOp),
     /// An elementwise loss; its columns are the losses.
     ElementLosses(ElementOp),
+    /// How many elements of each row count.
+    ElementCounts,
 }
 
 /// An elementwise loss, as the shaders know it.
@@ -188,6 +191,14 @@ impl RowKernel {
                 files
             }
             RowOp::Elements(element) | RowOp::ElementLosses(element) => self.elements(element),
+            RowOp::ElementCounts => OpFiles {
+                acc: &SUM,
+                sweep: &SWEEP_ELEMENT_COUNTS,
+                reads: self.counted_elements(),
+                row: vec![&STATS, &ROW_ELEMENT_COUNTS],
+                finish: &FINISH_SUM,
+                column: vec![&COEF_SUM],
+            },
         }
     }
 
@@ -276,7 +287,8 @@ impl RowKernel {
     }
 
     fn elements(self, element: ElementOp) -> OpFiles {
-        let mut reads = vec![
+        let mut reads = self.counted_elements();
+        reads.extend([
             self.second_input(),
             if self.factors {
                 self.word.pick(&FACTORS_BUFFER, &FACTORS_RAGGED)
@@ -285,7 +297,7 @@ impl RowKernel {
             },
             &SOFTPLUS,
             &ELEMENT,
-        ];
+        ]);
         reads.extend(match element {
             ElementOp::BinaryLogits => vec![&ELEMENT_BINARY_LOGITS, self.class_weights()],
             ElementOp::BinaryProbs => vec![&ELEMENT_BINARY_PROBS],
@@ -319,6 +331,24 @@ impl RowKernel {
             row: vec![&ROW_PLAIN],
             finish: &FINISH_SUM,
             column: vec![&COEF_SUM, column],
+        }
+    }
+
+    /// Which elements count.
+    fn counted_elements(self) -> Vec<&'static Fragment> {
+        match (self.masked, self.word) {
+            (false, _) => vec![&ELEMENTS_ALL],
+            (true, Word::F32) => vec![&MASK, &ELEMENTS_MASKED_ONE],
+            (true, _) => vec![&MASK, &ELEMENTS_MASKED],
+        }
+    }
+
+    /// Which rows count, of an operation that has no other way to tell.
+    pub(super) fn counted_rows(self) -> Vec<&'static Fragment> {
+        if self.masked && !self.op.is_elementwise() {
+            vec![self.targets.fragment(), &TARGET_KIND, &COUNTS_TARGETS]
+        } else {
+            vec![&COUNTS_ALL]
         }
     }
 
@@ -373,8 +403,8 @@ impl RowOp {
         matches!(self, Self::CrossEntropy | Self::Focal)
     }
 
-    /// Whether it has a loss for each element.
+    /// Whether it is of elements, whatever their rows are.
     pub(super) fn is_elementwise(self) -> bool {
-        matches!(self, Self::Elements(_) | Self::ElementLosses(_))
+        matches!(self, Self::Elements(_) | Self::ElementLosses(_) | Self::ElementCounts)
     }
 }

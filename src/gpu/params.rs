@@ -60,6 +60,9 @@ pub struct Params {
     pub window_row: u32,
     pub window_rows: u32,
     pub last_word: u32,
+    pub mask_offset: u32,
+    pub mask_stride: u32,
+    pub ignored_label: f32,
 }
 
 impl Params {

@@ -18,6 +18,10 @@ impl Kernel {
     pub fn all() -> Vec<Self> {
         let mut all = vec![
             Self::JoinEdges,
+            Self::MaskTargets(None),
+            Self::MaskTargets(Some(TargetType::I32)),
+            Self::MaskTargets(Some(TargetType::I64)),
+            Self::FinishCounts,
             Self::ColumnSums,
             Self::ScanTargets(TargetType::I32, Weighting::None),
             Self::ScanTargets(TargetType::I64, Weighting::None),
@@ -38,6 +42,9 @@ impl Kernel {
             Self::SumMetrics,
             Self::FinishMetrics,
         ];
+        for word in Word::ALL {
+            all.extend([false, true].map(|masked| Self::MaskLabels { word, masked }));
+        }
         all.extend(ProductKernel::all().into_iter().map(Self::Product));
         all.extend(TileSweep::all());
         let mut seen = HashSet::new();
@@ -88,18 +95,31 @@ impl RowOp {
             Self::ReverseKl,
             Self::PairStats,
             Self::Js,
+            Self::ElementCounts,
         ];
         all.extend(ElementOp::ALL.map(Self::Elements));
         all.extend(ElementOp::ALL.map(Self::ElementLosses));
         all
     }
 
-    fn upstreams(self) -> &'static [UpstreamFrom] {
+    /// Where an upstream gradient may come from. A mean's divisor is made on the device where only that
+    /// knows what counts.
+    fn upstreams(self, masked: bool) -> &'static [UpstreamFrom] {
         use UpstreamFrom::{Elements, Mean, Rows, Scalar};
         match self {
             Self::CrossEntropy | Self::Focal => &[Scalar, Mean, Rows],
             Self::LogSumExp | Self::Entropy => &[Rows],
+            Self::Elements(_) if masked => &[Scalar, Elements, Mean],
             Self::Elements(_) => &[Scalar, Elements],
+            Self::LabelCrossEntropy
+            | Self::TargetGradient
+            | Self::Kl
+            | Self::ReverseKl
+            | Self::Js
+                if masked =>
+            {
+                &[Scalar, Rows, Mean]
+            }
             Self::LabelCrossEntropy
             | Self::TargetGradient
             | Self::Kl
@@ -149,7 +169,9 @@ impl RowKernel {
             for &form in &forms[..if op.has_forms() { 3 } else { 1 }] {
                 for chain in [Chain::None, Chain::Softcap] {
                     for metrics in [false, true] {
-                        for factors in [false, true] {
+                        for [factors, masked] in
+                            [[false; 2], [false, true], [true, false], [true; 2]]
+                        {
                             variants.push(Self {
                                 family: Family::Row,
                                 op,
@@ -163,6 +185,7 @@ impl RowKernel {
                                 form,
                                 metrics,
                                 factors,
+                                masked,
                                 sharing,
                             });
                         }
@@ -178,7 +201,8 @@ impl RowKernel {
         let all_columns = [Columns::InPlace, Columns::Separate, Columns::None];
         let mut placements = Vec::new();
         for family in Family::ALL {
-            let writes_columns = !self.writes_in_sweep() && self.op != RowOp::PairStats;
+            let has_columns = !matches!(self.op, RowOp::PairStats | RowOp::ElementCounts);
+            let writes_columns = !self.writes_in_sweep() && has_columns;
             if family == Family::SplitColumns && !writes_columns {
                 continue;
             }
@@ -187,7 +211,7 @@ impl RowKernel {
             for &columns in &all_columns[..if writes { 2 } else { 3 }] {
                 for reduce in [Reduce::Subgroup, Reduce::OneSubgroup, Reduce::Tree] {
                     for targets in [TargetType::I32, TargetType::I64] {
-                        placements.extend(self.op.upstreams().iter().map(|&upstream| {
+                        placements.extend(self.op.upstreams(self.masked).iter().map(|&upstream| {
                             Self { family, columns, reduce, targets, upstream, ..self }.canonical()
                         }));
                     }
@@ -202,7 +226,7 @@ impl RowKernel {
     #[must_use]
     pub fn canonical(mut self) -> Self {
         let op = self.op;
-        if op == RowOp::PairStats {
+        if matches!(op, RowOp::PairStats | RowOp::ElementCounts) {
             self.columns = Columns::None;
         }
         if !op.has_forms() {
@@ -224,7 +248,14 @@ impl RowKernel {
             self.chain = Chain::None;
         }
         self.metrics &= op.can_measure();
-        self.factors &= op.is_elementwise();
+        self.factors &= op.is_elementwise() && op != RowOp::ElementCounts;
+        let finds_what_counts = match op.is_elementwise() {
+            true => self.family != Family::SplitFinish,
+            false => self.finds_rows(),
+        };
+        self.masked &= !op.has_index_targets() && finds_what_counts;
+        // Elements are counted where some do not count.
+        self.masked |= op == RowOp::ElementCounts && finds_what_counts;
         if !op.weightings().contains(&self.weighting)
             || self.form != InputForm::Logits && self.weighting == Weighting::Smoothed
         {
@@ -235,7 +266,9 @@ impl RowKernel {
             self.weighting = Weighting::None;
         }
         if !op.has_index_targets() || !self.has_row() {
-            self.targets = TargetType::I32;
+            // A mask of rows is made into i64.
+            let is_read = self.masked && !op.is_elementwise();
+            self.targets = if is_read { TargetType::I64 } else { TargetType::I32 };
         }
         let writes = self.columns != Columns::None
             && match (self.writes_in_sweep(), op.is_elementwise()) {
@@ -245,8 +278,9 @@ impl RowKernel {
                 }
                 (false, false) => self.has_row(),
             };
-        if !writes || !op.upstreams().contains(&self.upstream) {
-            self.upstream = op.upstreams()[0];
+        let upstreams = op.upstreams(self.masked);
+        if !writes || !upstreams.contains(&self.upstream) {
+            self.upstream = upstreams[0];
         }
         self.reduce = if self.reduces() { self.reduction() } else { Reduce::Tree };
         match self.family {

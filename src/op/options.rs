@@ -166,6 +166,24 @@ pub(crate) struct Common {
     pub(crate) reduction: Reduction,
     pub(crate) gradient: bool,
     pub(crate) unit: Unit,
+    pub(crate) normalizer: Option<f64>,
+}
+
+impl Common {
+    /// What a mean divides by: the normalizer, or else what the batch comes to.
+    pub(crate) fn divisor(&self, of_batch: f64) -> f64 {
+        self.normalizer.unwrap_or(of_batch)
+    }
+
+    pub(crate) fn validate(&self) -> Result<()> {
+        let Some(n) = self.normalizer else { return Ok(()) };
+        validate_number("normalizer", n, Range::Positive)?;
+        if self.reduction == Reduction::Mean {
+            return Ok(());
+        }
+        let reason = format!("{n} divides a mean; reduction {} has none", self.reduction);
+        Err(Error::InvalidInput { what: "normalizer", reason })
+    }
 }
 
 /// The builder's methods for [`Common`]: `$wrt` is what the gradient is with respect to.
@@ -186,9 +204,23 @@ macro_rules! common_options {
                 self
             }
 
+            /// Sets what a mean divides by, instead of what the batch itself comes to: for a batch that
+            /// is computed in parts.
+            #[must_use]
+            #[doc(alias = "num_items_in_batch")]
+            pub fn with_normalizer(mut self, normalizer: impl Into<Option<f64>>) -> Self {
+                self.common.normalizer = normalizer.into();
+                self
+            }
+
             /// How the losses are reduced.
             pub fn reduction(&self) -> $crate::op::Reduction {
                 self.common.reduction
+            }
+
+            /// What a mean divides by, if it was given.
+            pub fn normalizer(&self) -> Option<f64> {
+                self.common.normalizer
             }
 
             /// Whether the gradient is asked for.
@@ -220,7 +252,8 @@ macro_rules! unit_option {
 }
 pub(crate) use unit_option;
 
-/// Fails at the first number, row by row, that does not fit, and says what it is not.
+/// Fails at the first number that does not fit, told by its place and its value, and says what it is
+/// not.
 pub(crate) fn validate_each(
     what: &'static str,
     matrix: &Matrix<'_>,
@@ -231,7 +264,7 @@ pub(crate) fn validate_each(
         .iter()
         .map(|&x| crate::dtype::Element::to_f64(x))
         .enumerate()
-        .find(|(i, x)| !fits(i / matrix.classes(), *x)));
+        .find(|(i, x)| !fits(*i, *x)));
     let Some((i, value)) = bad else { return Ok(()) };
     let (row, column) = matrix.row_and_column(i);
     // In as many digits as the matrix has.
@@ -241,20 +274,24 @@ pub(crate) fn validate_each(
     Err(Error::InvalidInput { what, reason })
 }
 
-/// Fails at the first number that is no probability, in the rows that `keeps` keeps.
+/// Fails at the first number that is no probability, of those that count, told by their places.
 pub(crate) fn validate_probs(
     what: &'static str,
     matrix: &Matrix<'_>,
-    keeps: impl Fn(usize) -> bool,
+    counts: impl Fn(usize) -> bool,
 ) -> Result<()> {
-    let fits = |row, p| (0.0..=1.0).contains(&p) || !keeps(row);
+    let fits = |i, p| (0.0..=1.0).contains(&p) || !counts(i);
     validate_each(what, matrix, fits, "is no probability: it is not in [0, 1]")
 }
 
-/// Fails at the first number that is no logarithm of a probability.
-pub(crate) fn validate_log_probs(what: &'static str, matrix: &Matrix<'_>) -> Result<()> {
+/// Fails at the first number that is no logarithm of a probability, of those that count.
+pub(crate) fn validate_log_probs(
+    what: &'static str,
+    matrix: &Matrix<'_>,
+    counts: impl Fn(usize) -> bool,
+) -> Result<()> {
     let reason = "is no logarithm of a probability: it is not 0 or less";
-    validate_each(what, matrix, |_, log_p| log_p <= 0.0, reason)
+    validate_each(what, matrix, |i, log_p| log_p <= 0.0 || !counts(i), reason)
 }
 
 /// Fails unless there is a weight for each class.

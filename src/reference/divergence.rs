@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::matrix::Array;
 use crate::op::{
     DivergenceInput, DivergenceKind, DivergenceOp as _, DivergenceOutput, DivergenceSpec,
-    InputForm, JsDivergence, KlDivergence,
+    InputForm, JsDivergence, KlDivergence, counts, kept,
 };
 
 /// The Kullback-Leibler divergence, either way round.
@@ -135,20 +135,25 @@ pub(crate) fn divergence(
     let (rows, classes) = (input.student.rows(), input.student.classes());
     let (teacher, student) = (input.teacher.values().to_f64(), input.student.values().to_f64());
     let (reduction, unit) = (spec.common.reduction, spec.common.unit.per_nat());
-    let dloss = upstream_of(input.upstream, rows, reduction, rows as f64);
-    let (mut losses, mut lse, mut dstudent) = (Vec::new(), Vec::new(), Vec::new());
-    let pairs = teacher.chunks(classes.max(1)).zip(student.chunks(classes.max(1)));
-    for ((t, x), dloss) in pairs.zip(dloss) {
+    let divisor = spec.common.divisor(kept(input.mask, rows) as f64);
+    let dloss = upstream_of(input.upstream, rows, reduction, divisor);
+    let (mut losses, mut lse) = (vec![0.0; rows], vec![0.0; rows]);
+    let mut dstudent = vec![0.0; rows * classes];
+    for i in (0..rows).filter(|&i| counts(input.mask, i)) {
+        let columns = i * classes..(i + 1) * classes;
+        let (t, x) = (&teacher[columns.clone()], &student[columns.clone()]);
         let z: Vec<f64> = x.iter().map(|x| x / spec.temperature).collect();
         let p = Distribution::of_teacher(t, spec.teacher, spec.temperature);
         let q = Distribution::of_logits(&z);
         let (loss, dz) = row(spec.kind, &p, &q);
-        losses.push(unit * loss);
-        lse.push(lse_of(&RowStat::of(&z)));
-        dstudent.extend(dz.into_iter().map(|dz| dloss * unit * dz / spec.temperature));
+        losses[i] = unit * loss;
+        lse[i] = lse_of(&RowStat::of(&z));
+        for (dx, dz) in dstudent[columns].iter_mut().zip(dz) {
+            *dx = dloss[i] * unit * dz / spec.temperature;
+        }
     }
     Ok(DivergenceOutput {
-        loss: reduce(losses, reduction, rows as f64),
+        loss: reduce(losses, reduction, divisor),
         lse: Array::F64(lse),
         dstudent: spec.common.gradient.then_some(Array::F64(dstudent)),
     })

@@ -211,7 +211,8 @@ pub fn cross_entropy(
     let (rows, classes) = (input.logits.rows(), input.logits.classes());
     let logits = input.logits.values().to_f64();
     let probs = input.targets.probs().map(|probs| probs.values().to_f64());
-    let (kept_rows, total_weight) = op.totals(&input.targets);
+    let of_rows = op.rows(input.targets, input.mask);
+    let (kept_rows, total_weight) = op.totals(&of_rows);
     let divisor = op.normalizer().unwrap_or(total_weight);
     let unit = op.unit().per_nat();
     let dloss = upstream_of(input.upstream, rows, op.reduction(), divisor);
@@ -224,12 +225,14 @@ pub fn cross_entropy(
     let mut dlogits = vec![0.0; rows * columns_wanted];
     let mut dtargets = vec![0.0; rows * columns_wanted];
     let (mut best, mut correct, mut plain_nll) = (vec![-1; rows], 0, op.nll_before);
-    for i in 0..rows {
+    for i in (0..rows).filter(|&i| of_rows.counts(i)) {
         let columns = i * classes..(i + 1) * classes;
-        let q: Vec<f64> = match (&probs, op.kept_class(&input.targets, i)) {
-            (Some(probs), _) => probs[columns.clone()].to_vec(),
-            (None, Some(y)) => (0..classes).map(|j| f64::from(u8::from(j == y))).collect(),
-            (None, None) => continue,
+        let q: Vec<f64> = match &probs {
+            Some(probs) => probs[columns.clone()].to_vec(),
+            None => {
+                let y = of_rows.class(i);
+                (0..classes).map(|j| f64::from(u8::from(Some(j) == y))).collect()
+            }
         };
         let scores = Scores::of(op, &logits[columns.clone()]);
         lse[i] = scores.lse();

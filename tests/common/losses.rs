@@ -472,7 +472,7 @@ pub fn entropies(subject: &Subject, case: &Case, unit: surprisal::Unit) -> Outco
     let entropies = want;
     let dentropy = upstream_values(case.rows);
     let op = EntropyBackward::new().with_unit(unit);
-    let input = EntropyBackwardInput { logits: case.matrix(), dentropy: (&dentropy).into() };
+    let input = EntropyBackwardInput::new(case.matrix(), &dentropy);
     let want = Device::reference().run(&op, input).map_err(error)?.to_f64();
     let got = subject.device.run(&op, input).map_err(error)?;
     compare_all(&what("entropy backward"), &got, &want, |i| {

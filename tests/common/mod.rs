@@ -10,6 +10,7 @@ pub mod hostile;
 pub mod kept;
 pub mod linear;
 pub mod losses;
+pub mod masks;
 pub mod products;
 pub mod suite;
 pub mod tolerance;

@@ -191,7 +191,7 @@ pub fn backwards(subject: &Subject, case: &Case) -> Outcome {
     let want = reference::softmax_backward(probs, dmatrix).expect("same shapes");
     let got = subject
         .device
-        .run(&SoftmaxBackward, SoftmaxBackwardInput { probs, dprobs: dmatrix })
+        .run(&SoftmaxBackward, SoftmaxBackwardInput::new(probs, dmatrix))
         .map_err(error)?;
     let magnitudes = sums(&|i| f64::from(p[i] * dy[i]).abs());
     compare_all(&what("softmax backward"), &got, &want, |i| {
@@ -207,7 +207,7 @@ pub fn backwards(subject: &Subject, case: &Case) -> Outcome {
     let stored = case.stored(&lp);
     let log_probs = Matrix::new(stored.values(), rows, classes).map_err(error)?;
     let want = reference::log_softmax_backward(log_probs, dmatrix).expect("same shapes");
-    let input = LogSoftmaxBackwardInput { log_probs, dlog_probs: dmatrix };
+    let input = LogSoftmaxBackwardInput::new(log_probs, dmatrix);
     let got = subject.device.run(&LogSoftmaxBackward, input).map_err(error)?;
     let magnitudes = sums(&|i| f64::from(dy[i]).abs());
     compare_all(&what("log-softmax backward"), &got, &want, |i| {
@@ -224,7 +224,7 @@ pub fn backwards(subject: &Subject, case: &Case) -> Outcome {
         &dlse.iter().copied().map(f64::from).collect::<Vec<_>>(),
     )
     .expect("same shapes");
-    let input = LogSumExpBackwardInput { logits: case.matrix(), dlse: dlse.into() };
+    let input = LogSumExpBackwardInput::new(case.matrix(), dlse);
     let got = subject.device.run(&LogSumExpBackward, input).map_err(error)?;
     let bounds = case.bounds(subject);
     compare_all(&what("logsumexp backward"), &got, &want, |i| {

@@ -343,6 +343,8 @@ fn loss_and_gradient(rows: u64, classes: u64) -> Problem {
         second: None,
         factors: None,
         targets: Some(TargetRegion { offset: 0, width: TargetType::I32, ignore_index: None }),
+        row_mask: None,
+        element_mask: None,
         upstream: UpstreamRegion::Scalar(1.0),
         sharing: Sharing::Apart,
         reduction: Reduction::Mean,

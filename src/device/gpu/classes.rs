@@ -12,7 +12,7 @@ use crate::gpu::{
     LinearCrossEntropyBuffers, MatrixBuffer, Record as _, TargetsBuffer, VectorBuffer, WindowedCall,
 };
 use crate::matrix::{Array, Matrix, Values};
-use crate::op::{KeptLabels, LinearCrossEntropy, Metrics, Targets, Upstream};
+use crate::op::{KeptLabels, LinearCrossEntropy, Metrics, RowTargets, Upstream};
 
 /// Rows of a batch that wait for blocks of a layer. Ignored rows stay behind: what comes to the device
 /// is kept.
@@ -70,10 +70,10 @@ impl<'a> ClassBlocks<'a> {
         op: LinearCrossEntropy,
         classes: usize,
         hidden: Matrix<'_>,
-        targets: &Targets<'_>,
+        of_rows: &RowTargets<'_>,
         upstream: Upstream<'_>,
     ) -> Self {
-        let labels = KeptLabels::new(op.loss(), targets, upstream);
+        let labels = KeptLabels::new(of_rows, upstream);
         Self {
             gpu,
             classes,

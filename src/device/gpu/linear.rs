@@ -16,7 +16,7 @@ use crate::gpu::{
 use crate::matrix::{Array, Matrix, Values};
 use crate::op::{
     KeptRows, LinearCrossEntropy, LinearCrossEntropyInput, LinearCrossEntropyOutput, Loss,
-    Reduction, Targets, Upstream, upstream_of_rows,
+    Reduction, RowTargets, Targets, Upstream, upstream_of_rows,
 };
 
 impl OwnedGpu {
@@ -26,7 +26,8 @@ impl OwnedGpu {
         input: &LinearCrossEntropyInput<'_>,
     ) -> Result<(LinearCrossEntropyOutput, Timings)> {
         op.validate(input)?;
-        let mut batch = LinearBatch::new(self, op, (input.weight, input.bias), input.targets);
+        let of_rows = op.loss().rows(input.targets, input.mask);
+        let mut batch = LinearBatch::new(self, op, (input.weight, input.bias), of_rows);
         let rows = batch.window(input).await?;
         let (mut output, timings) = batch.finish().await?;
         if op.loss().reduction() == Reduction::None {
@@ -34,7 +35,7 @@ impl OwnedGpu {
         }
         (output.lse, output.dhidden) = (rows.lse, rows.dhidden);
         if let Some(metrics) = &mut output.metrics {
-            let kept = KeptRows::new(op.loss(), &input.targets);
+            let kept = KeptRows::new(&of_rows);
             metrics.argmax = kept.spread(std::mem::take(&mut metrics.argmax), -1);
         }
         Ok((output, timings))
@@ -50,7 +51,7 @@ pub(crate) struct LinearBatch<'a> {
     weight: Matrix<'a>,
     bias: Option<Values<'a>>,
     /// Of all rows.
-    targets: Targets<'a>,
+    of_rows: RowTargets<'a>,
     /// There from the first kept row on.
     resident: Option<Resident<'a>>,
     /// Kept rows that are done.
@@ -90,15 +91,15 @@ struct RowBuffers<'a> {
 }
 
 impl<'a> LinearBatch<'a> {
-    /// `targets` are those of all rows.
+    /// `of_rows` are all rows.
     pub(crate) fn new(
         gpu: &'a OwnedGpu,
         op: &LinearCrossEntropy,
         (weight, bias): (Matrix<'a>, Option<Values<'a>>),
-        targets: Targets<'a>,
+        of_rows: RowTargets<'a>,
     ) -> Self {
         let (op, timings) = (op.clone(), Timings::default());
-        Self { gpu, op, weight, bias, targets, resident: None, done: 0, timings }
+        Self { gpu, op, weight, bias, of_rows, resident: None, done: 0, timings }
     }
 
     pub(crate) fn timings(&self) -> Timings {
@@ -110,7 +111,7 @@ impl<'a> LinearBatch<'a> {
         &mut self,
         input: &LinearCrossEntropyInput<'_>,
     ) -> Result<LinearRows> {
-        let kept = KeptRows::new(self.op.loss(), &input.targets);
+        let kept = KeptRows::new(&self.op.loss().rows(input.targets, input.mask));
         let width = input.hidden.classes();
         if kept.len() == 0 {
             let zeros = |count| Array::F32(vec![0.0; count]);
@@ -175,12 +176,12 @@ impl<'a> LinearBatch<'a> {
     async fn begin(&self, hidden: Matrix<'_>, upstream: Upstream<'_>) -> Result<Resident<'a>> {
         let (gpu, op) = (self.gpu, &self.op);
         let stored = gpu.storage([hidden.dtype(), self.weight.dtype()]);
-        let kept = KeptRows::new(op.loss(), &self.targets);
+        let (kept, all) = (KeptRows::new(&self.of_rows), self.of_rows.targets);
         let of_kept: Vec<i64>;
         let targets = if kept.are_all() {
-            self.targets
+            all
         } else {
-            of_kept = kept.rows().iter().map(|&row| self.targets.index(row)).collect();
+            of_kept = kept.rows().iter().map(|&row| all.index(row)).collect();
             (&of_kept).into()
         };
         let weight = gpu.upload(self.weight.values(), stored).await?;

@@ -107,7 +107,7 @@ impl GpuStream {
         let Window { parts, first, spare, .. } = window;
         let [first, rows] = self.buffers.rows(&parts, first)?;
         let clock = Clock::start();
-        self.buffers.upload(gpu, &parts).await?;
+        self.buffers.upload(gpu, &parts, self.made).await?;
         timings.upload += clock.elapsed();
 
         let (clock, call) = (Clock::start(), &self.shared.call);

@@ -10,6 +10,7 @@ mod classes;
 mod cost;
 mod kept;
 mod layer;
+mod masks;
 mod problem;
 mod product;
 mod rows;
@@ -20,7 +21,8 @@ mod windows;
 pub use layer::{Ignored, Layer};
 pub(crate) use layer::{OnDevice, chunk_region};
 pub use problem::{
-    Destination, LossNumbers, Pass, Problem, Region, Role, TargetRegion, UpstreamRegion,
+    Destination, ElementMask, LabelMask, LossNumbers, Pass, Problem, Region, Role, RowMask,
+    TargetRegion, UpstreamRegion,
 };
 
 pub use product::{MAX_DEPTH, Operand, Product};
@@ -183,10 +185,13 @@ impl<'a> Planner<'a> {
             } else {
                 0
             },
+            targets_bytes: self.masked_targets_bytes(),
+            mask_bytes: self.made_mask_bytes(),
             steps: self.steps,
             ..Plan::default()
         };
         let largest = [plan.stats_bytes, plan.pairs_bytes, plan.edges_bytes, plan.scratch_bytes];
+        let largest = [&largest[..], &[plan.targets_bytes, plan.mask_bytes]].concat();
         let largest = largest.into_iter().max().unwrap_or(0);
         if largest > self.caps.max_buffer_bytes {
             let limit = self.caps.max_buffer_bytes;

@@ -66,9 +66,11 @@ impl Planner<'_> {
 
     /// What comes before the rows.
     pub(super) fn begin(&mut self) {
+        self.make_masks();
         if let Some(targets) = self.problem.targets {
             self.scan_targets(targets, self.blocks());
         }
+        self.count_elements();
     }
 
     pub(super) fn rows_of(&mut self, [first, rows]: [u64; 2]) {
