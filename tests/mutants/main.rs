@@ -3,12 +3,14 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod family;
+mod masks;
 mod narrow;
 mod products;
 
 use common::cases::{Case, Family};
 use common::{Subject, one_family_each, suite};
 use family::{FAMILY, family_failure};
+use masks::{MASKS, mask_failure};
 use narrow::{NARROW, narrow_failure};
 use products::{KEPT, LAYERS, PRODUCTS, kept_failure, layer_failure, product_failure};
 use surprisal::gpu::{FRAGMENTS, Gpu, Reduce, Sources};
@@ -375,6 +377,19 @@ fn the_suite_rejects_every_mutant_of_16_bits() {
     for dtype in [Dtype::F16, Dtype::Bf16] {
         assert_eq!(narrow_failure(&subject(&gpu, "row", Reduce::Tree), dtype), None);
     }
+}
+
+#[test]
+fn the_suite_rejects_every_mutant_of_masks() {
+    let gpu = common::gpu();
+    for kernels in ["row", "elements", "recorded"] {
+        assert_eq!(mask_failure(&gpu, kernels), None, "{kernels}");
+    }
+    let of = |mutant: &Mutant| {
+        survivor(mutant, mask_failure(&gpu.with_sources(mutant.sources()), mutant.kernels))
+    };
+    let survivors: Vec<_> = MASKS.iter().filter_map(of).collect();
+    assert!(survivors.is_empty(), "survived: {survivors:#?}");
 }
 
 #[test]
