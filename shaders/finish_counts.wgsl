@@ -1,5 +1,5 @@
-// Folds the blocks of sum_loss, of rows that hold how many of their elements count, into what a mean
-// divides by; one workgroup, a fixed order.
+// Folds the blocks of sum_loss, of rows that hold how many of their elements count, into what a
+// mean divides by; one workgroup, a fixed order.
 
 @compute @workgroup_size(WG_SIZE)
 fn main(lane: Lane) {

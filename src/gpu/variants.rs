@@ -59,15 +59,15 @@ impl Kernel {
         all
     }
 
-    /// Of [`Self::all`], every kernel on f32 matrices with buffers of their own; and of the others,
-    /// whose words and bindings change what stands around them and nothing else, enough that any
-    /// two files that are joined in one of them are joined in one that is here.
+    /// Of [`Self::all`], every kernel on f32 matrices with buffers of their own and without masks; and of the
+    /// others, whose words, bindings and masks change what stands around them and nothing else, enough that
+    /// any two files that are joined in one of them are joined in one that is here.
     pub fn spanning() -> Vec<Self> {
         let mut seen = HashSet::new();
         let mut spanning = Self::all();
         spanning.retain(|kernel| {
             let Self::Rows(row) = kernel else { return true };
-            if !row.word.is_narrow() && row.sharing == Sharing::Apart {
+            if !row.word.is_narrow() && row.sharing == Sharing::Apart && !row.masked {
                 return true;
             }
             let files: Vec<_> = row.fragments().iter().map(|fragment| fragment.file).collect();
@@ -160,6 +160,11 @@ impl RowOp {
     }
 }
 
+/// Without, and with, what an operation can have.
+fn either(can_have: bool) -> &'static [bool] {
+    &[false, true][..1 + usize::from(can_have)]
+}
+
 impl RowKernel {
     /// Every form of an operation on matrices of one kind, some of them more than once.
     fn variants(op: RowOp, word: Word, sharing: Sharing) -> Vec<Self> {
@@ -168,26 +173,26 @@ impl RowKernel {
         for &weighting in op.weightings() {
             for &form in &forms[..if op.has_forms() { 3 } else { 1 }] {
                 for chain in [Chain::None, Chain::Softcap] {
-                    for metrics in [false, true] {
-                        for [factors, masked] in
-                            [[false; 2], [false, true], [true, false], [true; 2]]
-                        {
-                            variants.push(Self {
-                                family: Family::Row,
-                                op,
-                                word,
-                                columns: Columns::InPlace,
-                                reduce: Reduce::Tree,
-                                targets: TargetType::I32,
-                                upstream: UpstreamFrom::Scalar,
-                                weighting,
-                                chain,
-                                form,
-                                metrics,
-                                factors,
-                                masked,
-                                sharing,
-                            });
+                    for &metrics in either(op.can_measure()) {
+                        for &factors in either(op.is_elementwise()) {
+                            variants.extend(either(!op.has_index_targets()).iter().map(
+                                |&masked| Self {
+                                    family: Family::Row,
+                                    op,
+                                    word,
+                                    columns: Columns::InPlace,
+                                    reduce: Reduce::Tree,
+                                    targets: TargetType::I32,
+                                    upstream: UpstreamFrom::Scalar,
+                                    weighting,
+                                    chain,
+                                    form,
+                                    metrics,
+                                    factors,
+                                    masked,
+                                    sharing,
+                                },
+                            ));
                         }
                     }
                 }
