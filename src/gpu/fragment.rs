@@ -126,6 +126,7 @@ fragments! {
     FORM_NORMALIZED = "fragments/form_normalized.wgsl";
     TEACHER_LOGITS = "fragments/teacher_logits.wgsl";
     TEACHER_LOG_PROBS = "fragments/teacher_log_probs.wgsl";
+    LOG_OF = "fragments/log_of.wgsl";
     TEACHER_PROBS = "fragments/teacher_probs.wgsl";
     STUDENT = "fragments/student.wgsl";
     WEIGHTS_NONE = "fragments/weights_none.wgsl";

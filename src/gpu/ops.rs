@@ -265,10 +265,14 @@ impl RowKernel {
             InputForm::LogProbs => &TEACHER_LOG_PROBS,
             InputForm::Probs => &TEACHER_PROBS,
         };
+        let mut reads = vec![self.chain.fragment(), self.second_input(), teacher];
+        if self.form == InputForm::Probs {
+            reads.push(&LOG_OF);
+        }
         OpFiles {
             acc: &PAIR,
             sweep,
-            reads: vec![self.chain.fragment(), self.second_input(), teacher],
+            reads,
             row: vec![&STATS, &STUDENT, row],
             finish,
             column: vec![column],
@@ -288,7 +292,7 @@ impl RowKernel {
         ];
         reads.extend(match element {
             ElementOp::BinaryLogits => vec![&ELEMENT_BINARY_LOGITS, self.class_weights()],
-            ElementOp::BinaryProbs => vec![&ELEMENT_BINARY_PROBS],
+            ElementOp::BinaryProbs => vec![&LOG_OF, &ELEMENT_BINARY_PROBS],
             ElementOp::BinaryFocal => vec![&ELEMENT_BINARY_FOCAL, &MODULATION],
             ElementOp::Squared => vec![&ELEMENT_SQUARED],
             ElementOp::Absolute => vec![&ELEMENT_ABSOLUTE],

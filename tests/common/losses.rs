@@ -123,6 +123,14 @@ pub fn labels(case: &Case, seed: u64) -> Vec<f32> {
     case.rounded(&q.into_iter().map(|q| q as f32).collect::<Vec<_>>())
 }
 
+/// Puts a subnormal f32 in the place of every sixth number, from the smallest to the largest.
+pub fn with_subnormals(mut p: Vec<f32>) -> Vec<f32> {
+    for (i, p) in p.iter_mut().skip(2).step_by(6).enumerate() {
+        *p = f32::from_bits((2 << (i % 23)) - 1);
+    }
+    p
+}
+
 /// What the bounds of a row of cross-entropy are made of.
 struct Row {
     scores: Scores,

@@ -427,9 +427,26 @@ pub(crate) const FAMILY: &[Mutant] = &[
         mutant(
             "no -100",
             "fragments/element_binary_probs.wgsl",
-            "Values(-100.0), p == Values(0.0)",
-            "Values(-50.0), p == Values(0.0)",
+            "Values(-100.0)",
+            "Values(-50.0)",
         ),
+    ),
+    of(
+        "binary",
+        mutant(
+            "a driver's logarithm of a subnormal",
+            "fragments/log_of.wgsl",
+            "bits < Columns(0x00800000u)",
+            "bits < Columns(0u)",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant("a power of two too few", "fragments/log_of.wgsl", "103.27893", "102.58578"),
+    ),
+    of(
+        "divergences",
+        mutant("log 0 as it comes", "fragments/log_of.wgsl", "-params.infinity", "-100.0"),
     ),
     of(
         "binary",
@@ -542,7 +559,8 @@ fn family_of(subject: &Subject, case: &Case, what: &str) -> Outcome {
             losses::elementwise(subject, &kept, (&hard, None), &op)?;
             if is_sound {
                 let op = BinaryCrossEntropy::new().with_form(InputForm::Probs);
-                let p = probabilities(&kept);
+                let mut p = probabilities(&kept);
+                p.logits = losses::with_subnormals(p.logits);
                 losses::elementwise(subject, &p, (&soft, None), &op.with_reduction(none))?;
             }
             Ok(())
@@ -587,8 +605,16 @@ fn divergences_of(subject: &Subject, case: &Case) -> Outcome {
     student.logits[5] = f32::NEG_INFINITY;
     losses::divergence(subject, &teacher, &student, Divergence::Kl(kl))?;
     let half: Vec<f32> = p.logits.iter().map(|p| p / 2.0).collect();
-    let op = Divergence::Kl(kl.with_teacher(InputForm::Probs));
-    losses::divergence(subject, &half, case, op)
+    let half = losses::with_subnormals(half);
+    for op in [kl, kl.with_reverse()] {
+        let op = Divergence::Kl(op.with_teacher(InputForm::Probs));
+        losses::divergence(subject, &half, case, op)?;
+    }
+    // A class without any probability: infinite from one side, nothing from the other.
+    let mut none = half.clone();
+    none[3] = 0.0;
+    let op = Divergence::Kl(kl.with_teacher(InputForm::Probs).with_reverse());
+    losses::divergence(subject, &none, &other, op)
 }
 
 /// A case's softmax, with 1/classes in the place of what has none.
