@@ -222,6 +222,7 @@ fn params_agree_with_the_host() {
         weight_sum,
         z_loss,
         logit_scale,
+        z_scale,
         softcap,
         normalizer,
         swept_words,

@@ -19,7 +19,7 @@ fn teacher_total(acc: Acc) -> f32 {
 
 fn row_store(index: u32, row: Row, acc: Acc) {
     let sum = 1.0 + acc.rest;
-    let mean = 2.0 * (acc.half_sum / sum);
+    let mean = 2.0 * z_scale() * (acc.half_sum / sum);
     let kl = (mean - teacher_norm(acc.max, acc.rest)) + log1p(acc.other_rest);
     // What is infinite stays so, though the teacher's sum be flushed to 0.
     let total = select(teacher_total(acc), 1.0, is_positive_infinity(kl));

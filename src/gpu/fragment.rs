@@ -115,6 +115,9 @@ fragments! {
     SWEEP_KL = "fragments/sweep_kl.wgsl";
     SWEEP_REVERSE_KL = "fragments/sweep_reverse_kl.wgsl";
     SWEEP_ENTROPY = "fragments/sweep_entropy.wgsl";
+    SIDES_KL = "fragments/sides_kl.wgsl";
+    SIDES_REVERSE_KL = "fragments/sides_reverse_kl.wgsl";
+    SIDES_ENTROPY = "fragments/sides_entropy.wgsl";
     SWEEP_JS = "fragments/sweep_js.wgsl";
     SWEEP_ELEMENTS = "fragments/sweep_elements.wgsl";
     SWEEP_ELEMENTS_GRADIENT = "fragments/sweep_elements_gradient.wgsl";

@@ -163,6 +163,7 @@ impl RowKernel {
             RowOp::Entropy => OpFiles {
                 acc: &PAIR,
                 sweep: &SWEEP_ENTROPY,
+                reads: vec![&CHAIN_NONE, &SIDES_ENTROPY],
                 ..row_stat(
                     vec![&STATS, &STUDENT, &ROW_ENTROPY],
                     &FINISH_ENTROPY,
@@ -265,7 +266,8 @@ impl RowKernel {
             InputForm::LogProbs => &TEACHER_LOG_PROBS,
             InputForm::Probs => &TEACHER_PROBS,
         };
-        let mut reads = vec![self.chain.fragment(), self.second_input(), teacher];
+        let sides = if self.op == RowOp::ReverseKl { &SIDES_REVERSE_KL } else { &SIDES_KL };
+        let mut reads = vec![self.chain.fragment(), self.second_input(), teacher, sides];
         if self.form == InputForm::Probs {
             reads.push(&LOG_OF);
         }

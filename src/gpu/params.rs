@@ -36,6 +36,7 @@ pub struct Params {
     pub weight_sum: f32,
     pub z_loss: f32,
     pub logit_scale: f32,
+    pub z_scale: f32,
     pub softcap: f32,
     pub normalizer: f32,
     pub swept_words: u32,

@@ -24,6 +24,7 @@ pub use elementwise_data::{BinaryLabels, ElementwiseInput, ElementwiseOutput};
 pub use focal::Focal;
 pub(crate) use kept_rows::{KeptLabels, KeptRows, upstream_of_rows};
 pub use linear::{LinearCrossEntropy, LinearCrossEntropyInput, LinearCrossEntropyOutput};
+pub(crate) use options::split_scale;
 pub use options::{InputForm, Loss, Reduction, Unit, Upstream};
 pub use transform::{
     Entropy, EntropyBackward, EntropyBackwardInput, LogSoftmax, LogSoftmaxBackward,

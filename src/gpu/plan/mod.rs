@@ -224,6 +224,7 @@ impl<'a> Planner<'a> {
             Some(value) => (1, value.cast_unsigned()),
             None => (0, 0),
         };
+        let (logit_scale, z_scale) = problem.loss.scales();
         Params {
             rows: rows as u32,
             classes: problem.classes as u32,
@@ -242,7 +243,8 @@ impl<'a> Planner<'a> {
             smooth_class: problem.loss.label_smoothing / problem.classes as f32,
             weight_sum: problem.loss.weight_sum,
             z_loss: problem.loss.z_loss,
-            logit_scale: problem.loss.logit_scale,
+            logit_scale,
+            z_scale,
             softcap: problem.loss.softcap,
             normalizer: problem.loss.normalizer,
             unit: problem.loss.unit,
