@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Subject, cpu_subjects, gpu_subjects};
+use common::{Subject, cpu_subjects, gpu_subjects, sums};
 use surprisal::{
     Array, CrossEntropy, CrossEntropyInput, DivergenceInput, JsDivergence, KlDivergence,
     LinearCrossEntropy, LinearCrossEntropyInput, Matrix, Reduction,
@@ -66,7 +66,8 @@ fn scaled_logits_that_overflow() {
             assert_like(&what, &got.dlogits.expect("asked for"), &gradient);
 
             // The same by probability targets, with their gradient: scaled distances and log 1.
-            let q = std::array::from_fn::<f32, 3, _>(|j| if j as i64 == target { 1.0 } else { 0.0 });
+            let q =
+                std::array::from_fn::<f32, 3, _>(|j| if j as i64 == target { 1.0 } else { 0.0 });
             let q = Matrix::new(&q, 1, 3).expect("a row");
             let op = op.with_target_gradient();
             let input = CrossEntropyInput::new(matrix, q);
@@ -169,5 +170,39 @@ fn divergences_of_logits_that_overflow_when_scaled() {
         let term = |p: f64, z: f64| p * (p.ln() - (z - sum.ln()));
         let last = term(0.25, z[0]) + term(0.5, z[1]) + term(0.25, z[2]);
         assert_like(&subject.name, got.loss.each().expect("by rows"), &[0.0, 0.0, last]);
+    }
+}
+
+#[test]
+fn sums_of_nearly_equal_losses() {
+    for subject in subjects() {
+        for rows in [1, 3, 5000, 30_011] {
+            sums::of_a_device(&subject, rows).expect("within 2^-22");
+        }
+    }
+}
+
+#[test]
+fn recorded_sums_of_nearly_equal_losses() {
+    let gpu = common::gpu();
+    sums::of_a_row_of_elements(&gpu).expect("exact");
+    for rows in [1, 2, 7, 64, 4095, 4097, 8192, 100_000, 300_000] {
+        sums::of_a_recorded_call(&gpu, rows).expect("within its bound");
+        sums::of_a_recorded_call(&common::small_windows(&gpu), rows).expect("within its bound");
+    }
+}
+
+/// An untrained model: every class is as likely as any other.
+#[test]
+fn the_loss_of_a_batch_of_zeros() {
+    let x = vec![0.0f32; 8192 * 1000];
+    let targets = vec![0i64; 8192];
+    let input = CrossEntropyInput::new(Matrix::new(&x, 8192, 1000).expect("whole rows"), &targets);
+    let gpu = Subject::gpu("as it chooses", common::gpu());
+    for subject in [Subject::reference(), Subject::cpu(), gpu] {
+        let loss = subject.device.run(&CrossEntropy::new(), input).expect("sound").loss;
+        let loss = loss.reduced().expect("a mean");
+        let off = (loss / 1000f64.ln() - 1.0).abs();
+        assert!(off <= 0.5f64.powi(22), "{}: {loss}", subject.name);
     }
 }

@@ -246,7 +246,8 @@ fn params_agree_with_the_host() {
         continued,
         window_row,
         window_rows,
-        last_word
+        last_word,
+        zero
     );
     let (shader, span) = members(Kernel::SumLoss { metrics: false }, "Params");
     assert_eq!(shader, host);

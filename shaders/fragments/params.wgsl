@@ -57,6 +57,7 @@ struct Params {
     window_row: u32,        // of the batch, the first that is bound, where rows are moved
     window_rows: u32,       // how many are bound
     last_word: u32,         // of a row that is ignored
+    zero: u32,              // 0, which no compiler knows
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

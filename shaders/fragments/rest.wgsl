@@ -3,6 +3,10 @@
 // docs/NUMERICS.md. Leaving the maximum's own 1 out keeps the digits of a confident row. A NaN ends
 // up in rest: as NaN, or as infinity where a driver's exp(NaN) is that; no sound row makes either.
 
+// Words collected in one run before they join the lane's total: the rounding errors of a long row
+// grow with the number of runs, not with the number of words.
+const SWEEP_RUN: u32 = 64u;
+
 // rest with one more element, the maximum being that before it; scale is that of distances. One
 // exp, no branch. The select keeps a second +inf from making inf - inf.
 fn rest_pushed(max: Values, rest: Values, x: Values, scale: f32) -> Values {

@@ -3,5 +3,5 @@
 fn sweep(acc: LaneAcc, at: Starts, word: u32, x: Values) -> LaneAcc {
     let element = element_at(at, word, x);
     store_output(at, word, upstream_of(at, word) * element.slope);
-    return lane_push(acc, element.loss);
+    return lane_push(acc, params.unit * element.loss);
 }

@@ -93,6 +93,8 @@ fragments! {
     ACC_JS = "fragments/acc_js.wgsl";
     ACC_SUM = "fragments/acc_sum.wgsl";
     ACC_SUM_SUBGROUP = "fragments/acc_sum_subgroup.wgsl";
+    ACC_LOSSES = "fragments/acc_losses.wgsl";
+    PAIRWISE = "fragments/pairwise.wgsl";
     ACC_TARGETS = "fragments/acc_targets.wgsl";
     ACC_METRICS = "fragments/acc_metrics.wgsl";
     SMOOTHING_NONE = "fragments/smoothing_none.wgsl";

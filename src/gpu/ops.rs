@@ -88,6 +88,7 @@ static WEIGHTED: AccFiles = AccFiles {
     words: 1,
 };
 static SUM: AccFiles = AccFiles { files: &[&ACC_SUM], subgroup: Some(&ACC_SUM_SUBGROUP), words: 1 };
+static LOSSES: AccFiles = AccFiles { files: &[&ACC_LOSSES], subgroup: None, words: 1 };
 static ARGMAX: AccFiles =
     AccFiles { files: &[&REST, &COLLAPSE, &ACC_ARGMAX], subgroup: None, words: 2 };
 static LABELS: AccFiles =
@@ -307,7 +308,7 @@ impl RowKernel {
             _ => &SWEEP_ELEMENTS_GRADIENT,
         };
         OpFiles {
-            acc: &SUM,
+            acc: &LOSSES,
             sweep,
             reads,
             row: vec![&STATS, &ROW_ELEMENTS],

@@ -61,6 +61,7 @@ pub struct Params {
     pub window_row: u32,
     pub window_rows: u32,
     pub last_word: u32,
+    pub zero: u32,
 }
 
 impl Params {

@@ -71,8 +71,7 @@ impl Above {
             return Ok(());
         }
         let bounds: f64 = (0..each.len()).map(bound).sum();
-        let sum = tolerance::loss_sum(subject.arithmetic, each.len(), magnitude)
-            + tolerance::dot(subject.arithmetic, 1024, magnitude);
+        let sum = tolerance::loss_sum(subject.arithmetic, magnitude);
         compare(what, 0, got, want, (bounds + sum) / scale)
     }
 }
@@ -307,7 +306,7 @@ fn metrics(
         return Err(format!("{what}: {} correct, want {}", got.correct, want.correct));
     }
     let (got, want) = (got.perplexity.ln(), want.perplexity.ln());
-    let sum = tolerance::loss_sum(subject.arithmetic, bounds.len(), want.abs() * kept);
+    let sum = tolerance::loss_sum(subject.arithmetic, want.abs() * kept);
     let exp = tolerance::few(subject.arithmetic, want.abs().max(1.0));
     compare(what, 0, got, want, (nll_bound + sum) / kept + exp)
 }

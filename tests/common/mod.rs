@@ -12,6 +12,7 @@ pub mod linear;
 pub mod losses;
 pub mod products;
 pub mod suite;
+pub mod sums;
 pub mod tolerance;
 
 use surprisal::cpu::InstructionSet;

@@ -64,9 +64,7 @@ impl<S: Simd> Row<'_, S> {
     /// The statistic, unless the row is normalised already.
     pub(super) fn stat(&self) -> Option<RowStat> {
         let is_logits = self.options.op.form() == InputForm::Logits;
-        is_logits.then(|| {
-            self.sweep.stat_scaled(self.z, self.span.columns, self.options.z_scale)
-        })
+        is_logits.then(|| self.sweep.stat_scaled(self.z, self.span.columns, self.options.z_scale))
     }
 
     /// What these columns say of a row with the target `y`.

@@ -75,6 +75,10 @@ struct Planner<'a> {
     group_rows: Option<u64>,
     window_rows: u64,
     held: Held,
+    /// Of which rows there are results at a time.
+    results: Held,
+    /// Whether the device sums them.
+    sums_rows: bool,
     steps: Vec<Step>,
 }
 
@@ -117,6 +121,8 @@ impl<'a> Planner<'a> {
             group_rows: None,
             window_rows: 0,
             held: Held { first: 0, rows: problem.rows },
+            results: Held { first: 0, rows: problem.rows },
+            sums_rows: true,
             steps: Vec::new(),
         };
         let by_four = problem.classes.is_multiple_of(4)
@@ -165,7 +171,8 @@ impl<'a> Planner<'a> {
     fn finish(self) -> Result<Plan> {
         self.check_bindings()?;
         let (problem, blocks) = (self.problem, self.blocks());
-        let needs_scratch = problem.has_summary() || self.splits > 0;
+        let has_sums = problem.targets.is_some() || problem.has_summary() && self.sums_rows;
+        let sums = if has_sums { 2 * blocks.max(1) } else { 0 };
         let bytes = |needed: bool, rows: u64, row: u64| if needed { rows.max(1) * row } else { 0 };
         // They are bound wherever rows may start anywhere, and used where some start in a u32.
         let binds_edges =
@@ -175,14 +182,14 @@ impl<'a> Planner<'a> {
         let held = self.held.rows.min(problem.rows);
         let plan = Plan {
             has_summary: problem.has_summary(),
-            stats_bytes: bytes(problem.has_stats(), problem.rows, problem.stats_row()),
+            stats_bytes: bytes(
+                problem.has_stats(),
+                self.results.rows.min(problem.rows),
+                problem.stats_row(),
+            ),
             pairs_bytes: bytes(has_pairs, held, PAIRS_ROW),
             edges_bytes: bytes(has_edges, held, EDGES_ROW),
-            scratch_bytes: if needs_scratch {
-                self.split_words().max(2 * blocks.max(1)) * SCRATCH_WORD
-            } else {
-                0
-            },
+            scratch_bytes: self.split_words().max(sums) * SCRATCH_WORD,
             steps: self.steps,
             ..Plan::default()
         };
