@@ -176,9 +176,12 @@ fn divergences_of_logits_that_overflow_when_scaled() {
 #[test]
 fn sums_of_nearly_equal_losses() {
     for subject in subjects() {
-        for rows in [1, 3, 5000, 30_011] {
+        for rows in [1, 3, 1009] {
             sums::of_a_device(&subject, rows).expect("within 2^-22");
         }
+    }
+    for subject in [Subject::cpu(), Subject::gpu("as it chooses", common::gpu())] {
+        sums::of_a_device(&subject, 30_011).expect("within 2^-22");
     }
 }
 

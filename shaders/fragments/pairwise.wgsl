@@ -1,5 +1,5 @@
-// A sum of numbers that come one by one, pairwise: of partial sums over 1, 2, 4, ... of them, so that
-// a number takes part in no more additions than the logarithm of how many there are, rounded up.
+// A sum of numbers that come one by one, pairwise: of partial sums over 1, 2, 4, ... of them. A
+// number takes part in no more additions than the logarithm of how many there are, rounded up.
 
 var<private> partial_sums: array<f32, 32>;
 

@@ -225,16 +225,9 @@ impl Kernel {
                 &SCRATCH,
                 &SCAN_TARGETS,
             ],
-            Self::FinishTargets => vec![
-                &PARAMS,
-                &SUMMARY,
-                &SUMMARY_WRITE,
-                &ACC_TARGETS,
-                &PAIRWISE,
-                &REDUCE_TREE,
-                &SCRATCH,
-                &FINISH_TARGETS,
-            ],
+            Self::FinishTargets | Self::FinishMetrics | Self::FinishSum | Self::FinishMean => {
+                self.finish_fragments()
+            }
             Self::ListKept(targets) => {
                 vec![&PARAMS, targets.fragment(), &TARGET_KIND, &SCRATCH, &LIST_KEPT]
             }
@@ -263,29 +256,21 @@ impl Kernel {
                 &SCRATCH,
                 &SUM_METRICS,
             ],
-            Self::FinishMetrics => vec![
-                &PARAMS,
-                &SUMMARY,
-                &SUMMARY_WRITE,
-                &ACC_METRICS,
-                &PAIRWISE,
-                &REDUCE_TREE,
-                &SCRATCH,
-                &FINISH_METRICS,
-            ],
-            Self::FinishSum | Self::FinishMean => vec![
-                &PARAMS,
-                &SUMMARY,
-                &SUMMARY_WRITE,
-                &WORD_F32,
-                &ACC_SUM,
-                &PAIRWISE,
-                &REDUCE_TREE,
-                &SCRATCH,
-                if *self == Self::FinishSum { &REDUCED_SUM } else { &REDUCED_MEAN },
-                &FINISH_LOSS,
-            ],
         }
+    }
+
+    /// The files of what folds blocks into the summary.
+    fn finish_fragments(&self) -> Vec<&'static Fragment> {
+        let mut list = vec![&PARAMS, &SUMMARY, &SUMMARY_WRITE, &PAIRWISE];
+        list.extend(match self {
+            Self::FinishTargets => vec![&ACC_TARGETS, &REDUCE_TREE, &SCRATCH, &FINISH_TARGETS],
+            Self::FinishMetrics => vec![&ACC_METRICS, &REDUCE_TREE, &SCRATCH, &FINISH_METRICS],
+            Self::FinishSum => {
+                vec![&WORD_F32, &ACC_SUM, &REDUCE_TREE, &SCRATCH, &REDUCED_SUM, &FINISH_LOSS]
+            }
+            _ => vec![&WORD_F32, &ACC_SUM, &REDUCE_TREE, &SCRATCH, &REDUCED_MEAN, &FINISH_LOSS],
+        });
+        list
     }
 
     /// What this kernel binds, by slot.

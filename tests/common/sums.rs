@@ -115,7 +115,7 @@ fn recorded(gpu: &Gpu, op: &CrossEntropy, x: &[f32], targets: &[i64]) -> Result<
 /// A row of equal elements, four of which add up exactly: its sum and what rounding took from it are
 /// exact together.
 pub fn of_a_row_of_elements(gpu: &Gpu) -> Outcome {
-    let (x, y) = (buffer(gpu, &[0.1f32; 6000]), buffer(gpu, &[0.7f32; 6000]));
+    let (x, y) = (buffer(gpu, &vec![0.1f32; 6000]), buffer(gpu, &vec![0.7f32; 6000]));
     let matrices = [&x, &y].map(|matrix| MatrixBuffer::new(matrix, 3, 2000));
     let op = Elementwise::new(ElementwiseLoss::Squared);
     let buffers = ElementwiseBuffers::new(matrices[0], matrices[1]);
@@ -130,7 +130,8 @@ pub fn of_a_row_of_elements(gpu: &Gpu) -> Outcome {
 }
 
 fn submit(gpu: &Gpu, call: &Call) {
-    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    let mut encoder =
+        gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
     call.encode(&mut encoder);
     gpu.queue().submit([encoder.finish()]);
 }

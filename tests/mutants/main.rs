@@ -405,13 +405,16 @@ fn subject(gpu: &Gpu, kernels: &str, reduce: Reduce) -> Subject {
 
 fn first_failure(subject: &Subject, cases: &[Case]) -> Option<String> {
     if subject.name.ends_with("options") {
-        return cases.iter().find_map(|case| {
+        // No bound knows logits that overflow when they are scaled; tests/extremes.rs does.
+        let is_scaled = subject.name.ends_with("scaled options");
+        let known = |case: &&Case| !(is_scaled && case.name.starts_with("Extremes"));
+        return cases.iter().filter(known).find_map(|case| {
             let weights = (0..case.classes).map(|j| 0.5 + (j % 3) as f64);
             let op = CrossEntropy::new()
                 .with_class_weights(weights)
                 .with_label_smoothing(0.2)
                 .with_z_loss(1e-2);
-            let op = if subject.name.ends_with("scaled options") {
+            let op = if is_scaled {
                 op.with_logit_scale(-1.5)
             } else {
                 op.with_softcap(15.0).with_logit_scale(1.5)

@@ -248,14 +248,13 @@ impl OwnedGpu {
         let call = self.compute(op, buffers, &mut timings).await?;
 
         let clock = Clock::start();
-        let loss = match &losses {
-            Some(losses) => Loss::Each(self.download(losses, Dtype::F32, Dtype::F32).await?),
-            None => {
-                // Of each row the sum, and what rounding took from it.
-                let mut sum = LossSum::default();
-                sum.push(bytemuck::cast_slice(&call.read_stats().await?));
-                Loss::Reduced(sum.reduced(spec.common.reduction, elements as f64))
-            }
+        let loss = if let Some(losses) = &losses {
+            Loss::Each(self.download(losses, Dtype::F32, Dtype::F32).await?)
+        } else {
+            // Of each row the sum, and what rounding took from it.
+            let mut sum = LossSum::default();
+            sum.push(bytemuck::cast_slice(&call.read_stats().await?));
+            Loss::Reduced(sum.reduced(spec.common.reduction, elements as f64))
         };
         let dinput = if spec.common.gradient {
             Some(self.download(&values, stored, input.input.dtype()).await?)

@@ -165,9 +165,8 @@ impl GpuStream {
         let matrix = (self.made.matrices() > 0).then(|| self.buffers.matrix(rows));
         let each = self.buffers.losses(rows);
         let stats = match self.made {
-            Made::RowLosses { .. } | Made::Rows { .. } => call.stats(first, rows),
-            Made::ElementLosses { each: false, .. } => call.stats(first, rows),
             Made::ElementLosses { each: true, .. } | Made::Matrix => None,
+            _ => call.stats(first, rows),
         };
         let pieces: Vec<_> = [matrix, each, stats].into_iter().flatten().collect();
         let staging = lock(&self.shared.staging).pop();
