@@ -225,6 +225,7 @@ fn params_agree_with_the_host() {
         weight_sum,
         z_loss,
         logit_scale,
+        z_scale,
         softcap,
         normalizer,
         swept_words,
@@ -251,7 +252,8 @@ fn params_agree_with_the_host() {
         last_word,
         mask_offset,
         mask_stride,
-        ignored_label
+        ignored_label,
+        zero
     );
     let (shader, span) = members(Kernel::SumLoss { metrics: false }, "Params");
     assert_eq!(shader, host);

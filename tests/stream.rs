@@ -483,7 +483,10 @@ fn sums_that_hang_on_their_order() {
     const HALF: usize = 10_000;
     let x = noise(HALF, 41, 3.0);
     let x = [&x[..], &x[..]].concat();
-    let weights = noise(HALF, 42, 1e9);
+    // Of sizes so far apart that two f32s do not hold the sum of a few.
+    let weights = noise(HALF, 42, 1.0);
+    let size = |i: usize| 2f32.powi((i * 37 % 80) as i32 - 40);
+    let weights: Vec<f32> = weights.iter().enumerate().map(|(i, w)| w * size(i)).collect();
     let weights: Vec<f32> = weights.iter().copied().chain(weights.iter().map(|w| -w)).collect();
     let y = vec![0.0f32; 2 * HALF];
     let op = Elementwise::new(ElementwiseLoss::Squared).with_reduction(Reduction::Sum);

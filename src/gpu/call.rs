@@ -154,7 +154,7 @@ impl Call {
 
     /// The rows' (loss, lse), `[rows, 2]` of f32, for operations that have them: a buffer with the
     /// usages `STORAGE` and `COPY_SRC`. Of an entropy it is (entropy, lse), of an elementwise loss
-    /// (sum over the row, 0). With metrics it is `[rows, 4]`: loss, lse, -log p of the target, and
+    /// (sum over the row, what rounding took from it). With metrics it is `[rows, 4]`: loss, lse, -log p of the target, and
     /// the bits of a u32, the best column, 0x7fffffff if the row is ignored, with the highest bit set
     /// if it is the target's.
     pub fn stats(&self) -> Option<&wgpu::Buffer> {
@@ -210,14 +210,10 @@ impl Call {
             return Err(self.has_no("metrics"));
         }
         let summary = self.read_summary().await?;
-        let mut argmax = Vec::with_capacity(self.rows as usize);
-        self.read_rows(|row| {
-            let best = bytemuck::pod_read_unaligned::<u32>(&row[12..16]) & SKIPPED;
-            argmax.push(if best == SKIPPED { -1 } else { best.into() });
-        })
-        .await?;
+        let mut sums = RowMetrics::with_columns(self.rows as usize);
+        self.read_rows(|row| sums.push(row)).await?;
         let kept = if self.has_targets { summary.kept_rows.into() } else { self.rows };
-        Ok(Metrics::new(argmax, summary.correct.into(), summary.nll.into(), kept))
+        Ok(sums.metrics(kept))
     }
 
     async fn read_rows(&self, mut row: impl FnMut(&[u8])) -> Result<()> {
@@ -256,6 +252,36 @@ impl Call {
 
     fn has_no(&self, what: &str) -> Error {
         Error::InvalidInput { what: self.name, reason: format!("has no {what} to read") }
+    }
+}
+
+/// What metrics are made of, gathered from the results of rows.
+#[derive(Debug, Default)]
+pub(crate) struct RowMetrics {
+    nll: f64,
+    correct: u64,
+    /// The best column of each row, where they are asked for.
+    columns: Option<Vec<i64>>,
+}
+
+impl RowMetrics {
+    fn with_columns(rows: usize) -> Self {
+        Self { columns: Some(Vec::with_capacity(rows)), ..Self::default() }
+    }
+
+    /// The next row's 16 bytes.
+    pub(crate) fn push(&mut self, row: &[u8]) {
+        self.nll += f64::from(bytemuck::pod_read_unaligned::<f32>(&row[8..12]));
+        let best = bytemuck::pod_read_unaligned::<u32>(&row[12..16]);
+        self.correct += u64::from(best >> 31);
+        if let Some(columns) = &mut self.columns {
+            let best = best & SKIPPED;
+            columns.push(if best == SKIPPED { -1 } else { best.into() });
+        }
+    }
+
+    pub(crate) fn metrics(self, kept: u64) -> Metrics {
+        Metrics::new(self.columns.unwrap_or_default(), self.correct, self.nll, kept)
     }
 }
 

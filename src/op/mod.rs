@@ -29,6 +29,7 @@ pub use focal::Focal;
 pub(crate) use kept_rows::{KeptLabels, KeptRows, upstream_of_rows};
 pub use linear::{LinearCrossEntropy, LinearCrossEntropyInput, LinearCrossEntropyOutput};
 pub(crate) use mask::{counts, kept};
+pub(crate) use options::split_scale;
 pub use options::{InputForm, Loss, Reduction, Unit, Upstream};
 pub(crate) use row_targets::RowTargets;
 pub use transform::{

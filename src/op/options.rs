@@ -160,6 +160,12 @@ impl Loss {
     }
 }
 
+/// What a scale of logits multiplies them by, and what distances between the products are multiplied
+/// by: a logit times more than 1 may overflow where its loss does not.
+pub(crate) fn split_scale(scale: f64) -> (f64, f64) {
+    if scale.abs() > 1.0 { (scale.signum(), scale.abs()) } else { (scale, 1.0) }
+}
+
 /// The options that every loss has.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Common {

@@ -363,7 +363,7 @@ fn reduced(
     let kept = || (0..mask.len()).filter(|&row| mask[row]);
     let sum: f64 = kept().map(|row| losses[row]).sum();
     let magnitude: f64 = kept().map(|row| losses[row].abs()).sum();
-    let bound = tolerance::loss_sum(subject.arithmetic, mask.len(), magnitude) + 1e-6 * magnitude;
+    let bound = tolerance::loss_sum(subject.arithmetic, magnitude) + 1e-6 * magnitude;
     let got = run(data[1], Some(mask), Reduction::Sum)?;
     let want = run(data[0], None, Reduction::Sum)?;
     compare(&format!("{name}: sum"), 0, got.loss.unwrap_or(f64::NAN), sum, bound)?;
@@ -525,7 +525,7 @@ fn of_elements(
     };
     let kept = || (0..mask.len()).filter(|&i| mask[i]).map(|i| losses[i]);
     let magnitude: f64 = kept().map(f64::abs).sum();
-    let bound = tolerance::loss_sum(subject.arithmetic, mask.len(), magnitude) + 1e-5 * magnitude;
+    let bound = tolerance::loss_sum(subject.arithmetic, magnitude) + 1e-5 * magnitude;
     let scale = if reduction == Reduction::Mean { count } else { 1.0 };
     compare(name, 0, loss, kept().sum::<f64>() / scale, bound / scale.max(1.0))
 }

@@ -156,10 +156,12 @@ impl Device {
                 // Staged on its way there and back, and returned; on the device, and rounded to f32
                 // on the way where it has to be.
                 let window_row = times(stored + (4 + first) * made).saturating_add(each);
+                // A class index, and of every 4096 rows what they weigh.
+                let has_indices = op.has_indices() && dtypes.len() == 1;
                 StreamBytes {
                     window_row,
                     device_row: times(2 * stored).saturating_add(each),
-                    row: 32,
+                    row: if has_indices { 9 } else { 0 },
                 }
             }
         }

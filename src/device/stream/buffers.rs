@@ -132,9 +132,9 @@ impl Buffers {
         self.stored
     }
 
-    /// Whether class indices were given.
-    pub(super) fn has_targets(&self) -> bool {
-        self.targets.is_some()
+    /// Rows of the batch, in the kernels' shape.
+    pub(super) fn batch_rows(&self) -> u64 {
+        self.shape.rows
     }
 
     /// A window's first row and how many they are, in the kernels' shape.

@@ -72,8 +72,8 @@ impl Device {
     /// Evaluates an operation on a batch that is not in memory as a whole: window by window, with the
     /// bits that the whole would give, wherever it is cut.
     ///
-    /// A device holds what belongs to the rows of one window (and on a GPU, 8 to 24 bytes for each row
-    /// of the batch).
+    /// A device holds what belongs to the rows of one window (and on a GPU, with class indices, 9 bytes
+    /// for each row of the batch).
     ///
     /// ```
     /// use surprisal::{Batch, CrossEntropy, CrossEntropyInput, Device, Matrix};
@@ -363,7 +363,7 @@ impl<'s, O: Stream> Streaming<'s, O> {
     ///
     /// # Errors
     /// [`Error::ShapeMismatch`] if rows are missing; [`Error::InvalidInput`] if a window failed on the
-    /// device; what can happen to a GPU.
+    /// device, or, on a GPU, was not waited for though its losses are part of a sum.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn finish(self) -> Result<Total> {
         pollster::block_on(self.finish_async()).map(|(total, _)| total)
@@ -373,7 +373,7 @@ impl<'s, O: Stream> Streaming<'s, O> {
     ///
     /// # Errors
     /// As there.
-    #[cfg_attr(not(feature = "gpu"), expect(clippy::unused_async, reason = "a GPU is awaited"))]
+    #[expect(clippy::unused_async, reason = "like the other methods of a stream")]
     pub async fn finish_async(self) -> Result<(Total, Timings)> {
         self.alike.check_whole()?;
         if self.rows_done != self.batch.rows {
@@ -393,8 +393,9 @@ impl<'s, O: Stream> Streaming<'s, O> {
         }
         #[cfg(feature = "gpu")]
         if let Some(gpu) = self.gpu {
+            let (total, of_windows) = gpu.finish(self.op, &self.counts)?;
             let mut timings = self.timings;
-            let total = gpu.finish(&self.counts, &mut timings).await?;
+            timings.add(&of_windows);
             return Ok((total, timings));
         }
         Ok((self.host.finish(self.op, &self.counts), self.timings))

@@ -30,6 +30,11 @@ pub trait Stream: Evaluate + Clone {
     fn has_metrics_of(&self) -> bool {
         false
     }
+    /// Whether its targets may be class indices.
+    #[doc(hidden)]
+    fn has_indices(&self) -> bool {
+        false
+    }
     /// The same with losses one by one, after windows with this sum of -log p.
     #[doc(hidden)]
     #[must_use]
@@ -81,6 +86,10 @@ macro_rules! stream_row_loss {
 
             fn result(&self) -> Made {
                 Made::RowLosses { gradient: self.has_gradient() }
+            }
+
+            fn has_indices(&self) -> bool {
+                true
             }
 
             fn reduction_of(&self) -> Reduction {

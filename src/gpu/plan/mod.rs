@@ -77,6 +77,10 @@ struct Planner<'a> {
     group_rows: Option<u64>,
     window_rows: u64,
     held: Held,
+    /// Of which rows there are results at a time.
+    results: Held,
+    /// Whether the device sums them.
+    sums_rows: bool,
     steps: Vec<Step>,
 }
 
@@ -119,6 +123,8 @@ impl<'a> Planner<'a> {
             group_rows: None,
             window_rows: 0,
             held: Held { first: 0, rows: problem.rows },
+            results: Held { first: 0, rows: problem.rows },
+            sums_rows: true,
             steps: Vec::new(),
         };
         let by_four = problem.classes.is_multiple_of(4)
@@ -167,7 +173,8 @@ impl<'a> Planner<'a> {
     fn finish(self) -> Result<Plan> {
         self.check_bindings()?;
         let (problem, blocks) = (self.problem, self.blocks());
-        let needs_scratch = problem.has_summary() || self.splits > 0;
+        let has_sums = problem.targets.is_some() || problem.has_summary() && self.sums_rows;
+        let sums = if has_sums { 2 * blocks.max(1) } else { 0 };
         let bytes = |needed: bool, rows: u64, row: u64| if needed { rows.max(1) * row } else { 0 };
         // They are bound wherever rows may start anywhere, and used where some start in a u32.
         let binds_edges =
@@ -177,16 +184,16 @@ impl<'a> Planner<'a> {
         let held = self.held.rows.min(problem.rows);
         let plan = Plan {
             has_summary: problem.has_summary(),
-            stats_bytes: bytes(problem.has_stats(), problem.rows, problem.stats_row()),
+            stats_bytes: bytes(
+                problem.has_stats(),
+                self.results.rows.min(problem.rows),
+                problem.stats_row(),
+            ),
             pairs_bytes: bytes(has_pairs, held, PAIRS_ROW),
             edges_bytes: bytes(has_edges, held, EDGES_ROW),
-            scratch_bytes: if needs_scratch {
-                self.split_words().max(2 * blocks.max(1)) * SCRATCH_WORD
-            } else {
-                0
-            },
             targets_bytes: self.masked_targets_bytes(),
             mask_bytes: self.made_mask_bytes(),
+            scratch_bytes: self.split_words().max(sums) * SCRATCH_WORD,
             steps: self.steps,
             ..Plan::default()
         };
@@ -229,6 +236,7 @@ impl<'a> Planner<'a> {
             Some(value) => (1, value.cast_unsigned()),
             None => (0, 0),
         };
+        let (logit_scale, z_scale) = problem.loss.scales();
         Params {
             rows: rows as u32,
             classes: problem.classes as u32,
@@ -247,7 +255,8 @@ impl<'a> Planner<'a> {
             smooth_class: problem.loss.label_smoothing / problem.classes as f32,
             weight_sum: problem.loss.weight_sum,
             z_loss: problem.loss.z_loss,
-            logit_scale: problem.loss.logit_scale,
+            logit_scale,
+            z_scale,
             softcap: problem.loss.softcap,
             normalizer: problem.loss.normalizer,
             unit: problem.loss.unit,

@@ -4,7 +4,7 @@ use crate::dtype::Dtype;
 use crate::gpu::fragment::Slot;
 use crate::gpu::kernel::{Chain, Sharing, TargetType, Weighting};
 use crate::gpu::ops::RowOp;
-use crate::op::{InputForm, Reduction};
+use crate::op::{InputForm, Reduction, split_scale};
 
 /// Where a matrix lies in its buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +138,17 @@ pub struct LossNumbers {
     pub label: (f32, f32),
     /// Binary focal loss's factors of an element that is 1 and of one that is 0.
     pub focal: (f32, f32),
+}
+
+impl LossNumbers {
+    /// What logits are multiplied by, and what distances between them.
+    pub(super) fn scales(&self) -> (f32, f32) {
+        if self.softcap != 0.0 {
+            return (self.logit_scale, 1.0);
+        }
+        let (of_logits, of_distances) = split_scale(self.logit_scale.into());
+        (of_logits as f32, of_distances as f32)
+    }
 }
 
 impl Default for LossNumbers {
