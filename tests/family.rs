@@ -526,15 +526,11 @@ fn a_difference_of_infinities_is_nan() {
 }
 
 #[test]
-fn an_infinite_or_nan_label_is_its_row_s() {
+fn a_nan_label_is_its_row_s() {
     let x = logits(22);
-    for (device, bad) in common::devices()
-        .into_iter()
-        .flat_map(|d| [(d, NAN)])
-        .chain(common::devices().into_iter().map(|d| (d, INF)))
-    {
+    for device in common::devices() {
         let mut q = probs(23);
-        q[CLASSES + 2] = bad;
+        q[CLASSES + 2] = NAN;
         let op = CrossEntropy::new().with_reduction(Reduction::None).with_gradient();
         let output = device.run(&op, CrossEntropyInput::new(matrix(&x), matrix(&q)));
         let output = output.expect("sound");

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::op::options::{Range, validate_number, validate_probs, validate_weights};
+use crate::op::search::Nan;
 use crate::op::{CrossEntropy, CrossEntropyInput, InputForm, Reduction, Targets};
 
 impl CrossEntropy {
@@ -82,10 +83,13 @@ impl CrossEntropy {
         }
         input.upstream.validate(self.reduction(), rows, "row of logits")?;
         self.validate_targets(&input.targets, classes)?;
+        if let Some(probs) = input.targets.probs() {
+            validate_probs("targets", &probs, Nan::Taken, |_| true)?;
+        }
         if self.form == InputForm::Probs {
             let keeps =
                 |row| input.targets.probs().is_some() || self.keeps(input.targets.index(row));
-            validate_probs("logits", &input.logits, keeps)?;
+            validate_probs("logits", &input.logits, Nan::Refused, keeps)?;
         }
         Ok(())
     }

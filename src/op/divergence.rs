@@ -5,6 +5,7 @@ use crate::matrix::{Array, Matrix};
 use crate::op::options::{
     Common, Range, common_options, unit_option, validate_log_probs, validate_number, validate_probs,
 };
+use crate::op::search::Nan;
 use crate::op::{InputForm, Loss, Op, Upstream, sealed};
 
 /// What the divergences read.
@@ -75,7 +76,7 @@ impl DivergenceSpec {
         match self.teacher {
             InputForm::Logits => Ok(()),
             InputForm::LogProbs => validate_log_probs("teacher", &input.teacher),
-            InputForm::Probs => validate_probs("teacher", &input.teacher, |_| true),
+            InputForm::Probs => validate_probs("teacher", &input.teacher, Nan::Refused, |_| true),
         }
     }
 }

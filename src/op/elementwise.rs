@@ -6,6 +6,7 @@ use crate::op::elementwise_data::validate_signs;
 use crate::op::options::{
     Common, Range, common_options, unit_option, validate_number, validate_probs, validate_weights,
 };
+use crate::op::search::Nan;
 use crate::op::{BinaryLabels, ElementwiseInput, ElementwiseOutput, InputForm, Op, sealed};
 
 /// Which loss, with its numbers.
@@ -69,7 +70,7 @@ impl ElementwiseSpec<'_> {
         let elements = input.input.values().len();
         input.upstream.validate(self.common.reduction, elements, "element")?;
         if self.kind == ElementKind::BinaryProbs {
-            validate_probs("input", &input.input, |_| true)?;
+            validate_probs("input", &input.input, Nan::Refused, |_| true)?;
         }
         match self.kind {
             ElementKind::BinaryLogits

@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::matrix::{Array, Matrix};
 use crate::op::options::{validate_each, validate_probs};
+use crate::op::search::Nan;
 use crate::op::{Loss, Upstream};
 
 /// What the elementwise losses read. Any shape: whatever the array's dimensions are, give it as a
@@ -74,7 +75,7 @@ impl BinaryLabels {
 
     pub(super) fn validate(self, targets: &Matrix<'_>) -> Result<()> {
         match self {
-            Self::ZeroOne => validate_probs("targets", targets, |_| true),
+            Self::ZeroOne => validate_probs("targets", targets, Nan::Refused, |_| true),
             Self::PlusMinus => validate_signs(targets),
         }
     }

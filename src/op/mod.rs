@@ -11,6 +11,7 @@ mod focal;
 mod kept_rows;
 mod linear;
 mod options;
+mod search;
 mod transform;
 
 pub use cross_entropy::CrossEntropy;

@@ -12,6 +12,11 @@ use crate::op::{
 };
 
 /// What [`CrossEntropy`] and [`Focal`] bind on a GPU.
+///
+/// What is in the buffers is not seen by the host, and no number in them is an error: of input that is said
+/// to be probabilities a number outside [0, 1] makes its row NaN; probability targets are not looked at, and
+/// go through the formula. A class index that is none raises the flag of
+/// [`Summary`](crate::gpu::Summary).
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct CrossEntropyBuffers<'a> {
@@ -168,7 +173,8 @@ impl Record for Focal {
     }
 }
 
-/// What [`KlDivergence`] and [`JsDivergence`] bind on a GPU.
+/// What [`KlDivergence`] and [`JsDivergence`] bind on a GPU. The host cannot see a teacher's probabilities, or
+/// their logarithms: what is none makes its row NaN, and is no error.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct DivergenceBuffers<'a> {
@@ -231,7 +237,9 @@ fn divergence<'a>(
     builder.output_if(spec.common.gradient, "dstudent", buffers.dstudent)?.finish()
 }
 
-/// What [`BinaryCrossEntropy`], [`BinaryFocal`] and [`Elementwise`] bind on a GPU.
+/// What [`BinaryCrossEntropy`], [`BinaryFocal`] and [`Elementwise`] bind on a GPU. The host cannot see what
+/// they hold: an input that is no probability where one is wanted gives NaN, labels are not looked at, and
+/// neither is an error.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ElementwiseBuffers<'a> {
