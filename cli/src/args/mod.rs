@@ -120,8 +120,9 @@ pub(crate) struct CommonArgs {
     /// Which GPU, as `surprisal devices` prints them
     #[arg(long, value_name = "INDEX|[BACKEND:]NAME")]
     pub(crate) adapter: Option<AdapterChoice>,
-    /// How matrices are stored on the device, as in their files unless set; what is written has its
-    /// file's dtype all the same
+    /// How matrices are stored on the device, as in their files unless set. GPU and CPU compute in f32: f64
+    /// files are rounded to f32 there. What is written has its file's dtype all the same, f64 too, but from
+    /// --device reference, which computes in f64 and writes f64 whatever it read
     #[arg(long)]
     pub(crate) dtype: Option<DtypeArg>,
     /// Threads on the CPU; all cores unless set

@@ -3,10 +3,11 @@
 use surprisal::{DivergenceInput, DivergenceOutput, JsDivergence, KlDivergence, Op, Stream, Unit};
 
 use super::stream::StreamedFiles;
-use super::{Outcome, Start};
+use super::{Losses, Outcome, Start};
 use crate::args::{DivergenceArgs, KlDivergenceArgs};
-use crate::error::{Failure, Result};
+use crate::error::Result;
 use crate::files::{InputArray, matrix};
+use crate::shapes;
 use crate::stream::Rows;
 
 pub(crate) fn kl_divergence(args: &KlDivergenceArgs) -> Result<()> {
@@ -46,16 +47,8 @@ where
     let mut teacher = InputArray::open(&args.teacher)?;
     let mut student = InputArray::open(&args.student)?;
     let (rows, classes) = student.rows_and_classes()?;
-    if teacher.rows_and_classes()? != (rows, classes) {
-        return Err(Failure::input(format!(
-            "{}: has the shape {}, the teacher {} has {}",
-            student.spec(),
-            student.shown_shape(),
-            teacher.spec(),
-            teacher.shown_shape()
-        )));
-    }
-    let mut job = start.open(&student, &[&teacher], student.leading())?;
+    shapes::expect_same(&student, &teacher)?;
+    let mut job = start.open(&student, &[&teacher], &Losses::OfRows(student.leading().to_vec()))?;
 
     let over = format!("{rows} rows, {classes} classes");
     if job.streams() {

@@ -6,10 +6,11 @@ use surprisal::{
 };
 
 use super::stream::StreamedFiles;
-use super::{Job, Outcome, Start, expect_same_shape, open_vector};
+use super::{Job, Losses, Outcome, Start, open_vector};
 use crate::args::{BinaryCrossEntropyArgs, ElementwiseArgs, ElementwiseKind};
 use crate::error::{Failure, Result};
 use crate::files::{InputArray, InputSpec, matrix};
+use crate::shapes;
 use crate::stream::Rows;
 
 /// Why there is none.
@@ -27,7 +28,7 @@ pub(crate) fn binary_cross_entropy(args: &BinaryCrossEntropyArgs) -> Result<()> 
     let files =
         Files::of(&args.input, &args.targets, "dinput")?.with_weights(args.weights.as_ref())?;
     let (_, columns) = files.input.rows_and_columns();
-    let pos_weight = open_vector(args.pos_weight.as_ref(), columns, "columns")?;
+    let pos_weight = open_vector(args.pos_weight.as_ref(), &files.input, (columns, "column"))?;
     let mut op = BinaryCrossEntropy::new()
         .with_reduction(args.loss.reduction.into())
         .with_unit(Unit::from(args.loss.unit))
@@ -94,7 +95,7 @@ impl Files {
         gradient: &'static str,
     ) -> Result<Self> {
         let (input, targets) = (InputArray::open(input)?, InputArray::open(targets)?);
-        expect_same_shape(&targets, &input)?;
+        shapes::expect_same(&targets, &input)?;
         Ok(Self { input, targets, weights: None, rows: Rows::Folded, gradient })
     }
 
@@ -105,7 +106,7 @@ impl Files {
     fn with_weights(mut self, weights: Option<&InputSpec>) -> Result<Self> {
         self.weights = weights.map(InputArray::open).transpose()?;
         if let Some(weights) = &self.weights {
-            expect_same_shape(weights, &self.input)?;
+            shapes::expect_same(weights, &self.input)?;
         }
         Ok(self)
     }
@@ -124,8 +125,7 @@ where
     let Files { mut input, mut targets, mut weights, rows, gradient } = files;
     let mut others = vec![&targets];
     others.extend(&weights);
-    let each = input.shape.clone();
-    let mut job = start.open(&input, &others, &each)?;
+    let mut job = start.open(&input, &others, &Losses::OfElements)?;
 
     let op = op(&mut job)?;
     let over = format!("{} elements {}", input.len(), input.shown_shape());
