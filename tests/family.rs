@@ -165,10 +165,12 @@ fn gradients_of_divergences() {
             let gradient = values(run(&x).dstudent.as_ref());
             assert_gradient(&gradient, &x, |x| reduced(&run(x).loss));
         }
-        let op = JsDivergence::new().with_teacher(form).with_gradient();
-        let run = |x: &[f64]| reference::js_divergence(&op, &pair(&teacher, x)).expect("sound");
-        let gradient = values(run(&x).dstudent.as_ref());
-        assert_gradient(&gradient, &x, |x| reduced(&run(x).loss));
+        for beta in [0.5, 0.125, 0.9] {
+            let op = JsDivergence::new().with_teacher(form).with_beta(beta).with_gradient();
+            let run = |x: &[f64]| reference::js_divergence(&op, &pair(&teacher, x)).expect("sound");
+            let gradient = values(run(&x).dstudent.as_ref());
+            assert_gradient(&gradient, &x, |x| reduced(&run(x).loss));
+        }
     }
 }
 

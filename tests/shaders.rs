@@ -245,7 +245,12 @@ fn params_agree_with_the_host() {
         continued,
         window_row,
         window_rows,
-        last_word
+        last_word,
+        mix_teacher,
+        mix_student,
+        mix_log_teacher,
+        mix_log_student,
+        mix_shift
     );
     let (shader, span) = members(Kernel::SumLoss { metrics: false }, "Params");
     assert_eq!(shader, host);

@@ -56,6 +56,11 @@ struct Params {
     window_row: u32,        // of the batch, the first that is bound, where rows are moved
     window_rows: u32,       // how many are bound
     last_word: u32,         // of a row that is ignored
+    mix_teacher: f32,       // the teacher's share in a mixture, beta
+    mix_student: f32,       // and the student's, 1 - beta
+    mix_log_teacher: f32,   // -log beta
+    mix_log_student: f32,   // -log(1 - beta)
+    mix_shift: f32,         // log((1 - beta) / beta)
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -12,6 +12,6 @@ fn row_is_undefined(index: u32) -> bool {
 }
 
 fn row_store(index: u32, row: Row, acc: Acc) {
-    let loss = params.unit * 0.5 * acc.both;
+    let loss = params.unit * acc.both;
     stats[params.stats_offset + index].x = select(loss, params.nan, row_is_undefined(index));
 }

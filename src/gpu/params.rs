@@ -60,6 +60,11 @@ pub struct Params {
     pub window_row: u32,
     pub window_rows: u32,
     pub last_word: u32,
+    pub mix_teacher: f32,
+    pub mix_student: f32,
+    pub mix_log_teacher: f32,
+    pub mix_log_student: f32,
+    pub mix_shift: f32,
 }
 
 impl Params {

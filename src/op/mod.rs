@@ -17,7 +17,7 @@ mod transform;
 pub use cross_entropy::CrossEntropy;
 pub use cross_entropy_data::{CrossEntropyInput, CrossEntropyOutput, Labels, Metrics, Targets};
 pub use divergence::{DivergenceInput, DivergenceOutput, JsDivergence, KlDivergence};
-pub(crate) use divergence::{DivergenceKind, DivergenceOp, DivergenceSpec};
+pub(crate) use divergence::{DivergenceKind, DivergenceOp, DivergenceSpec, Mixture};
 pub use elementwise::{BinaryCrossEntropy, BinaryFocal, Elementwise, ElementwiseLoss};
 pub(crate) use elementwise::{ElementKind, ElementwiseOp, ElementwiseSpec};
 pub(crate) use elementwise_data::folded;

@@ -431,7 +431,7 @@ pub fn divergence(subject: &Subject, teacher: &[f32], case: &Case, op: Divergenc
         let bound = match op {
             Divergence::Kl(op) if op.is_reverse() => q.kl(p),
             Divergence::Kl(_) => p.kl(q),
-            Divergence::Js(_) => q.js(p),
+            Divergence::Js(op) => q.js(p, op.beta()),
         };
         unit * bound + tolerance::few(subject.arithmetic, losses[row].abs())
     };
@@ -444,7 +444,7 @@ pub fn divergence(subject: &Subject, teacher: &[f32], case: &Case, op: Divergenc
         let column = match op {
             Divergence::Kl(op) if op.is_reverse() => q.reverse_column(p, j, losses[row] / unit),
             Divergence::Kl(_) => q.kl_column(p, j),
-            Divergence::Js(_) => q.js_column(p, j),
+            Divergence::Js(op) => q.js_column(p, j, op.beta()),
         };
         above.of(row) * unit / temperature * column
             + tolerance::few(subject.arithmetic, dstudent[i].abs())

@@ -285,8 +285,57 @@ pub(crate) const FAMILY: &[Mutant] = &[
         mutant(
             "probabilities past 1",
             "fragments/js_terms.wgsl",
-            "0.6931472 - softplus(b - a)",
-            "0.6931472 - softplus(a - b)",
+            "log_share - softplus(d)",
+            "log_share - softplus(-d)",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant("a mixture of halves", "fragments/js_terms.wgsl", "+ params.mix_shift", ""),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "the other's share",
+            "fragments/js_terms.wgsl",
+            "params.mix_teacher * term",
+            "params.mix_student * term",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "a student unshared",
+            "fragments/js_terms.wgsl",
+            "params.mix_student * term",
+            "term",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "the logarithm of the other's share",
+            "fragments/js_terms.wgsl",
+            "d, params.mix_log_teacher",
+            "d, params.mix_log_student",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "and of the teacher's for the student",
+            "fragments/js_terms.wgsl",
+            "-d, params.mix_log_student",
+            "-d, params.mix_log_teacher",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "nothing of an absent class is 0",
+            "fragments/js_terms.wgsl",
+            "p == Values(0.0)",
+            "p == Values(9.0)",
         ),
     ),
     of(
@@ -294,8 +343,8 @@ pub(crate) const FAMILY: &[Mutant] = &[
         mutant(
             "sides exchanged",
             "fragments/js_terms.wgsl",
-            "term_to_mean(q, b, a), q",
-            "term_to_mean(q, a, b), q",
+            "term_to_mixture(q, -d",
+            "term_to_mixture(q, d",
         ),
     ),
     of(
@@ -573,6 +622,7 @@ fn divergences_of(subject: &Subject, case: &Case) -> Outcome {
         Divergence::Kl(kl.with_temperature(2.0)),
         Divergence::Kl(kl.with_reverse()),
         Divergence::Js(js),
+        Divergence::Js(js.with_beta(0.2)),
     ] {
         losses::divergence(subject, &other.logits, case, op)?;
         losses::divergence(subject, &case.logits, case, op)?;

@@ -177,6 +177,16 @@ pub(crate) struct KlDivergenceArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct JsDivergenceArgs {
+    /// The teacher's share B in the mixture M = B P + (1 - B) Q, in [0, 1]: B KL(P || M) + (1 - B) KL(Q || M),
+    /// P the teacher and Q the student; 0 stands for KL(P || Q), 1 for KL(Q || P)
+    #[arg(long, default_value = "0.5", allow_negative_numbers = true, value_name = "B")]
+    pub(crate) beta: f64,
+    #[command(flatten)]
+    pub(crate) divergence: DivergenceArgs,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct ElementwiseArgs {
     /// Any shape
     pub(crate) input: InputSpec,

@@ -12,7 +12,7 @@ use crate::files::{InputSpec, OutputSpec};
 pub(crate) use bench::BenchArgs;
 pub(crate) use losses::{
     BinaryCrossEntropyArgs, CrossEntropyArgs, CrossEntropyOptions, DivergenceArgs, ElementwiseArgs,
-    FocalArgs, KlDivergenceArgs, LinearCrossEntropyArgs, LossArgs,
+    FocalArgs, JsDivergenceArgs, KlDivergenceArgs, LinearCrossEntropyArgs, LossArgs,
 };
 pub(crate) use values::{
     ClassWeights, DeviceArg, DtypeArg, ElementwiseKind, MemoryLimit, NumberOrFile, UnitArg,
@@ -42,8 +42,8 @@ pub(crate) enum Command {
     Focal(Box<FocalArgs>),
     /// Kullback-Leibler divergence of a student from a teacher, row by row
     KlDivergence(Box<KlDivergenceArgs>),
-    /// Jensen-Shannon divergence between a teacher and a student, row by row
-    JsDivergence(Box<DivergenceArgs>),
+    /// Jensen-Shannon divergence between a teacher and a student, row by row, with shares of their own if wanted
+    JsDivergence(Box<JsDivergenceArgs>),
     /// Squared, absolute, Huber or hinge loss of each element, to compare with
     Elementwise(Box<ElementwiseArgs>),
     /// The softmax of each row
@@ -73,7 +73,7 @@ impl Command {
             Self::BinaryCrossEntropy(args) => &mut args.loss.common,
             Self::Focal(args) => &mut args.loss.common,
             Self::KlDivergence(args) => &mut args.divergence.loss.common,
-            Self::JsDivergence(args) => &mut args.loss.common,
+            Self::JsDivergence(args) => &mut args.divergence.loss.common,
             Self::Elementwise(args) => &mut args.loss.common,
             Self::Softmax(args) | Self::LogSoftmax(args) | Self::Logsumexp(args) => {
                 &mut args.common

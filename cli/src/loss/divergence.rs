@@ -4,7 +4,7 @@ use surprisal::{DivergenceInput, DivergenceOutput, JsDivergence, KlDivergence, O
 
 use super::stream::StreamedFiles;
 use super::{Losses, Outcome, Start};
-use crate::args::{DivergenceArgs, KlDivergenceArgs};
+use crate::args::{DivergenceArgs, JsDivergenceArgs, KlDivergenceArgs};
 use crate::error::Result;
 use crate::files::{InputArray, matrix};
 use crate::shapes;
@@ -26,16 +26,18 @@ pub(crate) fn kl_divergence(args: &KlDivergenceArgs) -> Result<()> {
     run(divergence, &op)
 }
 
-pub(crate) fn js_divergence(args: &DivergenceArgs) -> Result<()> {
+pub(crate) fn js_divergence(args: &JsDivergenceArgs) -> Result<()> {
+    let divergence = &args.divergence;
     let mut op = JsDivergence::new()
-        .with_reduction(args.loss.reduction.into())
-        .with_unit(Unit::from(args.loss.unit))
-        .with_temperature(args.temperature)
-        .with_teacher(args.form.into());
-    if args.loss.grad.is_some() {
+        .with_reduction(divergence.loss.reduction.into())
+        .with_unit(Unit::from(divergence.loss.unit))
+        .with_temperature(divergence.temperature)
+        .with_teacher(divergence.form.into())
+        .with_beta(args.beta);
+    if divergence.loss.grad.is_some() {
         op = op.with_gradient();
     }
-    run(args, &op)
+    run(divergence, &op)
 }
 
 fn run<O>(args: &DivergenceArgs, op: &O) -> Result<()>

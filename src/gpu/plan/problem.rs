@@ -106,6 +106,9 @@ pub struct LossNumbers {
     pub label: (f32, f32),
     /// Binary focal loss's factors of an element that is 1 and of one that is 0.
     pub focal: (f32, f32),
+    /// The shares of teacher and student in the mixture of a Jensen-Shannon divergence, minus their
+    /// logarithms, and the logarithm of the student's over the teacher's.
+    pub mixture: [f32; 5],
 }
 
 impl Default for LossNumbers {
@@ -128,6 +131,7 @@ impl Default for LossNumbers {
             delta: 0.0,
             label: (1.0, 0.0),
             focal: (1.0, 1.0),
+            mixture: [0.5, 0.5, std::f32::consts::LN_2, std::f32::consts::LN_2, 0.0],
         }
     }
 }

@@ -215,7 +215,7 @@ fn divergence<'a>(
     let (row_op, name) = match spec.kind {
         DivergenceKind::Kl => (RowOp::Kl, "kl-divergence"),
         DivergenceKind::ReverseKl => (RowOp::ReverseKl, "reverse kl-divergence"),
-        DivergenceKind::Js => (RowOp::Js, "js-divergence"),
+        DivergenceKind::Js(_) => (RowOp::Js, "js-divergence"),
     };
     let mut builder = Builder::new(row_op, name, "student", buffers.student)?;
     builder.problem.loss = LossNumbers {
@@ -225,13 +225,17 @@ fn divergence<'a>(
         unit: spec.common.unit.per_nat() as f32,
         ..LossNumbers::default()
     };
+    if let DivergenceKind::Js(of) = spec.kind {
+        builder.problem.loss.mixture =
+            [of.teacher, of.student, of.log_teacher, of.log_student, of.shift].map(|x| x as f32);
+    }
     let rows = builder.problem.rows;
     builder = builder.second("teacher", buffers.teacher)?.reduction(
         spec.common.reduction,
         Some(rows),
         buffers.upstream,
     )?;
-    if spec.kind == DivergenceKind::Js {
+    if row_op == RowOp::Js {
         builder = builder.before(RowOp::PairStats, None)?;
     }
     builder.output_if(spec.common.gradient, "dstudent", buffers.dstudent)?.finish()
