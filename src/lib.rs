@@ -126,7 +126,7 @@ pub use op::{
     ElementwiseLoss, ElementwiseOutput, Entropy, EntropyBackward, EntropyBackwardInput, Focal,
     InputForm, JsDivergence, KlDivergence, Labels, LinearCrossEntropy, LinearCrossEntropyInput,
     LinearCrossEntropyOutput, LogSoftmax, LogSoftmaxBackward, LogSoftmaxBackwardInput, LogSumExp,
-    LogSumExpBackward, LogSumExpBackwardInput, Loss, Metrics, Op, Reduction, Softmax,
+    LogSumExpBackward, LogSumExpBackwardInput, Loss, Metrics, Op, PosWeight, Reduction, Softmax,
     SoftmaxBackward, SoftmaxBackwardInput, Surprisal, Targets, Unit, Upstream,
 };
 /// The version of wgpu whose types this crate takes.

@@ -631,6 +631,10 @@ fn numbers_out_of_range() {
         assert_invalid(device.run(&weighed, pair(&good, &good)), "pos_weight");
         let weighed = binary().with_pos_weight([1.0; 2]);
         assert_invalid(device.run(&weighed, pair(&good, &good)), "pos_weight");
+        let weighed = binary().with_pos_weight_of_all(1e39);
+        assert_invalid(device.run(&weighed, pair(&good, &good)), "pos_weight");
+        let weighed = probs.clone().with_pos_weight_of_all(2.0);
+        assert_invalid(device.run(&weighed, pair(&good, &good)), "pos_weight");
         let gamma = BinaryFocal::new().with_gamma(-1.0);
         assert_invalid(device.run(&gamma, pair(&good, &good)), "gamma");
         let alpha = BinaryFocal::new().with_alpha(1.5);

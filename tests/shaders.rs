@@ -250,7 +250,8 @@ fn params_agree_with_the_host() {
         mix_student,
         mix_log_teacher,
         mix_log_student,
-        mix_shift
+        mix_shift,
+        weight
     );
     let (shader, span) = members(Kernel::SumLoss { metrics: false }, "Params");
     assert_eq!(shader, host);

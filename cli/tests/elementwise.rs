@@ -35,6 +35,10 @@ fn binary_cross_entropy() {
     reports(folder, &with(&["--unit", "bits", "--reduction", "sum"]), 4.0);
     reports(folder, &with(&["--weights", "w.npy", "--reduction", "sum"]), 2.0 * LN_2);
     reports(folder, &with(&["--pos-weight", "pos.npy", "--reduction", "sum"]), 6.0 * LN_2);
+    // One number for all.
+    reports(folder, &with(&["--pos-weight", "3", "--reduction", "sum"]), 6.0 * LN_2);
+    let limited = ["--pos-weight", "3", "--reduction", "sum", "--memory-limit", "1M"];
+    reports(folder, &with(&limited), 6.0 * LN_2);
     writes(folder, &with(&["--reduction", "none", "--out", "l.npy"]), "l.npy", &[3], &losses);
     let upstream = with(&["--reduction", "none", "--upstream", "w.npy", "--grad", "g.npy"]);
     writes(folder, &upstream, "g.npy", &[3], &[-0.5, 0.375, 0.0]);

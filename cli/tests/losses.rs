@@ -312,7 +312,74 @@ fn entropy() {
     assert!(run.stdout.contains("entropy in nats of 2 rows, 4 classes"), "{}", run.stdout);
     assert_eq!(tensor(&path("h.safetensors"), "entropy").0, [2, 1]);
     surprisal(folder, &["entropy", "x.npy", "--unit", "bels"]).fails(2, &["--unit", "bels"]);
-    surprisal(folder, &["entropy", "x.npy", "--grad", "g.npy"]).fails(2, &["--grad"]);
+}
+
+/// dentropy p (nll - entropy), of p = 1/4 and 3/4.
+#[test]
+fn gradients_of_entropy() {
+    let folder = quarters();
+    let folder = folder.path();
+    let ln3 = 3.0f32.ln();
+    npy(&folder.join("x32.npy"), &[2, 1, 2], &[0.0, ln3, ln3, 0.0]);
+    npy(&folder.join("flat_up.npy"), &[2], &[4.0f32, 0.0]);
+    npy(&folder.join("swapped.npy"), &[1, 2], &[4.0f32, 0.0]);
+    let d = 0.25 * 0.75 * 3.0f64.ln();
+    let row = [d, -d, -d, d];
+    let base = ["entropy", "x32.npy", "--grad", "g.npy", "--out", "h.npy"];
+    for limit in [&[][..], &["--memory-limit", "1M"]] {
+        let with = |more: &[&'static str]| [&base[..], more, limit].concat();
+        writes(folder, &with(&[]), "g.npy", &[2, 1, 2], &row);
+        writes(folder, &with(&["--upstream", "-2"]), "g.npy", &[2, 1, 2], &row.map(|d| -2.0 * d));
+        let entropy = 4.0f64.ln() - 0.75 * 3.0f64.ln();
+        writes(folder, &with(&[]), "h.npy", &[2, 1], &[entropy; 2]);
+        let bits = with(&["--unit", "bits"]);
+        writes(folder, &bits, "g.npy", &[2, 1, 2], &row.map(|d| d / LN_2));
+        for up in ["up.npy", "flat_up.npy"] {
+            let args = [&with(&["--upstream"])[..], &[up]].concat();
+            writes(folder, &args, "g.npy", &[2, 1, 2], &[4.0 * d, -4.0 * d, 0.0, 0.0]);
+        }
+        let fails = |more: &[&'static str], parts: &[&str]| {
+            surprisal(folder, &[&with(more)[..], &["--device", "cpu"]].concat()).fails(2, parts);
+        };
+        fails(&["--upstream", "swapped.npy"], &["swapped.npy", "[1, 2]", "x32.npy", "[2, 1, 2]"]);
+        fails(&["--upstream", "bits.npy"], &["bits.npy"]);
+    }
+    let plain = ["entropy", "x32.npy", "--upstream", "2"];
+    surprisal(folder, &plain).fails(2, &["--upstream: ", "none is asked for", "--grad"]);
+    let own = ["entropy", "x32.npy", "--grad", "x32.npy"];
+    surprisal(folder, &own).fails(2, &["--grad", "x32.npy"]);
+    let report = report(folder, "cpu", &["entropy", "x32.npy", "--grad", "g.safetensors"]);
+    assert_eq!(report["bytes_moved"], 2 * 4 * 4);
+    assert_eq!(tensor(&folder.join("g.safetensors"), "dlogits").0, [2, 1, 2]);
+}
+
+/// P = (1/4, 3/4) and Q = (3/4, 1/4): M is a step from one to the other.
+#[test]
+fn js_with_shares() {
+    let folder = quarters();
+    let folder = folder.path();
+    let ln3 = 3.0f64.ln();
+    npy(&folder.join("t.npy"), &[1, 2], &[0.0, ln3]);
+    npy(&folder.join("s.npy"), &[1, 2], &[ln3, 0.0]);
+    let (p, q) = ([0.25f64, 0.75], [0.75f64, 0.25]);
+    let kl = |p: [f64; 2], q: [f64; 2]| p[0] * (p[0] / q[0]).ln() + p[1] * (p[1] / q[1]).ln();
+    for (beta, share) in [("0.1", 0.1), ("0.5", 0.5), ("0.8", 0.8)] {
+        let m = [0, 1].map(|j| share * p[j] + (1.0 - share) * q[j]);
+        let want = share * kl(p, m) + (1.0 - share) * kl(q, m);
+        for limit in [&[][..], &["--memory-limit", "1M"]] {
+            let args = [&["js-divergence", "t.npy", "s.npy", "--beta", beta], limit].concat();
+            reports(folder, &args, want);
+        }
+    }
+    reports(folder, &["js-divergence", "t.npy", "s.npy", "--beta", "0"], kl(p, q));
+    reports(folder, &["js-divergence", "t.npy", "s.npy", "--beta", "1"], kl(q, p));
+    let fails = |beta: &str, parts: &[&str]| {
+        let args = ["js-divergence", "t.npy", "s.npy", "--device", "cpu", "--beta", beta];
+        surprisal(folder, &args).fails(2, parts);
+    };
+    fails("1.5", &["--beta: 1.5 is not in [0, 1]"]);
+    fails("-0.5", &["--beta: -0.5 is not in [0, 1]"]);
+    fails("NaN", &["--beta"]);
 }
 
 #[test]

@@ -61,6 +61,7 @@ struct Params {
     mix_log_teacher: f32,   // -log beta
     mix_log_student: f32,   // -log(1 - beta)
     mix_shift: f32,         // log((1 - beta) / beta)
+    weight: f32,            // of all classes, where it is one number
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

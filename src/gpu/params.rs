@@ -65,6 +65,7 @@ pub struct Params {
     pub mix_log_teacher: f32,
     pub mix_log_student: f32,
     pub mix_shift: f32,
+    pub weight: f32,
 }
 
 impl Params {

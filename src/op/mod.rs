@@ -18,7 +18,7 @@ pub use cross_entropy::CrossEntropy;
 pub use cross_entropy_data::{CrossEntropyInput, CrossEntropyOutput, Labels, Metrics, Targets};
 pub use divergence::{DivergenceInput, DivergenceOutput, JsDivergence, KlDivergence};
 pub(crate) use divergence::{DivergenceKind, DivergenceOp, DivergenceSpec, Mixture};
-pub use elementwise::{BinaryCrossEntropy, BinaryFocal, Elementwise, ElementwiseLoss};
+pub use elementwise::{BinaryCrossEntropy, BinaryFocal, Elementwise, ElementwiseLoss, PosWeight};
 pub(crate) use elementwise::{ElementKind, ElementwiseOp, ElementwiseSpec};
 pub(crate) use elementwise_data::folded;
 pub use elementwise_data::{BinaryLabels, ElementwiseInput, ElementwiseOutput};

@@ -537,7 +537,7 @@ element_loss!(
         let a = subject.arithmetic;
         let y = probability(op.labels(), y);
         if op.form() == InputForm::Logits {
-            let positive = op.pos_weight().map_or(1.0, |weights| weights[column]);
+            let positive = op.pos_weight().map_or(1.0, |weights| weights.of(column));
             return tolerance::binary_logits(a, x, y, positive);
         }
         let clamp = |log: f64| log.max(-100.0).abs();

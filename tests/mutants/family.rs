@@ -447,6 +447,15 @@ pub(crate) const FAMILY: &[Mutant] = &[
     ),
     of(
         "binary",
+        mutant(
+            "one weight for none",
+            "fragments/weights_alike.wgsl",
+            "Values(params.weight)",
+            "Values(1.0)",
+        ),
+    ),
+    of(
+        "binary",
         mutant("one factor for all", "fragments/factors_buffer.wgsl", "at.factors + word", "0u"),
     ),
     of(
@@ -582,6 +591,8 @@ fn family_of(subject: &Subject, case: &Case, what: &str) -> Outcome {
             let factors = Some(&soft[..]);
             let op = BinaryCrossEntropy::new().with_unit(Unit::Bits);
             losses::elementwise(subject, &kept, (&hard, None), &op)?;
+            let alike = op.clone().with_pos_weight_of_all(2.5);
+            losses::elementwise(subject, &kept, (&soft, None), &alike)?;
             let op = op.with_pos_weight(weights());
             losses::elementwise(subject, &kept, (&soft, factors), &op)?;
             losses::elementwise(subject, &kept, (&soft, factors), &op.with_reduction(none))?;

@@ -120,9 +120,10 @@ pub(crate) struct BinaryCrossEntropyArgs {
     /// A factor of each element's loss, shaped like INPUT
     #[arg(long, value_name = "FILE")]
     pub(crate) weights: Option<InputSpec>,
-    /// A factor of what is 1, for each column: as many as INPUT's last dimension; for logits
-    #[arg(long, value_name = "FILE")]
-    pub(crate) pos_weight: Option<InputSpec>,
+    /// A factor of what is 1: a number, or a file with one for each column, as many as INPUT's last dimension;
+    /// for logits
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE|NUMBER")]
+    pub(crate) pos_weight: Option<NumberOrFile>,
     #[command(flatten)]
     pub(crate) loss: LossArgs,
 }

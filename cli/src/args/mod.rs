@@ -97,6 +97,13 @@ pub(crate) struct EntropyArgs {
     /// What the entropy is measured in
     #[arg(long, default_value = "nats")]
     pub(crate) unit: UnitArg,
+    /// Writes the gradient with respect to the logits; with --memory-limit they are read a second time for it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) grad: Option<OutputSpec>,
+    /// The gradient of each row's entropy, 1 unless set, which changes the gradient and nothing else: a number,
+    /// or a file in LOGITS' leading shape, with or without a trailing 1, or flat [rows]
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE|NUMBER")]
+    pub(crate) upstream: Option<NumberOrFile>,
     #[command(flatten)]
     pub(crate) transform: TransformArgs,
 }

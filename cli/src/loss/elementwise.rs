@@ -7,7 +7,7 @@ use surprisal::{
 
 use super::stream::StreamedFiles;
 use super::{Job, Losses, Outcome, Start, open_vector};
-use crate::args::{BinaryCrossEntropyArgs, ElementwiseArgs, ElementwiseKind};
+use crate::args::{BinaryCrossEntropyArgs, ElementwiseArgs, ElementwiseKind, NumberOrFile};
 use crate::error::{Failure, Result};
 use crate::files::{InputArray, InputSpec, matrix};
 use crate::shapes;
@@ -18,17 +18,18 @@ pub(super) const NO_LSE: &str =
     "each element is a loss by itself; there is no sum over a row, and no log-sum-exp";
 
 pub(crate) fn binary_cross_entropy(args: &BinaryCrossEntropyArgs) -> Result<()> {
+    let pos_weight = args.pos_weight.as_ref().and_then(NumberOrFile::file);
     let inputs = [
         ("input", Some(&args.input)),
         ("targets", Some(&args.targets)),
         ("weights", args.weights.as_ref()),
-        ("pos_weight", args.pos_weight.as_ref()),
+        ("pos_weight", pos_weight),
     ];
     let start = Start::new(&args.loss, inputs)?.without_lse(NO_LSE)?;
     let files =
         Files::of(&args.input, &args.targets, "dinput")?.with_weights(args.weights.as_ref())?;
     let (_, columns) = files.input.rows_and_columns();
-    let pos_weight = open_vector(args.pos_weight.as_ref(), &files.input, (columns, "column"))?;
+    let pos_weight = open_vector(pos_weight, &files.input, (columns, "column"))?;
     let mut op = BinaryCrossEntropy::new()
         .with_reduction(args.loss.reduction.into())
         .with_unit(Unit::from(args.loss.unit))
@@ -36,6 +37,9 @@ pub(crate) fn binary_cross_entropy(args: &BinaryCrossEntropyArgs) -> Result<()> 
         .with_labels(args.labels.into());
     if args.loss.grad.is_some() {
         op = op.with_gradient();
+    }
+    if let Some(NumberOrFile::Number(weight)) = args.pos_weight {
+        op = op.with_pos_weight_of_all(weight);
     }
     let rows = if pos_weight.is_some() { Rows::Whole } else { Rows::Folded };
     run(start, files.with_rows(rows), |job| {

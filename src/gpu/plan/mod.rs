@@ -258,6 +258,7 @@ impl<'a> Planner<'a> {
             mix_log_teacher: problem.loss.mixture[2],
             mix_log_student: problem.loss.mixture[3],
             mix_shift: problem.loss.mixture[4],
+            weight: problem.loss.weight,
             ..bytemuck::Zeroable::zeroed()
         }
     }

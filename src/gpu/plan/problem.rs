@@ -84,6 +84,8 @@ pub struct LossNumbers {
     pub metrics: bool,
     /// The label smoothing.
     pub label_smoothing: f32,
+    /// The weight of every class, where it is one number.
+    pub weight: f32,
     /// The sum of all class weights.
     pub weight_sum: f32,
     /// The factor of lse^2.
@@ -120,6 +122,7 @@ impl Default for LossNumbers {
             form: InputForm::Logits,
             metrics: false,
             label_smoothing: 0.0,
+            weight: 1.0,
             weight_sum: 0.0,
             z_loss: 0.0,
             logit_scale: 1.0,

@@ -8,7 +8,7 @@ use crate::gpu::ops::{ElementOp, RowOp};
 use crate::gpu::plan::LossNumbers;
 use crate::op::{
     BinaryCrossEntropy, BinaryFocal, CrossEntropy, DivergenceKind, DivergenceOp, ElementKind,
-    Elementwise, ElementwiseOp, Focal, JsDivergence, KlDivergence, Reduction,
+    Elementwise, ElementwiseOp, Focal, JsDivergence, KlDivergence, PosWeight, Reduction,
 };
 
 /// What [`CrossEntropy`] and [`Focal`] bind on a GPU.
@@ -318,7 +318,11 @@ fn elementwise<'a>(
     let mut builder = Builder::new(main, "elementwise loss", "input", buffers.input)?;
     spec.validate_options(builder.problem.classes)?;
     let mut loss = LossNumbers {
-        weighting: if spec.pos_weight.is_some() { Weighting::Weights } else { Weighting::None },
+        weighting: match spec.pos_weight {
+            None => Weighting::None,
+            Some(PosWeight::All(_)) => Weighting::Alike,
+            Some(PosWeight::Columns(_)) => Weighting::Weights,
+        },
         unit: common.unit.per_nat() as f32,
         label: spec.labels.scale_and_offset(),
         ..LossNumbers::default()
@@ -331,8 +335,14 @@ fn elementwise<'a>(
         ElementKind::Huber { delta } => loss.delta = delta as f32,
         _ => {}
     }
+    match spec.pos_weight {
+        None => {}
+        Some(PosWeight::All(weight)) => loss.weight = *weight as f32,
+        Some(PosWeight::Columns(weights)) => {
+            builder.weights = Some(weights.iter().map(|&w| w as f32).collect());
+        }
+    }
     builder.problem.loss = loss;
-    builder.weights = spec.pos_weight.map(|weights| weights.iter().map(|&w| w as f32).collect());
     let elements = builder.problem.rows.saturating_mul(builder.problem.classes);
     builder = builder.second("targets", buffers.targets)?.reduction(
         common.reduction,
