@@ -327,7 +327,7 @@ fn gradients_of_entropy() {
     let row = [d, -d, -d, d];
     let base = ["entropy", "x32.npy", "--grad", "g.npy", "--out", "h.npy"];
     for limit in [&[][..], &["--memory-limit", "1M"]] {
-        let with = |more: &[&'static str]| [&base[..], more, limit].concat();
+        let with = |more: &[&'static str]| [&base[..], limit, more].concat();
         writes(folder, &with(&[]), "g.npy", &[2, 1, 2], &row);
         writes(folder, &with(&["--upstream", "-2"]), "g.npy", &[2, 1, 2], &row.map(|d| -2.0 * d));
         let entropy = 4.0f64.ln() - 0.75 * 3.0f64.ln();
