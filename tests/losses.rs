@@ -162,6 +162,10 @@ fn divergences() {
             Divergence::Js(
                 JsDivergence::new().with_temperature(3.0).with_reduction(Reduction::None),
             ),
+            Divergence::Js(JsDivergence::new().with_beta(0.1).with_reduction(Reduction::None)),
+            Divergence::Js(
+                JsDivergence::new().with_beta(0.75).with_temperature(2.0).with_unit(Unit::Bits),
+            ),
         ];
         for op in ops {
             // A reverse divergence that overflows f32 has no gradient there, and in the shaders a
@@ -204,6 +208,7 @@ fn divergences_from_normalized_teachers() {
                 Divergence::Kl(kl.with_reverse().with_temperature(0.4)),
                 Divergence::Js(JsDivergence::new().with_teacher(form)),
                 Divergence::Js(JsDivergence::new().with_teacher(form).with_temperature(0.4)),
+                Divergence::Js(JsDivergence::new().with_teacher(form).with_beta(0.9)),
             ] {
                 let outcome = |s| losses::divergence(s, &teacher, &student, op);
                 assert_all(subjects.iter().map(outcome));

@@ -253,7 +253,13 @@ fn params_agree_with_the_host() {
         mask_offset,
         mask_stride,
         ignored_label,
-        zero
+        zero,
+        mix_teacher,
+        mix_student,
+        mix_log_teacher,
+        mix_log_student,
+        mix_shift,
+        weight
     );
     let (shader, span) = members(Kernel::SumLoss { metrics: false }, "Params");
     assert_eq!(shader, host);

@@ -3,20 +3,23 @@
 use std::time::Instant;
 
 use surprisal::{
-    Array, Entropy, Error, LogSoftmax, LogSumExp, LogitsInput, Op, Softmax, Stream, Unit,
+    Array, Entropy, EntropyBackward, EntropyBackwardInput, Error, LogSoftmax, LogSumExp,
+    LogitsInput, Matrix, Op, Softmax, Stream, Timings, Unit, Upstream,
 };
 
-use crate::args::{DeviceArg, EntropyArgs, TransformArgs};
+use crate::args::{DeviceArg, EntropyArgs, NumberOrFile, TransformArgs};
 use crate::device;
 use crate::error::{Failure, Result};
-use crate::files::{InputArray, Outputs, check_distinct, check_dtype, matrix};
+use crate::files::{InputArray, OutputSpec, Outputs, check_distinct, check_dtype, matrix};
+use crate::loss::expect_gradient;
 use crate::progress::Progress;
 use crate::report::{Clock, Report, Work, shortest};
+use crate::shapes;
 use crate::storage::{returned, stored};
 use crate::stream::{Context, Files, FromAbove, Rows};
 
 pub(crate) fn softmax(args: &TransformArgs) -> Result<()> {
-    run(&Softmax, args, &Shape { name: "softmax", tensor: "probs", columns: Columns::Kept })
+    run(&Softmax, args, &Shape { name: "softmax", tensor: "probs", columns: Columns::Kept }, None)
 }
 
 pub(crate) fn log_softmax(args: &TransformArgs) -> Result<()> {
@@ -24,11 +27,17 @@ pub(crate) fn log_softmax(args: &TransformArgs) -> Result<()> {
         &LogSoftmax,
         args,
         &Shape { name: "log-softmax", tensor: "log_probs", columns: Columns::Kept },
+        None,
     )
 }
 
 pub(crate) fn logsumexp(args: &TransformArgs) -> Result<()> {
-    run(&LogSumExp, args, &Shape { name: "logsumexp", tensor: "lse", columns: Columns::Reduced })
+    run(
+        &LogSumExp,
+        args,
+        &Shape { name: "logsumexp", tensor: "lse", columns: Columns::Reduced },
+        None,
+    )
 }
 
 pub(crate) fn entropy(args: &EntropyArgs) -> Result<()> {
@@ -38,10 +47,17 @@ pub(crate) fn entropy(args: &EntropyArgs) -> Result<()> {
         Unit::Hartleys => "entropy in hartleys",
         _ => "entropy in nats",
     };
+    expect_gradient(args.upstream.as_ref(), [("--grad", &args.grad)])?;
+    let gradient = Gradient {
+        op: EntropyBackward::new().with_unit(unit),
+        upstream: args.upstream.as_ref(),
+        file: &args.grad,
+    };
     run(
         &Entropy::new().with_unit(unit),
         &args.transform,
         &Shape { name, tensor: "entropy", columns: Columns::Reduced },
+        Some(&gradient),
     )
 }
 
@@ -60,29 +76,67 @@ enum Columns {
     Reduced,
 }
 
-fn run<O>(op: &O, args: &TransformArgs, shape: &Shape) -> Result<()>
+/// The gradient of an entropy, which is not asked for if there is no file.
+struct Gradient<'a> {
+    op: EntropyBackward,
+    upstream: Option<&'a NumberOrFile>,
+    file: &'a Option<OutputSpec>,
+}
+
+impl Gradient<'_> {
+    /// The upstream gradient of each row.
+    fn of_rows(&self, logits: &InputArray, progress: &Progress) -> Result<Array> {
+        let rows = logits.rows_and_columns().0;
+        Ok(match self.upstream {
+            None => Array::F32(vec![1.0; rows]),
+            Some(NumberOrFile::Number(number)) => Array::F64(vec![*number; rows]),
+            Some(NumberOrFile::File(spec)) => {
+                let mut file = InputArray::open(spec)?;
+                shapes::expect_by_row(&file, logits)?;
+                file.read_floats(progress)?
+            }
+        })
+    }
+}
+
+fn run<O>(
+    op: &O,
+    args: &TransformArgs,
+    shape: &Shape,
+    gradient: Option<&Gradient<'_>>,
+) -> Result<()>
 where
     O: Stream + for<'a> Op<Input<'a> = LogitsInput<'a>, Output = Array>,
 {
     let mut clock = Clock::start();
-    let outputs = args.common.outputs(&[]);
-    check_distinct(&outputs, &[&args.logits])?;
+    let gradient = gradient.filter(|gradient| gradient.file.is_some());
+    let grad = gradient.map(|gradient| ("--grad", gradient.file));
+    let outputs = args.common.outputs(grad.as_slice());
+    let upstream = gradient.and_then(|gradient| gradient.upstream?.file());
+    check_distinct(
+        &outputs,
+        &[Some(&args.logits), upstream].into_iter().flatten().collect::<Vec<_>>(),
+    )?;
     let mut logits = InputArray::open(&args.logits)?;
     let (rows, classes) = logits.rows_and_classes()?;
     let kept = shape.columns == Columns::Kept;
     // What the reference returns is f64.
-    if kept && args.common.device != DeviceArg::Reference {
-        check_dtype(&outputs, "--out", logits.dtype)?;
+    if args.common.device != DeviceArg::Reference {
+        let like_logits = if kept { "--out" } else { "--grad" };
+        check_dtype(&outputs, like_logits, logits.dtype)?;
     }
+    let progress = Progress::new(args.common.quiet.into());
+    let dentropy = gradient.map(|gradient| gradient.of_rows(&logits, &progress)).transpose()?;
+    let gradient = gradient.map(|gradient| &gradient.op).zip(dentropy.as_ref());
     let mut files_out = Outputs::open(&outputs)?;
     let device = device::open(&args.common)?;
 
-    let progress = Progress::new(args.common.quiet.into());
     let asked = args.common.dtype;
     let leading = logits.leading().to_vec();
     let (dtype, out_shape) = (logits.dtype, if kept { logits.shape.clone() } else { leading });
     let place = ("--out", shape.tensor, &out_shape[..]);
     let limit = args.common.memory_limit.as_ref().filter(|_| !logits.is_empty());
+    let blame = |error: &Error| Failure::of(error, &args.logits);
     let (sum, timings) = if let Some(limit) = limit {
         logits.expect_floats()?;
         let files = Files {
@@ -103,21 +157,52 @@ where
             limit,
             asked,
         };
-        let blame = |error: &Error| Failure::of(error, &args.logits);
         let streamed = context.run(op, files, |window| window.all[0].into(), &blame)?;
-        (streamed.sum, streamed.timings)
+        let mut timings = streamed.timings;
+        if let Some((op, dentropy)) = gradient {
+            let logits = InputArray::open(&args.logits)?;
+            let shape = logits.shape.clone();
+            let files = Files {
+                matrices: vec![logits],
+                upstream: FromAbove::Each(dentropy),
+                targets: None,
+                resident: dentropy.as_bytes().len() as u64,
+                rows: Rows::Whole,
+                matrix: Some(("--grad", "dlogits", &shape)),
+                each: None,
+                lse: None,
+            };
+            let more = context.run(
+                op,
+                files,
+                |window| entropy_backward(window.all[0], window.upstream),
+                &blame,
+            )?;
+            add(&mut timings, &more.timings);
+        }
+        (streamed.sum, timings)
     } else {
         let started = Instant::now();
         let data = stored(logits.read_floats(&progress)?, asked);
         clock.read = started.elapsed();
         progress.start("computing", 0);
-        let (output, timings) = device
-            .run_timed(op, matrix(&logits, &data)?)
-            .map_err(|error| Failure::of(&error, &args.logits))?;
+        let (output, timings) =
+            device.run_timed(op, matrix(&logits, &data)?).map_err(|error| blame(&error))?;
         let started = Instant::now();
         let output = if kept { returned(output, dtype, asked, &device) } else { output };
         files_out.write(place.0, place.1, &output, place.2, &progress)?;
         clock.write = started.elapsed();
+        let mut timings = timings;
+        if let Some((op, dentropy)) = gradient {
+            let input =
+                entropy_backward(matrix(&logits, &data)?, Upstream::Each(dentropy.values()));
+            let (dlogits, more) = device.run_timed(op, input).map_err(|error| blame(&error))?;
+            add(&mut timings, &more);
+            let started = Instant::now();
+            let dlogits = returned(dlogits, dtype, asked, &device);
+            files_out.write("--grad", "dlogits", &dlogits, &logits.shape, &progress)?;
+            clock.write += started.elapsed();
+        }
         (if kept { 0.0 } else { output.to_f64().iter().sum::<f64>() }, timings)
     };
     let started = Instant::now();
@@ -126,7 +211,7 @@ where
     clock.write += started.elapsed();
 
     let read = (dtype, (rows * classes) as u64);
-    let moved = if kept { vec![read, read] } else { vec![read] };
+    let moved = if kept || gradient.is_some() { vec![read, read] } else { vec![read] };
     let work = Work { rows, classes, moved, asked };
     let mut heading = format!("{} of {rows} rows, {classes} classes", shape.name);
     if !kept && rows > 0 {
@@ -134,8 +219,23 @@ where
         heading += &format!(": {} on average", shortest(mean, &device));
     }
     let mut report = Report::new(&work, &device, heading);
-    for (_, spec) in outputs {
-        report.wrote(shape.name, spec.path());
+    for (option, spec) in outputs {
+        report.wrote(if option == "--grad" { "gradient" } else { shape.name }, spec.path());
     }
     files_out.publish(|| report.print(&args.common, &clock, &timings))
+}
+
+/// With a number for each row.
+fn entropy_backward<'a>(logits: Matrix<'a>, upstream: Upstream<'a>) -> EntropyBackwardInput<'a> {
+    let dentropy = match upstream {
+        Upstream::Each(each) => each,
+        _ => (&[0.0f32; 0]).into(),
+    };
+    EntropyBackwardInput::new(logits, dentropy)
+}
+
+fn add(timings: &mut Timings, more: &Timings) {
+    timings.upload += more.upload;
+    timings.compute += more.compute;
+    timings.download += more.download;
 }

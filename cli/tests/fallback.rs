@@ -70,7 +70,7 @@ fn every_command_falls_back() {
         "linear-cross-entropy x.npy t.npy y.npy --grad grad.npy --lse lse.npy",
         "kl-divergence t.npy x.npy --grad grad.npy --lse lse.npy",
         "js-divergence t.npy x.npy --grad grad.npy --out out.npy --reduction none",
-        "binary-cross-entropy x.npy bits.npy --reduction none --upstream each.npy --out out.npy",
+        "binary-cross-entropy x.npy bits.npy --reduction none --upstream each.npy --out out.npy --grad g.npy",
         "elementwise --loss huber x.npy t.npy --grad grad.npy --dtype f16",
         "softmax x.npy --out out.npy",
         "log-softmax h.npy --out out.npy",

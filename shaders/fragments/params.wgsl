@@ -61,6 +61,12 @@ struct Params {
     mask_stride: u32,
     ignored_label: f32,     // the label of elements that do not count
     zero: u32,              // 0, which no compiler knows
+    mix_teacher: f32,       // the teacher's share in a mixture, beta
+    mix_student: f32,       // and the student's, 1 - beta
+    mix_log_teacher: f32,   // -log beta
+    mix_log_student: f32,   // -log(1 - beta)
+    mix_shift: f32,         // log((1 - beta) / beta)
+    weight: f32,            // of all classes, where it is one number
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

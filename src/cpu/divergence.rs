@@ -9,8 +9,8 @@ use crate::cpu::{Dloss, RowStat, reduce, select_times, zeros};
 use crate::error::Result;
 use crate::matrix::{Array, Values, with_values};
 use crate::op::{
-    DivergenceInput, DivergenceKind, DivergenceOutput, DivergenceSpec, InputForm, counts, kept,
-    split_scale,
+    DivergenceInput, DivergenceKind, DivergenceOutput, DivergenceSpec, InputForm, Mixture, counts,
+    kept, split_scale,
 };
 
 pub(crate) fn divergence(
@@ -131,16 +131,36 @@ impl<S: Simd> LogProbs<'_, S> {
         s.select(self.is_none(j), s.splat(0.0), term)
     }
 
-    /// The part of a class in KL(self || M), M the mean of both: P (log 2 - softplus(log Q - log P)).
+    /// The part of a class in KL(self || M), M the mixture of both, by this side's own share of it:
+    /// beta P (-log beta - softplus(log Q - log P + shift)) of the teacher.
     #[inline(always)]
-    fn term_to_mean(&self, other: &Self, j: usize) -> S::F {
+    fn term_to_mixture(&self, other: &Self, j: usize, of: Side) -> S::F {
         let s = self.s;
         let zero = s.splat(0.0);
-        let d = s.sub(other.log_p(j), self.log_p(j));
+        let d = s.add(s.sub(other.log_p(j), self.log_p(j)), s.splat(of.shift));
         let above = s.select(s.lt(d, zero), zero, d);
         let softplus = s.add(log1p(s, exp(s, s.neg(s.abs(d)))), above);
-        select_times(s, self.p(j), s.sub(s.splat(std::f32::consts::LN_2), softplus))
+        let log_ratio = s.sub(s.splat(of.log), softplus);
+        s.mul(s.splat(of.share), select_times(s, self.p(j), log_ratio))
     }
+}
+
+/// A side of a [`Mixture`]: its share, minus the share's logarithm, and how far the other's logarithm moves.
+#[derive(Clone, Copy)]
+struct Side {
+    share: f32,
+    log: f32,
+    shift: f32,
+}
+
+/// The teacher's side and the student's.
+fn sides(mixture: &Mixture) -> [Side; 2] {
+    let side =
+        |share, log, shift| Side { share: share as f32, log: log as f32, shift: shift as f32 };
+    [
+        side(mixture.teacher, mixture.log_teacher, mixture.shift),
+        side(mixture.student, mixture.log_student, -mixture.shift),
+    ]
 }
 
 /// A row of both batches.
@@ -228,13 +248,18 @@ impl Divergences<'_> {
                 #[inline(always)]
                 |j| student.term(teacher, j),
             ),
-            DivergenceKind::Js => {
-                let both = sweep.sum(
+            DivergenceKind::Js(mixture) => {
+                let [of_p, of_q] = sides(&mixture);
+                sweep.sum(
                     classes,
                     #[inline(always)]
-                    |j| s.add(teacher.term_to_mean(student, j), student.term_to_mean(teacher, j)),
-                );
-                both / 2.0
+                    |j| {
+                        s.add(
+                            teacher.term_to_mixture(student, j, of_p),
+                            student.term_to_mixture(teacher, j, of_q),
+                        )
+                    },
+                )
             }
         };
         sum as f32
@@ -281,19 +306,19 @@ impl Divergences<'_> {
                     s.mul(s.splat(scale), dz)
                 },
             ),
-            DivergenceKind::Js => {
-                let half = s.splat(0.5);
+            DivergenceKind::Js(mixture) => {
+                let [_, of_q] = sides(&mixture);
                 let sum = sweep.sum(
                     classes,
                     #[inline(always)]
-                    |j| student.term_to_mean(teacher, j),
+                    |j| student.term_to_mixture(teacher, j, of_q),
                 );
-                let of_row = sum as f32 / 2.0;
+                let of_row = sum as f32;
                 sweep.fill(
                     out,
                     #[inline(always)]
                     |j| {
-                        let own = s.mul(student.term_to_mean(teacher, j), half);
+                        let own = student.term_to_mixture(teacher, j, of_q);
                         let dz = s.sub(own, s.mul(student.p(j), s.splat(of_row)));
                         s.mul(s.splat(scale), dz)
                     },

@@ -137,6 +137,7 @@ fragments! {
     TEACHER_PROBS = "fragments/teacher_probs.wgsl";
     STUDENT = "fragments/student.wgsl";
     WEIGHTS_NONE = "fragments/weights_none.wgsl";
+    WEIGHTS_ALIKE = "fragments/weights_alike.wgsl";
     WEIGHTS_BUFFER = "fragments/weights_buffer.wgsl" binds Weights Read;
     WEIGHTS_RAGGED = "fragments/weights_ragged.wgsl" binds Weights Read;
     FACTORS_NONE = "fragments/factors_none.wgsl";

@@ -54,6 +54,8 @@ impl TargetType {
 pub enum Weighting {
     /// None.
     None,
+    /// One weight for all classes.
+    Alike,
     /// Class weights: one is read for each row.
     Weights,
     /// Label smoothing, with class weights or with ones: all are read for each row.
@@ -362,6 +364,15 @@ impl Kernel {
 
 impl Weighting {
     pub(super) fn fragment(self, word: Word) -> &'static Fragment {
-        if self == Self::None { &WEIGHTS_NONE } else { word.pick(&WEIGHTS_BUFFER, &WEIGHTS_RAGGED) }
+        match self {
+            Self::None => &WEIGHTS_NONE,
+            Self::Alike => &WEIGHTS_ALIKE,
+            Self::Weights | Self::Smoothed => word.pick(&WEIGHTS_BUFFER, &WEIGHTS_RAGGED),
+        }
+    }
+
+    /// Whether they are in a buffer.
+    pub(super) fn has_buffer(self) -> bool {
+        matches!(self, Self::Weights | Self::Smoothed)
     }
 }

@@ -65,6 +65,12 @@ pub struct Params {
     pub mask_stride: u32,
     pub ignored_label: f32,
     pub zero: u32,
+    pub mix_teacher: f32,
+    pub mix_student: f32,
+    pub mix_log_teacher: f32,
+    pub mix_log_student: f32,
+    pub mix_shift: f32,
+    pub weight: f32,
 }
 
 impl Params {

@@ -130,14 +130,12 @@ impl RowOp {
     }
 
     fn weightings(self) -> &'static [Weighting] {
-        use Weighting::{None, Smoothed, Weights};
+        use Weighting::{Alike, None, Smoothed, Weights};
         match self {
             Self::CrossEntropy => &[None, Weights, Smoothed],
-            Self::LabelCrossEntropy
-            | Self::TargetGradient
-            | Self::Focal
-            | Self::Elements(ElementOp::BinaryLogits)
-            | Self::ElementLosses(ElementOp::BinaryLogits) => &[None, Weights],
+            Self::LabelCrossEntropy | Self::TargetGradient | Self::Focal => &[None, Weights],
+            Self::Elements(ElementOp::BinaryLogits)
+            | Self::ElementLosses(ElementOp::BinaryLogits) => &[None, Alike, Weights],
             _ => &[None],
         }
     }

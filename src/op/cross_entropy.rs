@@ -40,13 +40,15 @@ use crate::op::{
 /// dtargets[j] = dloss (1 - e) w[j] nll[j]                  on request
 /// ```
 ///
-/// They are not asked to sum to 1. Rows of them are left out by a mask.
+/// They are not asked to sum to 1. One outside [0, 1] is an error that names its row and column; NaN makes
+/// its row NaN. Rows of them are left out by a mask.
 ///
 /// **Normalised input** ([`with_form`](Self::with_form); formula (17)): of log-probabilities the
 /// `nll` above is `-log_probs[j]` (PyTorch's `nll_loss`), of probabilities
 /// `-log(max(probs[j], clamp))`, and the gradient is with respect to them. Nothing is normalised,
 /// so there is no chain, no smoothing and no z-loss, and the log-sum-exp is 0. An index target reads
-/// its own column alone. Probabilities outside [0, 1] are an error; log-probabilities are not checked.
+/// its own column alone. Probabilities outside [0, 1], or NaN, are an error; log-probabilities are not
+/// checked.
 ///
 /// **Accuracy.** Neither term of the loss is negative, so nothing cancels: a row whose loss is
 /// 6e-9 has all its digits, and adding 1e6 to every logit changes the result only as far as

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::op::mask::validate_mask;
 use crate::op::options::{Range, validate_number, validate_probs, validate_weights};
+use crate::op::search::Nan;
 use crate::op::{CrossEntropy, CrossEntropyInput, InputForm};
 
 impl CrossEntropy {
@@ -78,8 +79,12 @@ impl CrossEntropy {
         validate_mask(input.mask, rows, "row of logits")?;
         let of_rows = self.rows(input.targets, input.mask);
         of_rows.validate(classes)?;
+        let counts = |i| of_rows.counts(i / classes);
+        if let Some(probs) = input.targets.probs() {
+            validate_probs("targets", &probs, Nan::Taken, counts)?;
+        }
         if self.form == InputForm::Probs {
-            validate_probs("logits", &input.logits, |i| of_rows.counts(i / classes))?;
+            validate_probs("logits", &input.logits, Nan::Refused, counts)?;
         }
         Ok(())
     }

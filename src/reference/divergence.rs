@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::matrix::Array;
 use crate::op::{
     DivergenceInput, DivergenceKind, DivergenceOp as _, DivergenceOutput, DivergenceSpec,
-    InputForm, JsDivergence, KlDivergence, counts, kept,
+    InputForm, JsDivergence, KlDivergence, Mixture, counts, kept,
 };
 
 /// The Kullback-Leibler divergence, either way round.
@@ -84,14 +84,17 @@ impl Distribution {
         (0..self.p.len()).map(term).sum()
     }
 
-    /// The logarithm of the mean of two probabilities, from the larger one.
-    fn log_mean(&self, other: &Self, j: usize) -> f64 {
-        let (a, b) = (self.log_p[j], other.log_p[j]);
-        let (top, low) = if a >= b { (a, b) } else { (b, a) };
-        if top == f64::NEG_INFINITY {
-            return top;
+    /// The logarithm of the mixture of a teacher's and a student's probability, from the larger part.
+    fn log_mixture(&self, student: &Self, mixture: &Mixture, j: usize) -> f64 {
+        let (a, b) = (self.log_p[j], student.log_p[j]);
+        let difference = (b + mixture.shift) - a;
+        if a.max(b) == f64::NEG_INFINITY {
+            f64::NEG_INFINITY
+        } else if difference <= 0.0 {
+            a + difference.exp().ln_1p() - mixture.log_teacher
+        } else {
+            b + (-difference).exp().ln_1p() - mixture.log_student
         }
-        top + (low - top).exp().ln_1p() - std::f64::consts::LN_2
     }
 }
 
@@ -125,11 +128,12 @@ fn row(kind: DivergenceKind, p: &Distribution, q: &Distribution) -> (f64, Vec<f6
             };
             (kl, columns.map(column).collect())
         }
-        DivergenceKind::Js => {
-            let log_mean = |j| p.log_mean(q, j);
-            let term = |a: &Distribution, j| times(a.p[j], a.log_p[j] - log_mean(j));
-            let js = columns.clone().map(|j| f64::midpoint(term(p, j), term(q, j))).sum();
-            let s: Vec<f64> = columns.clone().map(|j| term(q, j) / 2.0).collect();
+        DivergenceKind::Js(mixture) => {
+            let log_m = |j| p.log_mixture(q, &mixture, j);
+            let term = |a: &Distribution, j| times(a.p[j], a.log_p[j] - log_m(j));
+            let (of_p, of_q) = (mixture.teacher, mixture.student);
+            let js = columns.clone().map(|j| of_p * term(p, j) + of_q * term(q, j)).sum();
+            let s: Vec<f64> = columns.clone().map(|j| of_q * term(q, j)).collect();
             let total: f64 = s.iter().sum();
             (js, columns.map(|j| s[j] - q.p[j] * total).collect())
         }

@@ -438,7 +438,7 @@ pub fn divergence(subject: &Subject, teacher: &[f32], case: &Case, op: Divergenc
         let bound = match op {
             Divergence::Kl(op) if op.is_reverse() => q.kl(p),
             Divergence::Kl(_) => p.kl(q),
-            Divergence::Js(_) => q.js(p),
+            Divergence::Js(op) => q.js(p, op.beta()),
         };
         unit * bound + tolerance::few(subject.arithmetic, losses[row].abs())
     };
@@ -451,7 +451,7 @@ pub fn divergence(subject: &Subject, teacher: &[f32], case: &Case, op: Divergenc
         let column = match op {
             Divergence::Kl(op) if op.is_reverse() => q.reverse_column(p, j, losses[row] / unit),
             Divergence::Kl(_) => q.kl_column(p, j),
-            Divergence::Js(_) => q.js_column(p, j),
+            Divergence::Js(op) => q.js_column(p, j, op.beta()),
         };
         above.of(row) * unit / temperature * column
             + tolerance::few(subject.arithmetic, dstudent[i].abs())
@@ -544,7 +544,7 @@ element_loss!(
         let a = subject.arithmetic;
         let y = probability(op.labels(), y);
         if op.form() == InputForm::Logits {
-            let positive = op.pos_weight().map_or(1.0, |weights| weights[column]);
+            let positive = op.pos_weight().map_or(1.0, |weights| weights.of(column));
             return tolerance::binary_logits(a, x, y, positive);
         }
         let clamp = |log: f64| log.max(-100.0).abs();

@@ -272,8 +272,57 @@ pub(crate) const FAMILY: &[Mutant] = &[
         mutant(
             "probabilities past 1",
             "fragments/js_terms.wgsl",
-            "0.6931472 - softplus(b - a)",
-            "0.6931472 - softplus(a - b)",
+            "log_share - softplus(d)",
+            "log_share - softplus(-d)",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant("a mixture of halves", "fragments/js_terms.wgsl", "+ params.mix_shift", ""),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "the other's share",
+            "fragments/js_terms.wgsl",
+            "params.mix_teacher * term",
+            "params.mix_student * term",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "a student unshared",
+            "fragments/js_terms.wgsl",
+            "params.mix_student * term",
+            "term",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "the logarithm of the other's share",
+            "fragments/js_terms.wgsl",
+            "d, params.mix_log_teacher",
+            "d, params.mix_log_student",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "and of the teacher's for the student",
+            "fragments/js_terms.wgsl",
+            "-d, params.mix_log_student",
+            "-d, params.mix_log_teacher",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "nothing of an absent class is 0",
+            "fragments/js_terms.wgsl",
+            "p == Values(0.0)",
+            "p == Values(9.0)",
         ),
     ),
     of(
@@ -281,8 +330,8 @@ pub(crate) const FAMILY: &[Mutant] = &[
         mutant(
             "sides exchanged",
             "fragments/js_terms.wgsl",
-            "term_to_mean(q, b, a), q",
-            "term_to_mean(q, a, b), q",
+            "term_to_mixture(q, -d",
+            "term_to_mixture(q, d",
         ),
     ),
     of(
@@ -510,6 +559,15 @@ pub(crate) const FAMILY: &[Mutant] = &[
     ),
     of(
         "binary",
+        mutant(
+            "one weight for none",
+            "fragments/weights_alike.wgsl",
+            "Values(params.weight)",
+            "Values(1.0)",
+        ),
+    ),
+    of(
+        "binary",
         mutant("one factor for all", "fragments/factors_buffer.wgsl", "at.factors + word", "0u"),
     ),
     of(
@@ -664,6 +722,8 @@ fn family_of(subject: &Subject, case: &Case, what: &str) -> Outcome {
             let factors = Some(&soft[..]);
             let op = BinaryCrossEntropy::new().with_unit(Unit::Bits);
             losses::elementwise(subject, &kept, (&hard, None), &op)?;
+            let alike = op.clone().with_pos_weight_of_all(2.5);
+            losses::elementwise(subject, &kept, (&soft, None), &alike)?;
             let op = op.with_pos_weight(weights());
             losses::elementwise(subject, &kept, (&soft, factors), &op)?;
             losses::elementwise(subject, &kept, (&soft, factors), &op.with_reduction(none))?;
@@ -708,6 +768,7 @@ fn divergences_of(subject: &Subject, case: &Case) -> Outcome {
         Divergence::Kl(kl.with_reverse().with_temperature(0.4)),
         Divergence::Js(js),
         Divergence::Js(js.with_temperature(0.4)),
+        Divergence::Js(js.with_beta(0.2)),
     ] {
         losses::divergence(subject, &other.logits, case, op)?;
         losses::divergence(subject, &case.logits, case, op)?;

@@ -17,10 +17,12 @@ pub(crate) struct LossArgs {
     /// What the loss is measured in, if it is information
     #[arg(long, default_value = "nats")]
     pub(crate) unit: UnitArg,
-    /// The gradient of the loss itself, which changes what is written of gradients and nothing else: a
-    /// number, or a file shaped like the loss
-    #[arg(long, default_value = "1", allow_hyphen_values = true, value_name = "FILE|NUMBER")]
-    pub(crate) upstream: NumberOrFile,
+    /// The gradient of the loss itself, 1 unless set, which changes what is written of gradients and nothing
+    /// else: a number, or a file. With --reduction none it has one for each loss: of losses of rows in the leading
+    /// shape of the first file, with or without a trailing 1, or flat [rows]; of losses of elements shaped
+    /// like it
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE|NUMBER")]
+    pub(crate) upstream: Option<NumberOrFile>,
     /// Writes the gradient with respect to the first file (of divergences, to the student)
     #[arg(long, value_name = "FILE")]
     pub(crate) grad: Option<OutputSpec>,
@@ -35,7 +37,8 @@ pub(crate) struct LossArgs {
 pub(crate) struct CrossEntropyArgs {
     /// [rows, classes]; leading dimensions are taken together
     pub(crate) logits: InputSpec,
-    /// Class indices, one for each row, in any shape; or probabilities shaped like LOGITS
+    /// Class indices, integers, one for each row, in LOGITS' leading shape, with or without a trailing 1,
+    /// or flat [rows]; or probabilities (soft or one-hot labels), floats in [0, 1] shaped like LOGITS
     pub(crate) targets: InputSpec,
     /// What LOGITS holds
     #[arg(long, default_value = "logits")]
@@ -55,7 +58,8 @@ pub(crate) struct LinearCrossEntropyArgs {
     pub(crate) hidden: InputSpec,
     /// The layer, [classes, hidden]
     pub(crate) weight: InputSpec,
-    /// Class indices, one for each row, in any shape
+    /// Class indices, one for each row, in HIDDEN's leading shape, with or without a trailing 1, or flat
+    /// [rows]
     pub(crate) targets: InputSpec,
     /// The layer's bias, [classes]
     #[arg(long, value_name = "FILE")]
@@ -116,9 +120,10 @@ pub(crate) struct BinaryCrossEntropyArgs {
     /// A factor of each element's loss, shaped like INPUT
     #[arg(long, value_name = "FILE")]
     pub(crate) weights: Option<InputSpec>,
-    /// A factor of what is 1, for each column: as many as INPUT's last dimension; for logits
-    #[arg(long, value_name = "FILE")]
-    pub(crate) pos_weight: Option<InputSpec>,
+    /// A factor of what is 1: a number, or a file with one for each column, as many as INPUT's last dimension;
+    /// for logits
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE|NUMBER")]
+    pub(crate) pos_weight: Option<NumberOrFile>,
     #[command(flatten)]
     pub(crate) loss: LossArgs,
 }
@@ -127,7 +132,8 @@ pub(crate) struct BinaryCrossEntropyArgs {
 pub(crate) struct FocalArgs {
     /// [rows, classes]; leading dimensions are taken together. With --binary any shape
     pub(crate) logits: InputSpec,
-    /// Class indices, one for each row, in any shape. With --binary 0 and 1, shaped like LOGITS
+    /// Class indices, one for each row, in LOGITS' leading shape, with or without a trailing 1, or flat
+    /// [rows]. With --binary 0 and 1, shaped like LOGITS
     pub(crate) targets: InputSpec,
     /// The exponent, from 0 up
     #[arg(long, default_value = "2", allow_negative_numbers = true, value_name = "G")]
@@ -150,7 +156,7 @@ pub(crate) struct FocalArgs {
 pub(crate) struct DivergenceArgs {
     /// [rows, classes]; leading dimensions are taken together
     pub(crate) teacher: InputSpec,
-    /// Logits, as many as the teacher has
+    /// Logits, shaped like TEACHER
     pub(crate) student: InputSpec,
     /// Divides logits before the softmax
     #[arg(long, default_value = "1", allow_negative_numbers = true, value_name = "T")]
@@ -167,6 +173,16 @@ pub(crate) struct KlDivergenceArgs {
     /// KL(student || teacher) instead of KL(teacher || student)
     #[arg(long)]
     pub(crate) reverse: bool,
+    #[command(flatten)]
+    pub(crate) divergence: DivergenceArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct JsDivergenceArgs {
+    /// The teacher's share B in the mixture M = B P + (1 - B) Q, in [0, 1]: B KL(P || M) + (1 - B) KL(Q || M),
+    /// P the teacher and Q the student; 0 stands for KL(P || Q), 1 for KL(Q || P)
+    #[arg(long, default_value = "0.5", allow_negative_numbers = true, value_name = "B")]
+    pub(crate) beta: f64,
     #[command(flatten)]
     pub(crate) divergence: DivergenceArgs,
 }

@@ -12,7 +12,7 @@ use crate::files::{InputSpec, OutputSpec};
 pub(crate) use bench::BenchArgs;
 pub(crate) use losses::{
     BinaryCrossEntropyArgs, CrossEntropyArgs, CrossEntropyOptions, DivergenceArgs, ElementwiseArgs,
-    FocalArgs, KlDivergenceArgs, LinearCrossEntropyArgs, LossArgs,
+    FocalArgs, JsDivergenceArgs, KlDivergenceArgs, LinearCrossEntropyArgs, LossArgs,
 };
 pub(crate) use values::{
     ClassWeights, DeviceArg, DtypeArg, ElementwiseKind, MemoryLimit, NumberOrFile, UnitArg,
@@ -42,8 +42,8 @@ pub(crate) enum Command {
     Focal(Box<FocalArgs>),
     /// Kullback-Leibler divergence of a student from a teacher, row by row
     KlDivergence(Box<KlDivergenceArgs>),
-    /// Jensen-Shannon divergence between a teacher and a student, row by row
-    JsDivergence(Box<DivergenceArgs>),
+    /// Jensen-Shannon divergence between a teacher and a student, row by row, with shares of their own if wanted
+    JsDivergence(Box<JsDivergenceArgs>),
     /// Squared, absolute, Huber or hinge loss of each element, to compare with
     Elementwise(Box<ElementwiseArgs>),
     /// The softmax of each row
@@ -73,7 +73,7 @@ impl Command {
             Self::BinaryCrossEntropy(args) => &mut args.loss.common,
             Self::Focal(args) => &mut args.loss.common,
             Self::KlDivergence(args) => &mut args.divergence.loss.common,
-            Self::JsDivergence(args) => &mut args.loss.common,
+            Self::JsDivergence(args) => &mut args.divergence.loss.common,
             Self::Elementwise(args) => &mut args.loss.common,
             Self::Softmax(args) | Self::LogSoftmax(args) | Self::Logsumexp(args) => {
                 &mut args.common
@@ -97,6 +97,13 @@ pub(crate) struct EntropyArgs {
     /// What the entropy is measured in
     #[arg(long, default_value = "nats")]
     pub(crate) unit: UnitArg,
+    /// Writes the gradient with respect to the logits; with --memory-limit they are read a second time for it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) grad: Option<OutputSpec>,
+    /// The gradient of each row's entropy, 1 unless set, which changes the gradient and nothing else: a number,
+    /// or a file in LOGITS' leading shape, with or without a trailing 1, or flat [rows]
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE|NUMBER")]
+    pub(crate) upstream: Option<NumberOrFile>,
     #[command(flatten)]
     pub(crate) transform: TransformArgs,
 }
@@ -120,8 +127,9 @@ pub(crate) struct CommonArgs {
     /// Which GPU, as `surprisal devices` prints them
     #[arg(long, value_name = "INDEX|[BACKEND:]NAME")]
     pub(crate) adapter: Option<AdapterChoice>,
-    /// How matrices are stored on the device, as in their files unless set; what is written has its
-    /// file's dtype all the same
+    /// How matrices are stored on the device, as in their files unless set. GPU and CPU compute in f32: f64
+    /// files are rounded to f32 there. What is written has its file's dtype all the same, f64 too, but from
+    /// --device reference, which computes in f64 and writes f64 whatever it read
     #[arg(long)]
     pub(crate) dtype: Option<DtypeArg>,
     /// Threads on the CPU; all cores unless set

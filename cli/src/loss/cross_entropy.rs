@@ -5,10 +5,11 @@ use surprisal::{
 };
 
 use super::stream::StreamedFiles;
-use super::{Job, Outcome, Start, open_vector};
+use super::{Job, Losses, Outcome, Start, open_vector};
 use crate::args::{ClassWeights, CrossEntropyArgs, CrossEntropyOptions, LossArgs};
 use crate::error::{Failure, Result};
 use crate::files::{Data, InputArray, InputSpec, matrix};
+use crate::shapes;
 use crate::stream::{Matrices, Rows};
 
 pub(crate) fn run(args: &CrossEntropyArgs) -> Result<()> {
@@ -28,9 +29,9 @@ pub(crate) fn run(args: &CrossEntropyArgs) -> Result<()> {
     let mut targets = InputArray::open(&args.targets)?;
     let each = loss_shape(&logits, &targets)?;
     let (_, classes) = logits.rows_and_classes()?;
-    let weights = open_vector(weights, classes, "classes")?;
+    let weights = open_vector(weights, &logits, (classes, "class"))?;
     let probs = if targets.dtype.is_float() { vec![&targets] } else { vec![] };
-    let mut job = start.open(&logits, &probs, &each)?;
+    let mut job = start.open(&logits, &probs, &Losses::OfRows(each))?;
 
     let weights = job.read_optional(weights)?;
     let mut op = op(args);
@@ -173,10 +174,10 @@ impl CrossEntropyOptions {
 
 /// The shape of the rows' losses: the targets', or the rows' own where targets are probabilities.
 fn loss_shape(logits: &InputArray, targets: &InputArray) -> Result<Vec<u64>> {
+    let (_, classes) = logits.rows_and_classes()?;
     if !targets.dtype.is_float() {
-        return index_shape(logits, targets);
+        return index_shape(logits, targets, (classes, "one-hot labels are wanted as floats"));
     }
-    logits.rows_and_classes()?;
     if targets.shape == logits.shape {
         return Ok(logits.leading().to_vec());
     }
@@ -190,26 +191,34 @@ fn loss_shape(logits: &InputArray, targets: &InputArray) -> Result<Vec<u64>> {
     )))
 }
 
-/// The shape of class indices, which have to be as many as there are rows.
-pub(super) fn index_shape(logits: &InputArray, targets: &InputArray) -> Result<Vec<u64>> {
-    let (rows, _) = logits.rows_and_classes()?;
-    if targets.dtype.is_float() {
-        return Err(Failure::input(format!(
-            "{}: holds {}; targets are class indices, integers",
-            targets.spec(),
-            targets.dtype
-        )));
+/// The shape of class indices, one for each row of what the logits are or are made of; with the number of
+/// classes, and what is to be said of one-hot labels.
+pub(super) fn index_shape(
+    rows_of: &InputArray,
+    targets: &InputArray,
+    (classes, of_one_hot): (usize, &str),
+) -> Result<Vec<u64>> {
+    rows_of.rows_and_classes()?;
+    if !targets.dtype.is_float() && shapes::is_by_row(targets, rows_of) {
+        return Ok(targets.shape.clone());
     }
-    if targets.len() != rows {
-        return Err(Failure::input(format!(
-            "{}: {} targets, but {} {} has {rows} rows",
-            targets.spec(),
-            targets.shown_shape(),
-            logits.spec(),
-            logits.shown_shape()
-        )));
-    }
-    Ok(targets.shape.clone())
+    let one_hot = [rows_of.leading(), &[classes as u64]].concat();
+    let what = if targets.dtype.is_float() {
+        "targets are class indices, integers".to_owned()
+    } else if targets.shape == one_hot {
+        format!("integers are class indices ({of_one_hot})")
+    } else {
+        "they are class indices".to_owned()
+    };
+    Err(Failure::input(format!(
+        "{}: holds {} {}; {what}, which for {} {} have the shape {}, one for each row",
+        targets.spec(),
+        targets.dtype,
+        targets.shown_shape(),
+        rows_of.spec(),
+        rows_of.shown_shape(),
+        shapes::one_of(&shapes::by_row(&rows_of.shape))
+    )))
 }
 
 pub(super) fn target_values<'a>(data: &'a Data, file: &InputArray) -> Result<Targets<'a>> {

@@ -3,10 +3,11 @@
 use surprisal::{DivergenceInput, DivergenceOutput, JsDivergence, KlDivergence, Op, Stream, Unit};
 
 use super::stream::StreamedFiles;
-use super::{Outcome, Start};
-use crate::args::{DivergenceArgs, KlDivergenceArgs};
-use crate::error::{Failure, Result};
+use super::{Losses, Outcome, Start};
+use crate::args::{DivergenceArgs, JsDivergenceArgs, KlDivergenceArgs};
+use crate::error::Result;
 use crate::files::{InputArray, matrix};
+use crate::shapes;
 use crate::stream::Rows;
 
 pub(crate) fn kl_divergence(args: &KlDivergenceArgs) -> Result<()> {
@@ -25,16 +26,18 @@ pub(crate) fn kl_divergence(args: &KlDivergenceArgs) -> Result<()> {
     run(divergence, &op)
 }
 
-pub(crate) fn js_divergence(args: &DivergenceArgs) -> Result<()> {
+pub(crate) fn js_divergence(args: &JsDivergenceArgs) -> Result<()> {
+    let divergence = &args.divergence;
     let mut op = JsDivergence::new()
-        .with_reduction(args.loss.reduction.into())
-        .with_unit(Unit::from(args.loss.unit))
-        .with_temperature(args.temperature)
-        .with_teacher(args.form.into());
-    if args.loss.grad.is_some() {
+        .with_reduction(divergence.loss.reduction.into())
+        .with_unit(Unit::from(divergence.loss.unit))
+        .with_temperature(divergence.temperature)
+        .with_teacher(divergence.form.into())
+        .with_beta(args.beta);
+    if divergence.loss.grad.is_some() {
         op = op.with_gradient();
     }
-    run(args, &op)
+    run(divergence, &op)
 }
 
 fn run<O>(args: &DivergenceArgs, op: &O) -> Result<()>
@@ -46,16 +49,8 @@ where
     let mut teacher = InputArray::open(&args.teacher)?;
     let mut student = InputArray::open(&args.student)?;
     let (rows, classes) = student.rows_and_classes()?;
-    if teacher.rows_and_classes()? != (rows, classes) {
-        return Err(Failure::input(format!(
-            "{}: has the shape {}, the teacher {} has {}",
-            student.spec(),
-            student.shown_shape(),
-            teacher.spec(),
-            teacher.shown_shape()
-        )));
-    }
-    let mut job = start.open(&student, &[&teacher], student.leading())?;
+    shapes::expect_same(&student, &teacher)?;
+    let mut job = start.open(&student, &[&teacher], &Losses::OfRows(student.leading().to_vec()))?;
 
     let over = format!("{rows} rows, {classes} classes");
     if job.streams() {

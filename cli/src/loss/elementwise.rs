@@ -6,10 +6,11 @@ use surprisal::{
 };
 
 use super::stream::StreamedFiles;
-use super::{Job, Outcome, Start, expect_same_shape, open_vector};
-use crate::args::{BinaryCrossEntropyArgs, ElementwiseArgs, ElementwiseKind};
+use super::{Job, Losses, Outcome, Start, open_vector};
+use crate::args::{BinaryCrossEntropyArgs, ElementwiseArgs, ElementwiseKind, NumberOrFile};
 use crate::error::{Failure, Result};
 use crate::files::{InputArray, InputSpec, matrix};
+use crate::shapes;
 use crate::stream::Rows;
 
 /// Why there is none.
@@ -17,17 +18,18 @@ pub(super) const NO_LSE: &str =
     "each element is a loss by itself; there is no sum over a row, and no log-sum-exp";
 
 pub(crate) fn binary_cross_entropy(args: &BinaryCrossEntropyArgs) -> Result<()> {
+    let pos_weight = args.pos_weight.as_ref().and_then(NumberOrFile::file);
     let inputs = [
         ("input", Some(&args.input)),
         ("targets", Some(&args.targets)),
         ("weights", args.weights.as_ref()),
-        ("pos_weight", args.pos_weight.as_ref()),
+        ("pos_weight", pos_weight),
     ];
     let start = Start::new(&args.loss, inputs)?.without_lse(NO_LSE)?;
     let files =
         Files::of(&args.input, &args.targets, "dinput")?.with_weights(args.weights.as_ref())?;
     let (_, columns) = files.input.rows_and_columns();
-    let pos_weight = open_vector(args.pos_weight.as_ref(), columns, "columns")?;
+    let pos_weight = open_vector(pos_weight, &files.input, (columns, "column"))?;
     let mut op = BinaryCrossEntropy::new()
         .with_reduction(args.loss.reduction.into())
         .with_unit(Unit::from(args.loss.unit))
@@ -35,6 +37,9 @@ pub(crate) fn binary_cross_entropy(args: &BinaryCrossEntropyArgs) -> Result<()> 
         .with_labels(args.labels.into());
     if args.loss.grad.is_some() {
         op = op.with_gradient();
+    }
+    if let Some(NumberOrFile::Number(weight)) = args.pos_weight {
+        op = op.with_pos_weight_of_all(weight);
     }
     let rows = if pos_weight.is_some() { Rows::Whole } else { Rows::Folded };
     run(start, files.with_rows(rows), |job| {
@@ -94,7 +99,7 @@ impl Files {
         gradient: &'static str,
     ) -> Result<Self> {
         let (input, targets) = (InputArray::open(input)?, InputArray::open(targets)?);
-        expect_same_shape(&targets, &input)?;
+        shapes::expect_same(&targets, &input)?;
         Ok(Self { input, targets, weights: None, rows: Rows::Folded, gradient })
     }
 
@@ -105,7 +110,7 @@ impl Files {
     fn with_weights(mut self, weights: Option<&InputSpec>) -> Result<Self> {
         self.weights = weights.map(InputArray::open).transpose()?;
         if let Some(weights) = &self.weights {
-            expect_same_shape(weights, &self.input)?;
+            shapes::expect_same(weights, &self.input)?;
         }
         Ok(self)
     }
@@ -124,8 +129,7 @@ where
     let Files { mut input, mut targets, mut weights, rows, gradient } = files;
     let mut others = vec![&targets];
     others.extend(&weights);
-    let each = input.shape.clone();
-    let mut job = start.open(&input, &others, &each)?;
+    let mut job = start.open(&input, &others, &Losses::OfElements)?;
 
     let op = op(&mut job)?;
     let over = format!("{} elements {}", input.len(), input.shown_shape());

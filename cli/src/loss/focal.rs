@@ -3,7 +3,7 @@
 use surprisal::{BinaryFocal, CrossEntropyInput, Focal, Unit};
 
 use super::cross_entropy::{index_shape, input_of, outcome, over, streamed, target_values};
-use super::{Start, elementwise, open_vector};
+use super::{Losses, Start, elementwise, open_vector};
 use crate::args::{FocalArgs, NumberOrFile};
 use crate::error::{Failure, Result};
 use crate::files::{InputArray, matrix};
@@ -23,10 +23,10 @@ fn classes(args: &FocalArgs) -> Result<()> {
     let start = Start::new(&args.loss, inputs)?;
     let mut logits = InputArray::open(&args.logits)?;
     let mut targets = InputArray::open(&args.targets)?;
-    let each = index_shape(&logits, &targets)?;
     let (rows, classes) = logits.rows_and_classes()?;
-    let alpha = open_vector(alpha, classes, "classes")?;
-    let mut job = start.open(&logits, &[], &each)?;
+    let each = index_shape(&logits, &targets, (classes, "focal loss takes no one-hot labels"))?;
+    let alpha = open_vector(alpha, &logits, (classes, "class"))?;
+    let mut job = start.open(&logits, &[], &Losses::OfRows(each))?;
 
     let alpha = job.read_optional(alpha)?;
     let target_data = job.read(&mut targets)?;

@@ -36,7 +36,7 @@ impl<'a> Batch<'a> {
     }
 
     /// A batch `[rows, columns]` of elements to which rows mean nothing, as matrices of other shapes
-    /// are to an elementwise loss without `pos_weight`, folded into rows that are easy to cut: of up
+    /// are to an elementwise loss without a `pos_weight` for each column, folded into rows that are easy to cut: of up
     /// to 2048 elements where their number allows it. Windows have [`columns`](Self::columns) then;
     /// errors speak of the rows that were given. A window has up to `window_elements`, and a row at
     /// least.

@@ -185,7 +185,7 @@ impl<'s, O: Stream> Streaming<'s, O> {
     /// rows than the batch or a window has, or other columns; [`Error::InvalidInput`] if a window is not
     /// like the first, has other class indices than the batch, or comes after one that failed on the
     /// device. On a GPU a window of an elementwise
-    /// loss has to hold whole rows of [`Batch::of_elements`], unless there is a `pos_weight`.
+    /// loss has to hold whole rows of [`Batch::of_elements`], unless there is a `pos_weight` for each column.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn push<'w>(&mut self, input: impl Into<O::Input<'w>>) -> Result<Part> {
         self.push_reusing(input, None)

@@ -267,6 +267,12 @@ impl<'a> Planner<'a> {
             label_offset: problem.loss.label.1,
             focal_one: problem.loss.focal.0,
             focal_zero: problem.loss.focal.1,
+            mix_teacher: problem.loss.mixture[0],
+            mix_student: problem.loss.mixture[1],
+            mix_log_teacher: problem.loss.mixture[2],
+            mix_log_student: problem.loss.mixture[3],
+            mix_shift: problem.loss.mixture[4],
+            weight: problem.loss.weight,
             ..bytemuck::Zeroable::zeroed()
         }
     }

@@ -12,11 +12,12 @@ use surprisal::{
 };
 
 use super::cross_entropy::{index_shape, over, target_values, weighted};
-use super::{Job, Outcome, Start, open_vector};
+use super::{Job, Losses, Outcome, Start, open_vector};
 use crate::args::{LinearCrossEntropyArgs, MemoryLimit};
 use crate::error::{Failure, Result};
 use crate::files::{InputArray, matrix};
 use crate::loss::UpstreamData::{Each, Later, One};
+use crate::shapes::disagree;
 use crate::storage::returned;
 
 pub(crate) fn run(args: &LinearCrossEntropyArgs) -> Result<()> {
@@ -33,15 +34,15 @@ pub(crate) fn run(args: &LinearCrossEntropyArgs) -> Result<()> {
     let mut hidden = InputArray::open(&args.hidden)?;
     let mut weight = InputArray::open(&args.weight)?;
     let mut targets = InputArray::open(&args.targets)?;
-    let each = index_shape(&hidden, &targets)?;
     let (rows, _) = hidden.rows_and_classes()?;
     let classes = classes_of(&weight, &hidden)?;
-    let class_weights = open_vector(weights, classes, "classes")?;
-    let mut bias = open_vector(args.bias.as_ref(), classes, "classes")?;
+    let each = index_shape(&hidden, &targets, (classes, "one-hot labels are not taken here"))?;
+    let class_weights = open_vector(weights, &weight, (classes, "class"))?;
+    let mut bias = open_vector(args.bias.as_ref(), &weight, (classes, "class"))?;
     start.check_dtype("--grad-weight", weight.dtype)?;
     bias.as_ref().map_or(Ok(()), |bias| start.check_dtype("--grad-bias", bias.dtype))?;
     let others: Vec<_> = [Some(&weight), bias.as_ref()].into_iter().flatten().collect();
-    let mut job = start.open(&hidden, &others, &each)?;
+    let mut job = start.open(&hidden, &others, &Losses::OfRows(each))?;
     job.work.classes = classes;
 
     let class_weights = job.read_optional(class_weights)?;
@@ -158,11 +159,7 @@ fn classes_of(weight: &InputArray, hidden: &InputArray) -> Result<usize> {
     if weight.shape.len() == 2 && width == wanted && classes > 0 {
         return Ok(classes);
     }
-    let (found, spec) = (weight.shown_shape(), weight.spec());
-    let (of, like) = (hidden.spec(), hidden.shown_shape());
-    Err(Failure::input(format!(
-        "{spec}: has the shape {found}, for {of} {like} it is [classes, {wanted}]"
-    )))
+    Err(disagree(weight, hidden, &format!("[classes, {wanted}]")))
 }
 
 fn outcome(output: LinearCrossEntropyOutput, rows: usize, classes: usize) -> Outcome {
