@@ -1,10 +1,10 @@
-// What a column has of beta KL(P || M) and (1 - beta) KL(Q || M), M = beta P + (1 - beta) Q: formula (20)
-// of docs/NUMERICS.md.
+// What a column has of beta KL(P || M) and (1 - beta) KL(Q || M), M = beta P + (1 - beta) Q:
+// formula (20) of docs/NUMERICS.md.
 
 struct Terms { teacher: Values, student: Values, q: Values }
 
-// p log(p / m) for a probability p; d is the logarithm of the other's part in m over that of its own, and
-// log_share minus the logarithm of its own share.
+// p log(p / m) for a probability p; d is the logarithm of the other's part in m over that of its
+// own, and log_share minus the logarithm of its own share.
 fn term_to_mixture(p: Values, d: Values, log_share: f32) -> Values {
     return select(p * (log_share - softplus(d)), Values(0.0), p == Values(0.0));
 }
