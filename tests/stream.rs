@@ -317,11 +317,13 @@ where
 {
     for dtype in ["f32", "bf16"] {
         let logits = stored(&noise(shape[0] * shape[1], 31, 8.0), dtype);
-        let whole =
-            device.run(op, rows_of(&logits, shape[1], [0, shape[0]]).into()).expect("the whole");
+        let whole = device
+            .run(op, LogitsInput::from(rows_of(&logits, shape[1], [0, shape[0]])))
+            .expect("the whole");
         let batch = Batch::new(shape[0], shape[1], cut);
-        let got =
-            streamed(device, op, batch, |at, push| push(rows_of(&logits, shape[1], at).into()));
+        let got = streamed(device, op, batch, |at, push| {
+            push(LogitsInput::from(rows_of(&logits, shape[1], at)))
+        });
         let got = [got.matrix, got.each].concat();
         assert_eq!(got, bits(&whole), "{dtype} in {cut}s on {}", device.info());
     }
