@@ -133,7 +133,7 @@ where
     }
     let mut report = Report::new(&work, &device, heading);
     for (_, spec) in outputs {
-        report.wrote(shape.name, spec.path());
+        report.wrote(shape.name, spec);
     }
     files_out.publish(|| report.print(&args.common, &clock, &timings))
 }
