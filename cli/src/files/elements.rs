@@ -204,9 +204,15 @@ impl InputArray {
 /// Turns numbers from one byte order into the other.
 fn swap_bytes<T: Pod>(values: &mut [T]) {
     match size_of::<T>() {
-        2 => bytemuck::cast_slice_mut::<T, u16>(values).iter_mut().for_each(|x| *x = x.swap_bytes()),
-        4 => bytemuck::cast_slice_mut::<T, u32>(values).iter_mut().for_each(|x| *x = x.swap_bytes()),
-        8 => bytemuck::cast_slice_mut::<T, u64>(values).iter_mut().for_each(|x| *x = x.swap_bytes()),
+        2 => {
+            bytemuck::cast_slice_mut::<T, u16>(values).iter_mut().for_each(|x| *x = x.swap_bytes())
+        }
+        4 => {
+            bytemuck::cast_slice_mut::<T, u32>(values).iter_mut().for_each(|x| *x = x.swap_bytes())
+        }
+        8 => {
+            bytemuck::cast_slice_mut::<T, u64>(values).iter_mut().for_each(|x| *x = x.swap_bytes())
+        }
         _ => {}
     }
 }

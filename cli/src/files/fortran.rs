@@ -130,8 +130,8 @@ struct Buffer<'a> {
 
 impl Buffer<'_> {
     fn read(&mut self, offset: u64, count: usize) -> io::Result<&[u8]> {
-        let is_there = offset >= self.start
-            && offset + count as u64 <= self.start + self.bytes.len() as u64;
+        let is_there =
+            offset >= self.start && offset + count as u64 <= self.start + self.bytes.len() as u64;
         if !is_there {
             let more = if self.reads_between { BUFFER } else { count };
             let more = (self.end - offset).min(more as u64) as usize;

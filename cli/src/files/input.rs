@@ -20,7 +20,8 @@ pub struct InputArray {
     pub shape: Vec<u64>,
     elements: usize,
     pub(super) offset: u64,
-    pub(super) layout: Layout,
+    /// How the file has them.
+    pub layout: Layout,
     /// Where the file has to end.
     end: Option<u64>,
     is_member: bool,
@@ -34,7 +35,10 @@ impl InputArray {
 
     /// Reads the header of what stands for a file. Of `spec` counts what format it names and which
     /// array.
-    pub fn from_source(spec: &InputSpec, source: impl Read + Seek + Send + 'static) -> Result<Self> {
+    pub fn from_source(
+        spec: &InputSpec,
+        source: impl Read + Seek + Send + 'static,
+    ) -> Result<Self> {
         let source = Source::file(Box::new(source));
         Self::new(spec, source.map_err(|error| Failure::input(format!("{spec}: {error}")))?)
     }
@@ -56,8 +60,6 @@ impl InputArray {
         if is_member {
             let archive = source.into_seekable().map_err(io_failed)?;
             source = npz::member(archive, name).map_err(failed)?;
-        } else if let (Format::Npy, Some(name)) = (format, name) {
-            return Err(failed(format!("is .npy, and has no array called {name}")));
         }
         let length = source.length();
         let header = match format {

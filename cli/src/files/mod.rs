@@ -100,8 +100,9 @@ struct Header {
 
 /// How elements lie in a file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Layout {
+pub struct Layout {
     /// Whether the first index is the fastest, and there are others.
-    is_fortran: bool,
-    is_big_endian: bool,
+    pub is_fortran: bool,
+    /// Whether an element's most significant byte comes first.
+    pub is_big_endian: bool,
 }

@@ -14,9 +14,13 @@ const ALIGNMENT: usize = 64;
 /// Reads the header at the start of a file of so many bytes.
 pub(super) fn read_header(file: &mut impl Read, bytes: u64) -> Result<Header, String> {
     let junk = |reason: &str| format!("not a .npy file: {reason}");
+    let unread = |error: io::Error, reason: &str| match error.kind() {
+        io::ErrorKind::UnexpectedEof => junk(reason),
+        _ => error.to_string(),
+    };
     let mut start = [0; 12];
     let (magic, length) = start.split_at_mut(8);
-    file.read_exact(magic).map_err(|_| junk("it has no header"))?;
+    file.read_exact(magic).map_err(|error| unread(error, "it has no header"))?;
     if magic[..6] != *MAGIC {
         return Err(junk("it does not begin like one"));
     }
@@ -25,7 +29,7 @@ pub(super) fn read_header(file: &mut impl Read, bytes: u64) -> Result<Header, St
         (2 | 3, 0) => length,
         (major, minor) => return Err(junk(&format!("version {major}.{minor} is unknown"))),
     };
-    file.read_exact(length).map_err(|_| junk("it has no header"))?;
+    file.read_exact(length).map_err(|error| unread(error, "it has no header"))?;
     let text_start = 8 + length.len() as u64;
     let length = length.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte));
     if length > bytes.saturating_sub(text_start) {
@@ -35,10 +39,8 @@ pub(super) fn read_header(file: &mut impl Read, bytes: u64) -> Result<Header, St
         return Err(junk(&format!("its header is longer than {MAX_TEXT} bytes")));
     }
     let mut text = vec![0; length as usize];
-    file.read_exact(&mut text).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => junk("its header is longer than the file"),
-        _ => error.to_string(),
-    })?;
+    file.read_exact(&mut text)
+        .map_err(|error| unread(error, "its header is longer than the file"))?;
     let text = str::from_utf8(&text).map_err(|_| junk("its header is no text"))?;
     let dictionary = Dictionary::parse(text).map_err(|refusal| match refusal {
         Refusal::Junk(reason) => junk(&reason),

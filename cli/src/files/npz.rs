@@ -81,7 +81,9 @@ pub(super) fn member(archive: Source, name: Option<&str>) -> Result<Source, Stri
     let stored = Read::take(file, end.saturating_sub(start));
     let (crc, left) = (member.crc, member.length);
     let reader: Box<dyn Read + Send> = match member.method {
-        CompressionMethod::STORE => Box::new(Checked { reader: stored, sum: Crc::new(), crc, left }),
+        CompressionMethod::STORE => {
+            Box::new(Checked { reader: stored, sum: Crc::new(), crc, left })
+        }
         CompressionMethod::DEFLATE => {
             let reader = DeflateDecoder::new(stored);
             Box::new(Checked { reader, sum: Crc::new(), crc, left })

@@ -44,9 +44,9 @@ impl Pending {
     fn append(&mut self, bytes: &[u8]) -> Result<()> {
         match &mut self.place {
             Place::File(file) => file.append(bytes)?,
-            Place::Pipe(pipe) => pipe
-                .write_all(bytes)
-                .map_err(|error| Failure::write(self.spec.path(), error))?,
+            Place::Pipe(pipe) => {
+                pipe.write_all(bytes).map_err(|error| Failure::write(self.spec.path(), error))?
+            }
         }
         if let Some(flusher) = &mut self.flusher {
             flusher.wrote(bytes.len());
@@ -74,7 +74,8 @@ pub(crate) fn check_distinct(
         let is_same = |other: &&&InputSpec| other.0.is_same_pipe(&input.0);
         if let Some(other) = inputs[..i].iter().find(is_same) {
             let reason = "is read once, and cannot be given twice";
-            let and = if other.path() == input.path() { String::new() } else { format!(" ({other})") };
+            let and =
+                if other.path() == input.path() { String::new() } else { format!(" ({other})") };
             return Err(Failure::input(format!("{input}: {reason}{and}")));
         }
     }

@@ -120,7 +120,11 @@ fn dtype_of(dtype: Dtype) -> Result<FileDtype, String> {
         Dtype::U32 => FileDtype::U32,
         Dtype::I64 => FileDtype::I64,
         Dtype::U64 => FileDtype::U64,
-        other => return Err(format!("holds {other:?}; F16, BF16, F32, F64, integers and BOOL are read")),
+        other => {
+            return Err(format!(
+                "holds {other:?}; F16, BF16, F32, F64, integers and BOOL are read"
+            ));
+        }
     })
 }
 

@@ -33,8 +33,14 @@ pub(super) struct Source {
 
 enum Bytes {
     /// From `base` on.
-    Anywhere { file: Box<dyn Seekable>, base: u64 },
-    Once { reader: Box<dyn Read + Send>, position: u64 },
+    Anywhere {
+        file: Box<dyn Seekable>,
+        base: u64,
+    },
+    Once {
+        reader: Box<dyn Read + Send>,
+        position: u64,
+    },
 }
 
 impl fmt::Debug for Source {

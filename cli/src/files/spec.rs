@@ -29,8 +29,7 @@ pub(super) struct Spec {
 }
 
 /// Endings of files that hold arrays by name.
-const NAMED: [(&str, Format); 2] =
-    [(".safetensors", Format::Safetensors), (".npz", Format::Npz)];
+const NAMED: [(&str, Format); 2] = [(".safetensors", Format::Safetensors), (".npz", Format::Npz)];
 
 impl Spec {
     /// Goes by bytes: a file's name may be any.
@@ -38,9 +37,6 @@ impl Spec {
         let bytes = text.as_encoded_bytes();
         if bytes == STDIO.as_bytes() {
             return Ok(Self::new(text, Format::Untold));
-        }
-        if let Some(array) = bytes.strip_prefix(b"-:") {
-            return Ok(Self { array: Some(name(array)?), ..Self::new(STDIO, Format::Untold) });
         }
         // A tensor may have any name, that of a file included: the first such colon divides.
         let divides = |at: usize| {
@@ -58,7 +54,8 @@ impl Spec {
         }
         let ending = Path::new(text).extension().unwrap_or_default();
         let is = |other: &str| ending.eq_ignore_ascii_case(other);
-        let known = [("npy", Format::Npy), ("safetensors", Format::Safetensors), ("npz", Format::Npz)];
+        let known =
+            [("npy", Format::Npy), ("safetensors", Format::Safetensors), ("npz", Format::Npz)];
         match known.into_iter().find(|(ending, _)| is(ending)) {
             Some((_, format)) => Ok(Self::new(text, format)),
             None if is_pipe(Path::new(text)) => Ok(Self::new(text, Format::Untold)),
@@ -184,9 +181,6 @@ impl OutputSpec {
             return Err("archives are not written; let it end in .npy or .safetensors".to_owned());
         }
         if spec.format == Format::Untold {
-            if spec.array.is_some() {
-                return Err("what is written there is .npy, which has no names".to_owned());
-            }
             spec.format = Format::Npy;
         }
         Ok(Self(spec))
