@@ -165,7 +165,7 @@ fn pipes_by_their_names() {
     let folder = folder.path();
     let want = output(folder, "S softmax x.npy --device cpu --quiet --out o.npy");
     let line = "mkfifo in.npy out.npy; cat x.npy > in.npy & \
-        S softmax in.npy --device cpu --quiet --out out.npy & cat out.npy > o.npy; wait %2";
+        S softmax in.npy --device cpu --quiet --out out.npy & run=$!; cat out.npy > o.npy; wait $run";
     assert!(output(folder, line) == want);
 }
 
@@ -179,7 +179,8 @@ fn a_layer_from_pipes_is_read_again() {
     write_npy(&path("w.npy"), &[2000, 16], &values(32_000));
     write_npy(&path("y.npy"), &[200], &vec![3i64; 200]);
     let end = "y.npy --device cpu --quiet --grad o.npy --memory-limit 150K";
-    let want = output(folder.path(), &format!("S linear-cross-entropy h.npy w.npy {end}"));
+    let whole = format!("S linear-cross-entropy h.npy w.npy {end} --grad-weight g.npy");
+    let want = output(folder.path(), &whole);
     let line = format!(
         "S linear-cross-entropy <(cat h.npy) <(cat w.npy) {end} --grad-weight >(wc -c > n)"
     );
@@ -298,20 +299,26 @@ fn names_of_any_bytes() {
 #[test]
 fn memory_stays_under_the_limit() {
     let folder = tempfile::tempdir().expect("a folder");
-    let run = |rows: usize| {
-        let bytes = npy("<f4", true, &[rows, 100], bytemuck::cast_slice(&vec![0.5f32; rows * 100]));
-        let packed = archive(&[("x.npy", &bytes)], rawzip::CompressionMethod::DEFLATE);
-        fs::write(folder.path().join("x.npy"), bytes).expect("room");
-        fs::write(folder.path().join("x.npz"), packed).expect("room");
-        ["x.npy", "x.npz"].map(|file| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_surprisal"));
-            command.args(["softmax", file, "--device", "cpu", "--out", "p.npy", "--quiet"]);
-            command.args(["--memory-limit", "8M"]).current_dir(folder.path());
-            common::peak(command.spawn().expect("it starts"))
-        })
+    let shape = [100_000, 100];
+    let elements = vec![0.5f32; shape[0] * shape[1]];
+    let write =
+        |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).expect("room");
+    let plain = npy("<f4", false, &shape, bytemuck::cast_slice(&elements));
+    let turned = npy("<f4", true, &shape, bytemuck::cast_slice(&elements));
+    write("plain.npy", &plain);
+    write("turned.npy", &turned);
+    write("plain.npz", &archive(&[("x.npy", &plain)], rawzip::CompressionMethod::DEFLATE));
+    write("turned.npz", &archive(&[("x.npy", &turned)], rawzip::CompressionMethod::DEFLATE));
+    let peak = |file: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_surprisal"));
+        command.args(["softmax", file, "--device", "cpu", "--out", "p.npy", "--quiet"]);
+        command.args(["--memory-limit", "8M"]).current_dir(folder.path());
+        common::peak(command.spawn().expect("it starts"))
     };
-    let (least, peaks) = (run(1), run(100_000));
-    for (least, peak) in least.into_iter().zip(peaks) {
-        assert!(peak < least + (8 << 20), "{peak} bytes; with next to no data {least}");
+    // That of C order is held to the limit elsewhere. The arrays have 40 MB.
+    let allowed = peak("plain.npy") + (2 << 20);
+    for file in ["turned.npy", "plain.npz", "turned.npz"] {
+        let peak = peak(file);
+        assert!(peak < allowed, "{file}: {peak} of {allowed}");
     }
 }
