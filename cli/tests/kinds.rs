@@ -15,7 +15,7 @@ const SHAPE: [usize; 3] = [30, 7, 11];
 /// A `.npy` file by hand.
 fn npy(descr: &str, is_fortran: bool, shape: &[usize], elements: &[u8]) -> Vec<u8> {
     let order = if is_fortran { "True" } else { "False" };
-    let sizes: String = shape.iter().map(|n| format!("{n}, ")).collect();
+    let sizes = shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ") + ",";
     let text = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': ({sizes}), }}\n");
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend((text.len() as u16).to_le_bytes());
@@ -40,7 +40,7 @@ fn files() -> TempDir {
     let write =
         |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).expect("room");
     let (x, [n, m, _]) = (logits(), SHAPE);
-    let labels: Vec<i16> = (0..n * m).map(|i| (i * 5 % 11) as i16).collect();
+    let labels: Vec<i16> = (0i16..210).map(|i| i * 5 % 11).collect();
     let bits: Vec<u8> = x.iter().map(|&x| u8::from(x > 0.5)).collect();
     let le = |x: &[f32]| x.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
     let be = |x: &[f32]| x.iter().flat_map(|x| x.to_be_bytes()).collect::<Vec<u8>>();

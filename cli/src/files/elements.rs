@@ -203,16 +203,17 @@ impl InputArray {
 
 /// Turns numbers from one byte order into the other.
 fn swap_bytes<T: Pod>(values: &mut [T]) {
+    macro_rules! swap {
+        ($bits:ty) => {
+            for value in bytemuck::cast_slice_mut::<T, $bits>(values) {
+                *value = value.swap_bytes();
+            }
+        };
+    }
     match size_of::<T>() {
-        2 => {
-            bytemuck::cast_slice_mut::<T, u16>(values).iter_mut().for_each(|x| *x = x.swap_bytes())
-        }
-        4 => {
-            bytemuck::cast_slice_mut::<T, u32>(values).iter_mut().for_each(|x| *x = x.swap_bytes())
-        }
-        8 => {
-            bytemuck::cast_slice_mut::<T, u64>(values).iter_mut().for_each(|x| *x = x.swap_bytes())
-        }
+        2 => swap!(u16),
+        4 => swap!(u32),
+        8 => swap!(u64),
         _ => {}
     }
 }

@@ -45,7 +45,7 @@ impl Pending {
         match &mut self.place {
             Place::File(file) => file.append(bytes)?,
             Place::Pipe(pipe) => {
-                pipe.write_all(bytes).map_err(|error| Failure::write(self.spec.path(), error))?
+                pipe.write_all(bytes).map_err(|error| Failure::write(self.spec.path(), error))?;
             }
         }
         if let Some(flusher) = &mut self.flusher {
