@@ -220,7 +220,7 @@ where
     }
     let mut report = Report::new(&work, &device, heading);
     for (option, spec) in outputs {
-        report.wrote(if option == "--grad" { "gradient" } else { shape.name }, spec.path());
+        report.wrote(if option == "--grad" { "gradient" } else { shape.name }, spec);
     }
     files_out.publish(|| report.print(&args.common, &clock, &timings))
 }
