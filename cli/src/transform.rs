@@ -10,13 +10,15 @@ use surprisal::{
 use crate::args::{DeviceArg, EntropyArgs, NumberOrFile, TransformArgs};
 use crate::device;
 use crate::error::{Failure, Result};
-use crate::files::{InputArray, OutputSpec, Outputs, check_distinct, check_dtype, matrix};
+use crate::files::{
+    InputArray, InputSpec, OutputSpec, Outputs, check_distinct, check_dtype, matrix,
+};
 use crate::loss::expect_gradient;
 use crate::progress::Progress;
 use crate::report::{Clock, Report, Work, shortest};
 use crate::shapes;
 use crate::storage::{returned, stored};
-use crate::stream::{Context, Files, FromAbove, Rows};
+use crate::stream::{Context, Files, FromAbove, Mask, Rows};
 
 pub(crate) fn softmax(args: &TransformArgs) -> Result<()> {
     run(&Softmax, args, &Shape { name: "softmax", tensor: "probs", columns: Columns::Kept }, None)
@@ -113,9 +115,10 @@ where
     let grad = gradient.map(|gradient| ("--grad", gradient.file));
     let outputs = args.common.outputs(grad.as_slice());
     let upstream = gradient.and_then(|gradient| gradient.upstream?.file());
+    let mask = args.mask.as_ref();
     check_distinct(
         &outputs,
-        &[Some(&args.logits), upstream].into_iter().flatten().collect::<Vec<_>>(),
+        &[Some(&args.logits), upstream, mask].into_iter().flatten().collect::<Vec<_>>(),
     )?;
     let mut logits = InputArray::open(&args.logits)?;
     let (rows, classes) = logits.rows_and_classes()?;
@@ -126,6 +129,8 @@ where
         check_dtype(&outputs, like_logits, logits.dtype)?;
     }
     let progress = Progress::new(args.common.quiet.into());
+    let mask = mask.map(|spec| read_mask(spec, &logits, &progress)).transpose()?;
+    let mask = mask.as_deref();
     let dentropy = gradient.map(|gradient| gradient.of_rows(&logits, &progress)).transpose()?;
     let gradient = gradient.map(|gradient| &gradient.op).zip(dentropy.as_ref());
     let mut files_out = Outputs::open(&outputs)?;
@@ -143,6 +148,7 @@ where
             matrices: vec![logits],
             upstream: FromAbove::One(1.0),
             targets: None,
+            mask: Mask::rows(mask),
             resident: 0,
             rows: Rows::Whole,
             matrix: kept.then_some(place),
@@ -166,6 +172,7 @@ where
                 matrices: vec![logits],
                 upstream: FromAbove::Each(dentropy),
                 targets: None,
+                mask: Mask::rows(mask),
                 resident: dentropy.as_bytes().len() as u64,
                 rows: Rows::Whole,
                 matrix: Some(("--grad", "dlogits", &shape)),
@@ -186,16 +193,18 @@ where
         let data = stored(logits.read_floats(&progress)?, asked);
         clock.read = started.elapsed();
         progress.start("computing", 0);
-        let (output, timings) =
-            device.run_timed(op, matrix(&logits, &data)?).map_err(|error| blame(&error))?;
+        let mut input = LogitsInput::from(matrix(&logits, &data)?);
+        input.mask = mask;
+        let (output, timings) = device.run_timed(op, input).map_err(|error| blame(&error))?;
         let started = Instant::now();
         let output = if kept { returned(output, dtype, asked, &device) } else { output };
         files_out.write(place.0, place.1, &output, place.2, &progress)?;
         clock.write = started.elapsed();
         let mut timings = timings;
         if let Some((op, dentropy)) = gradient {
-            let input =
+            let mut input =
                 entropy_backward(matrix(&logits, &data)?, Upstream::Each(dentropy.values()));
+            input.mask = mask;
             let (dlogits, more) = device.run_timed(op, input).map_err(|error| blame(&error))?;
             add(&mut timings, &more);
             let started = Instant::now();
@@ -213,9 +222,11 @@ where
     let read = (dtype, (rows * classes) as u64);
     let moved = if kept || gradient.is_some() { vec![read, read] } else { vec![read] };
     let work = Work { rows, classes, moved, asked };
-    let mut heading = format!("{} of {rows} rows, {classes} classes", shape.name);
-    if !kept && rows > 0 {
-        let mean = sum / rows as f64;
+    let counted = mask.map_or(rows, |mask| mask.iter().filter(|&&counts| counts).count());
+    let of_rows = if mask.is_some() { format!("{counted} of {rows}") } else { rows.to_string() };
+    let mut heading = format!("{} of {of_rows} rows, {classes} classes", shape.name);
+    if !kept && counted > 0 {
+        let mean = sum / counted as f64;
         heading += &format!(": {} on average", shortest(mean, &device));
     }
     let mut report = Report::new(&work, &device, heading);
@@ -223,6 +234,13 @@ where
         report.wrote(if option == "--grad" { "gradient" } else { shape.name }, spec);
     }
     files_out.publish(|| report.print(&args.common, &clock, &timings))
+}
+
+/// Which rows count.
+fn read_mask(spec: &InputSpec, logits: &InputArray, progress: &Progress) -> Result<Vec<bool>> {
+    let mut file = InputArray::open(spec)?;
+    shapes::expect_by_row(&file, logits)?;
+    file.read_mask(progress)
 }
 
 /// With a number for each row.

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::op::options::{Common, common_options, unit_option};
 use crate::op::{
-    CrossEntropyInput, CrossEntropyOutput, InputForm, Op, RowTargets, Targets, sealed,
+    BatchTargets, CrossEntropyInput, CrossEntropyOutput, InputForm, Op, RowTargets, Targets, sealed,
 };
 
 /// Cross-entropy of rows of logits against their targets, with its gradient on request.
@@ -205,7 +205,7 @@ impl CrossEntropy {
     }
 
     /// Sets the weight of each class from how rarely it occurs: kept rows / (classes * count), and 0
-    /// for a class that does not occur. Set the ignored value first.
+    /// for a class that does not occur. Set the ignored value first; rows that a mask leaves out are not counted.
     ///
     /// # Errors
     /// [`Error::TargetOutOfRange`]; [`Error::InvalidInput`] if the targets are probabilities;
@@ -220,17 +220,17 @@ impl CrossEntropy {
     /// ```
     pub fn with_inverse_frequency_weights<'a>(
         self,
-        targets: impl Into<Targets<'a>>,
+        targets: impl Into<BatchTargets<'a>>,
         classes: usize,
     ) -> Result<Self> {
-        let targets = targets.into();
+        let BatchTargets { targets, mask } = targets.into();
         if targets.probs().is_some() {
             return Err(Error::InvalidInput {
                 what: "class_weights",
                 reason: "inverse frequencies are counted from class indices".to_owned(),
             });
         }
-        let rows = self.rows(targets, None);
+        let rows = self.rows(targets, mask);
         rows.validate(classes)?;
         let mut counts: Vec<f64> = bytemuck::try_zeroed_vec(classes)
             .map_err(|()| Error::OutOfMemory { what: format!("{classes} weights") })?;

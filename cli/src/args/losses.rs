@@ -23,6 +23,14 @@ pub(crate) struct LossArgs {
     /// like it
     #[arg(long, allow_hyphen_values = true, value_name = "FILE|NUMBER")]
     pub(crate) upstream: Option<NumberOrFile>,
+    /// What counts, bool or integers, 0 does not: of losses of rows one for each row, in the leading shape of
+    /// the first file, with or without a trailing 1, or flat [rows]; of losses of elements shaped like it. What
+    /// does not count is not read, has a loss and a gradient of 0, and is not in the mean
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mask: Option<InputSpec>,
+    /// What a mean divides by, instead of the total weight of what counts
+    #[arg(long, allow_negative_numbers = true, value_name = "N")]
+    pub(crate) normalizer: Option<f64>,
     /// Writes the gradient with respect to the first file (of divergences, to the student)
     #[arg(long, value_name = "FILE")]
     pub(crate) grad: Option<OutputSpec>,
@@ -100,9 +108,6 @@ pub(crate) struct CrossEntropyOptions {
     /// Multiplies the logits, before the softcap
     #[arg(long, default_value = "1", allow_hyphen_values = true, value_name = "A")]
     pub(crate) logit_scale: f64,
-    /// What a mean divides by, instead of the batch's total weight
-    #[arg(long, allow_negative_numbers = true, value_name = "N")]
-    pub(crate) normalizer: Option<f64>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -124,6 +129,9 @@ pub(crate) struct BinaryCrossEntropyArgs {
     /// for logits
     #[arg(long, allow_hyphen_values = true, value_name = "FILE|NUMBER")]
     pub(crate) pos_weight: Option<NumberOrFile>,
+    /// Elements with this target are skipped, none unless set
+    #[arg(long, allow_hyphen_values = true, value_name = "I|none")]
+    pub(crate) ignore_index: Option<IgnoreIndex>,
     #[command(flatten)]
     pub(crate) loss: LossArgs,
 }
@@ -143,7 +151,8 @@ pub(crate) struct FocalArgs {
     #[arg(long, allow_negative_numbers = true, value_name = "FILE|NUMBER")]
     pub(crate) alpha: Option<NumberOrFile>,
     /// Rows with this target are skipped, -100 unless set; `none` skips no row
-    #[arg(long, allow_hyphen_values = true, value_name = "I|none", conflicts_with = "binary")]
+    /// With --binary elements with this target are, none unless set
+    #[arg(long, allow_hyphen_values = true, value_name = "I|none")]
     pub(crate) ignore_index: Option<IgnoreIndex>,
     /// Each element by itself, by its sigmoid
     #[arg(long)]
@@ -200,6 +209,9 @@ pub(crate) struct ElementwiseArgs {
     /// Where Huber's parabola becomes a line, 1 unless set
     #[arg(long, allow_negative_numbers = true, value_name = "D")]
     pub(crate) delta: Option<f64>,
+    /// Elements with this target are skipped, none unless set
+    #[arg(long, allow_hyphen_values = true, value_name = "I|none")]
+    pub(crate) ignore_index: Option<IgnoreIndex>,
     #[command(flatten)]
     pub(crate) loss: LossArgs,
 }

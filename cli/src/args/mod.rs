@@ -15,7 +15,8 @@ pub(crate) use losses::{
     FocalArgs, JsDivergenceArgs, KlDivergenceArgs, LinearCrossEntropyArgs, LossArgs,
 };
 pub(crate) use values::{
-    ClassWeights, DeviceArg, DtypeArg, ElementwiseKind, MemoryLimit, NumberOrFile, UnitArg,
+    ClassWeights, DeviceArg, DtypeArg, ElementwiseKind, IgnoreIndex, MemoryLimit, NumberOrFile,
+    UnitArg,
 };
 
 /// Softmax, cross-entropy and the losses around it, of files of logits, on GPU or CPU.
@@ -94,6 +95,10 @@ impl Command {
 pub(crate) struct TransformArgs {
     /// [rows, classes]; leading dimensions are taken together
     pub(crate) logits: InputSpec,
+    /// Which rows count, bool or integers, 0 does not: one for each row, in LOGITS' leading shape, with or
+    /// without a trailing 1, or flat [rows]. Of the others nothing is read, and the result is 0
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mask: Option<InputSpec>,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
 }

@@ -62,6 +62,13 @@ impl FromStr for IgnoreIndex {
     }
 }
 
+impl IgnoreIndex {
+    /// As a label among floats.
+    pub(crate) fn label(self) -> Option<f64> {
+        self.0.map(|value| value as f64)
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(crate) enum ClassWeights {
     InverseFrequency,

@@ -66,12 +66,19 @@ impl InputArray {
             FileDtype::I32 | FileDtype::U32 => self.nonzero::<u32>(progress)?,
             FileDtype::I64 | FileDtype::U64 => self.nonzero::<u64>(progress)?,
             FileDtype::F16 | FileDtype::Bf16 | FileDtype::F32 | FileDtype::F64 => {
-                let (spec, dtype) = (self.spec(), self.dtype);
-                return Err(Failure::input(format!(
-                    "{spec}: holds {dtype}; a mask is bool or integers"
-                )));
+                return Err(self.no_mask());
             }
         })
+    }
+
+    /// Fails unless the file holds what a mask can be.
+    pub(crate) fn expect_mask(&self) -> Result<()> {
+        if self.dtype.is_float() { Err(self.no_mask()) } else { Ok(()) }
+    }
+
+    fn no_mask(&self) -> Failure {
+        let (spec, dtype) = (self.spec(), self.dtype);
+        Failure::input(format!("{spec}: holds {dtype}; a mask is bool or integers"))
     }
 
     fn nonzero<T: Pod + PartialEq>(&mut self, progress: &Progress) -> Result<Vec<bool>> {

@@ -1,7 +1,8 @@
 //! `surprisal cross-entropy`.
 
 use surprisal::{
-    CrossEntropy, CrossEntropyInput, CrossEntropyOutput, InputForm, Matrix, Targets, Unit,
+    BatchTargets, CrossEntropy, CrossEntropyInput, CrossEntropyOutput, InputForm, Matrix, Targets,
+    Unit,
 };
 
 use super::stream::StreamedFiles;
@@ -10,7 +11,7 @@ use crate::args::{ClassWeights, CrossEntropyArgs, CrossEntropyOptions, LossArgs}
 use crate::error::{Failure, Result};
 use crate::files::{Data, InputArray, InputSpec, matrix};
 use crate::shapes;
-use crate::stream::{Matrices, Rows};
+use crate::stream::{Mask, Matrices, Rows};
 
 pub(crate) fn run(args: &CrossEntropyArgs) -> Result<()> {
     let weights = args.options.weights_file();
@@ -38,6 +39,8 @@ pub(crate) fn run(args: &CrossEntropyArgs) -> Result<()> {
     if let Some(weights) = &weights {
         op = op.with_class_weights(weights.to_f64());
     }
+    let mask = job.read_mask()?;
+    let mask = mask.as_deref();
     let inverse = args.options.weighs_by_frequency();
     if targets.dtype.is_float() && job.streams() {
         if inverse {
@@ -46,33 +49,44 @@ pub(crate) fn run(args: &CrossEntropyArgs) -> Result<()> {
                 op,
                 Targets::Probs(
                     Matrix::new(&[0.0f32; 0], 0, classes).map_err(|error| job.blame(&error))?,
-                ),
+                )
+                .into(),
                 classes,
             )?;
         }
-        return stream(job, &op, vec![logits, targets], None);
+        return stream(job, &op, vec![logits, targets], (None, mask));
     }
     let target_data = job.read(&mut targets)?;
     let target_values = target_values(&target_data, &targets)?;
     if inverse {
-        op = weighted(&job, op, target_values, classes)?;
+        op = weighted(&job, op, batch_targets(target_values, mask), classes)?;
     }
     if job.streams() {
-        return stream(job, &op, vec![logits], Some(target_values));
+        return stream(job, &op, vec![logits], (Some(target_values), mask));
     }
     let logit_data = job.read_matrix(&mut logits)?;
     let logits = matrix(&logits, &logit_data)?;
-    compute(job, &op, logits, target_values)
+    compute(job, &op, logits, batch_targets(target_values, mask))
 }
 
 /// With weights by how rare a class is.
 pub(super) fn weighted(
     job: &Job<'_>,
     op: CrossEntropy,
-    targets: Targets<'_>,
+    targets: BatchTargets<'_>,
     classes: usize,
 ) -> Result<CrossEntropy> {
     op.with_inverse_frequency_weights(targets, classes).map_err(|error| job.blame(&error))
+}
+
+/// The targets of all rows, and which of them count.
+pub(super) fn batch_targets<'a>(
+    targets: Targets<'a>,
+    mask: Option<&'a [bool]>,
+) -> BatchTargets<'a> {
+    let mut targets = BatchTargets::new(targets);
+    targets.mask = mask;
+    targets
 }
 
 /// Window by window; targets are in memory, or the second matrix.
@@ -80,11 +94,11 @@ fn stream(
     job: Job<'_>,
     op: &CrossEntropy,
     matrices: Vec<InputArray>,
-    targets: Option<Targets<'_>>,
+    (targets, mask): (Option<Targets<'_>>, Option<&[bool]>),
 ) -> Result<()> {
     matrices[0].expect_floats()?;
     let (rows, classes) = matrices[0].rows_and_columns();
-    job.stream(op, streamed(matrices, targets, &|kept| over(kept, rows, classes)), input_of)
+    job.stream(op, streamed(matrices, (targets, mask), &|kept| over(kept, rows, classes)), input_of)
 }
 
 /// A window's input.
@@ -97,7 +111,7 @@ pub(super) fn input_of<'w>(window: &'w Matrices<'w>) -> CrossEntropyInput<'w> {
 /// A batch with a loss a row.
 pub(super) fn streamed<'a>(
     matrices: Vec<InputArray>,
-    targets: Option<Targets<'a>>,
+    (targets, mask): (Option<Targets<'a>>, Option<&'a [bool]>),
     over: &'a dyn Fn(u64) -> String,
 ) -> StreamedFiles<'a> {
     let resident = match targets {
@@ -105,17 +119,18 @@ pub(super) fn streamed<'a>(
         Some(Targets::I64(values)) => size_of_val(values) as u64,
         _ => 0,
     };
-    let (rows, gradient) = (Rows::Whole, "dlogits");
-    StreamedFiles { matrices, targets, rows, gradient, over, resident }
+    let (rows, gradient, mask) = (Rows::Whole, "dlogits", Mask::rows(mask));
+    StreamedFiles { matrices, targets, mask, rows, gradient, over, resident }
 }
 
 fn compute(
     job: Job<'_>,
     op: &CrossEntropy,
     logits: Matrix<'_>,
-    targets: Targets<'_>,
+    targets: BatchTargets<'_>,
 ) -> Result<()> {
-    let input = CrossEntropyInput::new(logits, targets).with_upstream(job.upstream());
+    let mut input = CrossEntropyInput::new(logits, targets.targets).with_upstream(job.upstream());
+    input.mask = targets.mask;
     let (output, timings) = job.compute(op, input)?;
     job.finish(outcome(output, logits.rows(), logits.classes()), &timings)
 }
@@ -154,7 +169,7 @@ impl CrossEntropyOptions {
             .with_z_loss(self.z_loss)
             .with_softcap(self.softcap)
             .with_logit_scale(self.logit_scale)
-            .with_normalizer(self.normalizer);
+            .with_normalizer(loss.normalizer);
         // Probability targets refuse a value to ignore if it was asked for.
         if let Some(ignored) = self.ignore_index {
             op = op.with_ignore_index(ignored.0);

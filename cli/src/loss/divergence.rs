@@ -8,11 +8,12 @@ use crate::args::{DivergenceArgs, JsDivergenceArgs, KlDivergenceArgs};
 use crate::error::Result;
 use crate::files::{InputArray, matrix};
 use crate::shapes;
-use crate::stream::Rows;
+use crate::stream::{Mask, Rows};
 
 pub(crate) fn kl_divergence(args: &KlDivergenceArgs) -> Result<()> {
     let divergence = &args.divergence;
     let mut op = KlDivergence::new()
+        .with_normalizer(divergence.loss.normalizer)
         .with_reduction(divergence.loss.reduction.into())
         .with_unit(Unit::from(divergence.loss.unit))
         .with_temperature(divergence.temperature)
@@ -29,6 +30,7 @@ pub(crate) fn kl_divergence(args: &KlDivergenceArgs) -> Result<()> {
 pub(crate) fn js_divergence(args: &JsDivergenceArgs) -> Result<()> {
     let divergence = &args.divergence;
     let mut op = JsDivergence::new()
+        .with_normalizer(divergence.loss.normalizer)
         .with_reduction(divergence.loss.reduction.into())
         .with_unit(Unit::from(divergence.loss.unit))
         .with_temperature(divergence.temperature)
@@ -52,16 +54,22 @@ where
     shapes::expect_same(&student, &teacher)?;
     let mut job = start.open(&student, &[&teacher], &Losses::OfRows(student.leading().to_vec()))?;
 
-    let over = format!("{rows} rows, {classes} classes");
+    let mask = job.read_mask()?;
+    let mask = mask.as_deref();
+    let over = |kept: u64| match mask {
+        None => format!("{rows} rows, {classes} classes"),
+        Some(_) => super::cross_entropy::over(kept, rows, classes),
+    };
     if job.streams() {
         teacher.expect_floats()?;
         student.expect_floats()?;
         let batch = StreamedFiles {
             matrices: vec![student, teacher],
             targets: None,
+            mask: Mask::rows(mask),
             rows: Rows::Whole,
             gradient: "dstudent",
-            over: &|_| over.clone(),
+            over: &over,
             resident: 0,
         };
         return job.stream(op, batch, |window| {
@@ -70,18 +78,20 @@ where
     }
     let teacher_data = job.read_matrix(&mut teacher)?;
     let student_data = job.read_matrix(&mut student)?;
-    let input =
+    let mut input =
         DivergenceInput::new(matrix(&teacher, &teacher_data)?, matrix(&student, &student_data)?)
             .with_upstream(job.upstream());
+    input.mask = mask;
+    let kept = mask.map_or(rows, |mask| mask.iter().filter(|&&counts| counts).count());
     let (output, timings) = job.compute(op, input)?;
     let outcome = Outcome {
         loss: output.loss,
         lse: Some(output.lse),
         gradient: ("dstudent", output.dstudent),
         metrics: None,
-        kept_rows: rows as u64,
-        total_weight: rows as f64,
-        over,
+        kept_rows: kept as u64,
+        total_weight: kept as f64,
+        over: over(kept as u64),
     };
     job.finish(outcome, &timings)
 }

@@ -4,7 +4,7 @@ use surprisal::{BinaryFocal, CrossEntropyInput, Focal, Unit};
 
 use super::cross_entropy::{index_shape, input_of, outcome, over, streamed, target_values};
 use super::{Losses, Start, elementwise, open_vector};
-use crate::args::{FocalArgs, NumberOrFile};
+use crate::args::{FocalArgs, IgnoreIndex, NumberOrFile};
 use crate::error::{Failure, Result};
 use crate::files::{InputArray, matrix};
 
@@ -31,7 +31,10 @@ fn classes(args: &FocalArgs) -> Result<()> {
     let alpha = job.read_optional(alpha)?;
     let target_data = job.read(&mut targets)?;
     let target_values = target_values(&target_data, &targets)?;
+    let mask = job.read_mask()?;
+    let mask = mask.as_deref();
     let mut op = Focal::new()
+        .with_normalizer(args.loss.normalizer)
         .with_reduction(args.loss.reduction.into())
         .with_unit(Unit::from(args.loss.unit))
         .with_gamma(args.gamma);
@@ -47,18 +50,22 @@ fn classes(args: &FocalArgs) -> Result<()> {
     if job.streams() {
         logits.expect_floats()?;
         let over = |kept| over(kept, rows, classes);
-        let batch = streamed(vec![logits], Some(target_values), &over);
+        let batch = streamed(vec![logits], (Some(target_values), mask), &over);
         return job.stream(&op, batch, input_of);
     }
     let logit_data = job.read_matrix(&mut logits)?;
-    let input = CrossEntropyInput::new(matrix(&logits, &logit_data)?, target_values)
+    let mut input = CrossEntropyInput::new(matrix(&logits, &logit_data)?, target_values)
         .with_upstream(job.upstream());
+    input.mask = mask;
     let (output, timings) = job.compute(&op, input)?;
     job.finish(outcome(output, rows, classes), &timings)
 }
 
 fn binary(args: &FocalArgs) -> Result<()> {
+    let ignored = args.ignore_index.and_then(IgnoreIndex::label);
     let mut op = BinaryFocal::new()
+        .with_normalizer(args.loss.normalizer)
+        .with_ignore_index(ignored)
         .with_reduction(args.loss.reduction.into())
         .with_unit(Unit::from(args.loss.unit))
         .with_gamma(args.gamma);
@@ -75,6 +82,7 @@ fn binary(args: &FocalArgs) -> Result<()> {
     }
     let inputs = [("logits", Some(&args.logits)), ("targets", Some(&args.targets))];
     let start = Start::new(&args.loss, inputs)?.without_lse(elementwise::NO_LSE)?;
-    let files = elementwise::Files::of(&args.logits, &args.targets, "dlogits")?;
+    let files =
+        elementwise::Files::of(&args.logits, &args.targets, "dlogits")?.with_ignored(ignored);
     elementwise::run(start, files, |_| Ok(op))
 }

@@ -63,7 +63,10 @@ impl<'a> Start<'a> {
         expect_gradient(args.upstream.as_ref(), gradients)?;
         let inputs: Vec<_> = inputs
             .into_iter()
-            .chain([("upstream", args.upstream.as_ref().and_then(NumberOrFile::file))])
+            .chain([
+                ("upstream", args.upstream.as_ref().and_then(NumberOrFile::file)),
+                ("mask", args.mask.as_ref()),
+            ])
             .filter_map(|(what, spec)| spec.map(|spec| (what, spec)))
             .collect();
         let specs: Vec<_> = inputs.iter().map(|(_, spec)| *spec).collect();
@@ -124,6 +127,7 @@ impl<'a> Start<'a> {
                 }
             }
         };
+        let mask = args.mask.as_ref().map(|spec| open_mask(spec, input, losses)).transpose()?;
         self.clock.read = started.elapsed();
         let device = device::open(&args.common)?;
         let size = |file: &InputArray| (file.dtype, file.len() as u64);
@@ -138,7 +142,7 @@ impl<'a> Start<'a> {
             Losses::OfRows(each) => each.clone(),
             Losses::OfElements => shape.clone(),
         };
-        Ok(Job { start: self, work, shape, each, upstream, device, files, progress })
+        Ok(Job { start: self, work, shape, each, upstream, mask, device, files, progress })
     }
 }
 
@@ -176,6 +180,17 @@ fn open_vector(
     Ok(Some(file))
 }
 
+/// Opens a file that says which rows count, or which elements.
+fn open_mask(spec: &InputSpec, input: &InputArray, losses: &Losses) -> Result<InputArray> {
+    let file = InputArray::open(spec)?;
+    match losses {
+        Losses::OfRows(_) => shapes::expect_by_row(&file, input),
+        Losses::OfElements => shapes::expect_same(&file, input),
+    }?;
+    file.expect_mask()?;
+    Ok(file)
+}
+
 /// The upstream gradient.
 enum UpstreamData {
     One(f64),
@@ -194,6 +209,8 @@ struct Job<'a> {
     /// The shape of losses that are not reduced.
     each: Vec<u64>,
     upstream: UpstreamData,
+    /// What counts, until it is read.
+    mask: Option<InputArray>,
     device: Device,
     files: Outputs,
     progress: Progress,
@@ -232,6 +249,12 @@ impl Job<'_> {
     /// The floats of a file that may not be there.
     fn read_optional(&mut self, file: Option<InputArray>) -> Result<Option<Array>> {
         file.map(|mut file| self.read_floats(&mut file)).transpose()
+    }
+
+    /// Which rows count, if that was said, or which elements.
+    fn read_mask(&mut self) -> Result<Option<Vec<bool>>> {
+        let Some(mut file) = self.mask.take() else { return Ok(None) };
+        self.timed(|progress| file.read_mask(progress)).map(Some)
     }
 
     fn timed<T>(&mut self, read: impl FnOnce(&Progress) -> Result<T>) -> Result<T> {

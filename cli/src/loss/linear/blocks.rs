@@ -7,8 +7,8 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use surprisal::{
-    Array, ClassStream, ClassWindow, Dtype, LayerPart, LinearCrossEntropy, Loss, Matrix, Stages,
-    Targets, overlap,
+    Array, BatchTargets, ClassStream, ClassWindow, Dtype, LayerPart, LinearCrossEntropy, Loss,
+    Matrix, Stages, overlap,
 };
 
 pub(super) use self::room::{Needs, Room};
@@ -32,7 +32,7 @@ pub(super) fn stream(
     mut job: Job<'_>,
     op: &LinearCrossEntropy,
     files: Files<'_>,
-    (targets, room): (Targets<'_>, Room),
+    (targets, room): (BatchTargets<'_>, Room),
 ) -> Result<()> {
     let Files { mut hidden, weight, bias } = files;
     // Once for each window and pass.

@@ -11,7 +11,7 @@ use surprisal::{
     LinearCrossEntropyOutput,
 };
 
-use super::cross_entropy::{index_shape, over, target_values, weighted};
+use super::cross_entropy::{batch_targets, index_shape, over, target_values, weighted};
 use super::{Job, Losses, Outcome, Start, open_vector};
 use crate::args::{LinearCrossEntropyArgs, MemoryLimit};
 use crate::error::{Failure, Result};
@@ -48,6 +48,8 @@ pub(crate) fn run(args: &LinearCrossEntropyArgs) -> Result<()> {
     let class_weights = job.read_optional(class_weights)?;
     let target_data = job.read(&mut targets)?;
     let target_values = target_values(&target_data, &targets)?;
+    let mask = job.read_mask()?;
+    let target_values = batch_targets(target_values, mask.as_deref());
     let mut loss = args.options.op(&args.loss);
     if let Some(class_weights) = &class_weights {
         loss = loss.with_class_weights(class_weights.to_f64());
@@ -79,9 +81,10 @@ pub(crate) fn run(args: &LinearCrossEntropyArgs) -> Result<()> {
     let hidden_data = job.read_matrix(&mut hidden)?;
     let of_hidden = matrix(&hidden, &hidden_data)?;
     let of_weight = matrix(&weight, &layer.weight_data)?;
-    let input = LinearCrossEntropyInput::new(of_hidden, of_weight, target_values)
+    let mut input = LinearCrossEntropyInput::new(of_hidden, of_weight, target_values.targets)
         .with_bias(layer.bias_data.as_ref().map(Array::values))
         .with_upstream(job.upstream());
+    input.mask = target_values.mask;
     let (mut output, timings) = job.compute(&op, input)?;
     job.write_layer(&layer, output.dweight.take(), output.dbias.take())?;
     job.finish(outcome(output, rows, classes), &timings)
@@ -187,13 +190,14 @@ impl Job<'_> {
     }
 
     /// Bytes of what belongs to each of all rows: targets, which are there twice where some are ignored,
-    /// and the upstream gradient.
+    /// the mask and the upstream gradient.
     fn resident(&self, rows: usize) -> u64 {
         let upstream = match &self.upstream {
             Each(data) => data.as_bytes().len() as u64,
             One(_) | Later(_) => 0,
         };
-        16 * rows as u64 + upstream
+        let of_row = if self.start.args.mask.is_some() { 17 } else { 16 };
+        of_row * rows as u64 + upstream
     }
 
     /// Writes the gradients of the layer, if they were asked for.

@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::time::Instant;
 
 use surprisal::{
-    Array, DeviceKind, Dtype, LinearCrossEntropy, Loss, Matrix, Part, Reduction, Targets, Upstream,
+    Array, BatchTargets, DeviceKind, Dtype, LinearCrossEntropy, Loss, Matrix, Part, Reduction,
+    Upstream,
 };
 
 use super::{Layer, over};
@@ -40,7 +41,7 @@ pub(super) fn stream(
     op: &LinearCrossEntropy,
     mut hidden: InputArray,
     layer: &Layer<'_>,
-    (targets, room): (Targets<'_>, Room),
+    (targets, room): (BatchTargets<'_>, Room),
 ) -> Result<()> {
     let (rows, width) = hidden.rows_and_columns();
     let op = &op.clone().with_scratch_bytes(room.scratch);
