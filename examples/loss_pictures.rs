@@ -285,7 +285,7 @@ fn entropy() -> Result<Picture> {
     let (device, unit) = (Device::reference(), Unit::Bits);
     let logits = Matrix::new(&rows, axis.len(), 2)?;
     let ones = vec![1.0f64; axis.len()];
-    let input = EntropyBackwardInput { logits, dentropy: (&ones).into() };
+    let input = EntropyBackwardInput::new(logits, &ones);
     let loss = device.run(&Entropy::new().with_unit(unit), logits)?;
     let gradient = device.run(&EntropyBackward::new().with_unit(unit), input)?;
     let surprisals = device.run(&Surprisal::new().with_unit(unit), logits)?;

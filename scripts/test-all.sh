@@ -82,7 +82,7 @@ step_mutants() { ./scripts/mutants.py; }
 
 step_fuzz() {
     local target
-    for target in operations npy safetensors; do
+    for target in operations npy npz safetensors; do
         cargo +nightly fuzz run "$target" --fuzz-dir fuzz -- \
             -max_total_time="$fuzz_seconds" -max_len=1024 -timeout=10
     done

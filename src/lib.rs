@@ -57,10 +57,7 @@
 //!     usage: wgpu::BufferUsages::STORAGE,
 //! });
 //! let gpu = Gpu::new(&device, &queue);
-//! let buffers = TransformBuffers {
-//!     logits: MatrixBuffer::new(&logits, 2, 3),
-//!     output: OutputBuffer::InPlace,
-//! };
+//! let buffers = TransformBuffers::new(MatrixBuffer::new(&logits, 2, 3), OutputBuffer::InPlace);
 //! let call = gpu.prepare_blocking(&Softmax, buffers)?;
 //!
 //! let mut encoder = device.create_command_encoder(&Default::default());
@@ -121,13 +118,13 @@ pub use dtype::{Dtype, Element};
 pub use error::{Error, Result};
 pub use matrix::{Array, Matrix, MatrixMut, Values, ValuesMut};
 pub use op::{
-    BinaryCrossEntropy, BinaryFocal, BinaryLabels, CrossEntropy, CrossEntropyInput,
+    BatchTargets, BinaryCrossEntropy, BinaryFocal, BinaryLabels, CrossEntropy, CrossEntropyInput,
     CrossEntropyOutput, DivergenceInput, DivergenceOutput, Elementwise, ElementwiseInput,
     ElementwiseLoss, ElementwiseOutput, Entropy, EntropyBackward, EntropyBackwardInput, Focal,
     InputForm, JsDivergence, KlDivergence, Labels, LinearCrossEntropy, LinearCrossEntropyInput,
     LinearCrossEntropyOutput, LogSoftmax, LogSoftmaxBackward, LogSoftmaxBackwardInput, LogSumExp,
-    LogSumExpBackward, LogSumExpBackwardInput, Loss, Metrics, Op, PosWeight, Reduction, Softmax,
-    SoftmaxBackward, SoftmaxBackwardInput, Surprisal, Targets, Unit, Upstream,
+    LogSumExpBackward, LogSumExpBackwardInput, LogitsInput, Loss, Metrics, Op, PosWeight,
+    Reduction, Softmax, SoftmaxBackward, SoftmaxBackwardInput, Surprisal, Targets, Unit, Upstream,
 };
 /// The version of wgpu whose types this crate takes.
 #[cfg(feature = "gpu")]

@@ -261,7 +261,7 @@ fn gradients_from_above_have_their_shape_and_type() {
     let narrow = [1.0f32; 4];
     let narrow = Matrix::new(&narrow, 2, 2).expect("two rows");
     let run = |probs, dprobs| {
-        Device::reference().run(&SoftmaxBackward, SoftmaxBackwardInput { probs, dprobs })
+        Device::reference().run(&SoftmaxBackward, SoftmaxBackwardInput::new(probs, dprobs))
     };
     assert!(run(rows(&x, 2), rows(&x, 2)).is_ok() && run(narrow, narrow).is_ok());
     assert!(run(rows(&x, 2), narrow).is_err() && run(narrow, rows(&x, 2)).is_err());

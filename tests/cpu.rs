@@ -70,7 +70,7 @@ fn bits(device: &Device, case: &Case) -> Vec<Vec<u8>> {
     loss(output.loss, output.dinput);
     let log_probs = device.run(&LogSoftmax, matrix).expect("sound");
     let of = Matrix::new(log_probs.values(), case.rows, case.classes).expect("its shape");
-    let backward = LogSoftmaxBackwardInput { log_probs: of, dlog_probs: matrix };
+    let backward = LogSoftmaxBackwardInput::new(of, matrix);
     all.push(device.run(&LogSoftmaxBackward, backward).expect("sound").as_bytes().to_vec());
     all.push(log_probs.as_bytes().to_vec());
     all
@@ -155,7 +155,7 @@ fn check_places(device: &Device, case: &Case, array: &Array) {
     assert_eq!(with_one_before(&want).as_bytes(), memory.as_bytes(), "{}", name());
     let mut over = with_one_before(array);
     let matrix = MatrixMut::new(but_the_first(&mut over), rows, classes).expect("its shape");
-    device.run_in_place(&LogSoftmax, matrix, ()).expect("sound");
+    device.run_in_place(&LogSoftmax, matrix, None).expect("sound");
     assert_eq!(over.as_bytes(), memory.as_bytes(), "{}", name());
 }
 

@@ -43,11 +43,11 @@ fn shapes_that_disagree() {
         assert!(matches!(error, Error::ShapeMismatch { what: "upstream", .. }));
 
         let dprobs = Matrix::new(&[0.0f32; 6], 3, 2).expect("its shape");
-        let input = SoftmaxBackwardInput { probs: two_by_three(), dprobs };
+        let input = SoftmaxBackwardInput::new(two_by_three(), dprobs);
         let error = device.run(&SoftmaxBackward, input).expect_err("transposed");
         assert_message(&error, &["[2, 3]", "[3, 2]"]);
 
-        let input = LogSumExpBackwardInput { logits: two_by_three(), dlse: (&[1.0f32]).into() };
+        let input = LogSumExpBackwardInput::new(two_by_three(), &[1.0f32]);
         let error = device.run(&LogSumExpBackward, input).expect_err("one for two rows");
         assert!(matches!(error, Error::ShapeMismatch { what: "dlse", .. }));
     }
@@ -75,7 +75,7 @@ fn inputs_that_do_not_go_together() {
         assert!(matches!(error, Error::InvalidInput { what: "upstream", .. }));
 
         let dprobs = Matrix::new(&[0.0f64; 6], 2, 3).expect("its shape");
-        let input = SoftmaxBackwardInput { probs: two_by_three(), dprobs };
+        let input = SoftmaxBackwardInput::new(two_by_three(), dprobs);
         let error = device.run(&SoftmaxBackward, input).expect_err("two dtypes");
         assert!(matches!(error, Error::InvalidInput { .. }));
         assert_message(&error, &["f32", "f64"]);
@@ -148,7 +148,7 @@ fn buffers_that_cannot_be_used() {
     let copy = buffer(&gpu, 24, wgpu::BufferUsages::COPY_DST);
     let sound = MatrixBuffer::new(&storage, 2, 3);
     let softmax = |logits, output| {
-        let call = gpu.prepare_blocking(&Softmax, TransformBuffers { logits, output });
+        let call = gpu.prepare_blocking(&Softmax, TransformBuffers::new(logits, output));
         call.map(|_| ()).expect_err("it cannot be used")
     };
     let cases = [
@@ -198,10 +198,7 @@ fn a_gradient_without_a_place_and_a_place_without_a_gradient() {
 
     let call = gpu.prepare_blocking(
         &Softmax,
-        TransformBuffers {
-            logits: MatrixBuffer::new(&logits, 2, 3),
-            output: OutputBuffer::InPlace,
-        },
+        TransformBuffers::new(MatrixBuffer::new(&logits, 2, 3), OutputBuffer::InPlace),
     );
     let call = call.expect("it is sound");
     assert!(matches!(call.read_summary_blocking(), Err(Error::InvalidInput { .. })));

@@ -655,7 +655,7 @@ fn numbers_out_of_range() {
         let input = DivergenceInput::new(short, matrix(&good));
         assert_invalid(device.run(&JsDivergence::new(), input), "student");
         let op = EntropyBackward::new();
-        let input = EntropyBackwardInput { logits: matrix(&good), dentropy: (&good[..1]).into() };
+        let input = EntropyBackwardInput::new(matrix(&good), &good[..1]);
         assert_invalid(device.run(&op, input), "dentropy");
     }
 }

@@ -22,7 +22,7 @@ fn prepared(bench: &Bench, rows: u64, classes: u64, dtype: Dtype) -> [Call; 2] {
     let buffers = CrossEntropyBuffers::new(matrix(&logits), targets)
         .with_dlogits(OutputBuffer::Separate(matrix(&output)));
     let loss = CrossEntropy::new().with_gradient().with_reduction(Reduction::Mean);
-    let softmax = TransformBuffers { logits: matrix(&logits), output: OutputBuffer::InPlace };
+    let softmax = TransformBuffers::new(matrix(&logits), OutputBuffer::InPlace);
     [bench.gpu.prepare_blocking(&loss, buffers), bench.gpu.prepare_blocking(&Softmax, softmax)]
         .map(|call| call.expect("the buffers are sound"))
 }

@@ -167,7 +167,7 @@ fn logsumexp_and_the_backwards() {
     let case = case(4, 50);
     let matrix = |buffer| MatrixBuffer::new(buffer, 4, 50);
     let logits = bench.buffer(&case.logits);
-    let call = bench.gpu.prepare_blocking(&LogSumExp, RowResultBuffers { logits: matrix(&logits) });
+    let call = bench.gpu.prepare_blocking(&LogSumExp, RowResultBuffers::new(matrix(&logits)));
     let call = call.expect("the buffers are sound");
     bench.submit(|encoder| call.encode(encoder));
     let lse: Vec<f32> =
@@ -176,11 +176,11 @@ fn logsumexp_and_the_backwards() {
 
     let dlse = [1.0f32, -2.0, 0.5, 0.0];
     let (upstream, output) = (bench.buffer(&dlse), bench.buffer(&case.logits));
-    let buffers = RowBackwardBuffers {
-        logits: matrix(&logits),
-        upstream: VectorBuffer::new(&upstream),
-        dlogits: OutputBuffer::Separate(matrix(&output)),
-    };
+    let buffers = RowBackwardBuffers::new(
+        matrix(&logits),
+        VectorBuffer::new(&upstream),
+        OutputBuffer::Separate(matrix(&output)),
+    );
     let call = bench.gpu.prepare_blocking(&LogSumExpBackward, buffers);
     bench.submit(|encoder| call.expect("the buffers are sound").encode(encoder));
     let want =
@@ -190,13 +190,13 @@ fn logsumexp_and_the_backwards() {
     // Softmax and its backward in one encoder, the second reading what the first wrote.
     let probs = bench.buffer(&case.logits);
     let dprobs = bench.buffer(&case.logits);
-    let buffers = TransformBuffers { logits: matrix(&probs), output: OutputBuffer::InPlace };
+    let buffers = TransformBuffers::new(matrix(&probs), OutputBuffer::InPlace);
     let forward = bench.gpu.prepare_blocking(&Softmax, buffers).expect("sound");
-    let buffers = BackwardBuffers {
-        forward: matrix(&probs),
-        upstream: matrix(&dprobs),
-        dlogits: OutputBuffer::Separate(matrix(&output)),
-    };
+    let buffers = BackwardBuffers::new(
+        matrix(&probs),
+        matrix(&dprobs),
+        OutputBuffer::Separate(matrix(&output)),
+    );
     let backward = bench.gpu.prepare_blocking(&SoftmaxBackward, buffers).expect("sound");
     bench.submit(|encoder| {
         forward.encode(encoder);

@@ -58,3 +58,13 @@ fn all_of_them() {
     let zeros = [got.stats.concat(), got.dhidden, got.dweight, got.dbias].concat();
     assert!(zeros.iter().all(|&bits| bits == 0));
 }
+
+#[test]
+fn by_a_mask() {
+    let gpu = common::gpu();
+    for choice in [PLAIN, Choice { gradient: false, wide: false, ..PLAIN }] {
+        let choice = Choice { by_mask: true, ..choice };
+        check(&gpu, choice, |row| row % 7 != 3).expect("the same bits");
+        check(&small_windows(&gpu), choice, |row| row > 4500).expect("the same bits");
+    }
+}

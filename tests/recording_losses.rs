@@ -226,17 +226,17 @@ fn focal_entropy_and_surprisal() {
     assert_eq!(u64::from(summary.kept_rows), want.kept_rows);
     assert_close(&bench.read::<f32>(&over), &values(want.dlogits.as_ref()));
 
-    let call = run(&bench, &Entropy::new(), RowResultBuffers { logits: matrix_buffer });
+    let call = run(&bench, &Entropy::new(), RowResultBuffers::new(matrix_buffer));
     assert_close(&losses(&call), &reference::entropy(case.matrix()));
     let dentropy = upstream_values(9);
     let upstream = bench.buffer(&dentropy);
     let upstream = VectorBuffer::new(&upstream);
-    let buffers = RowBackwardBuffers { logits: matrix_buffer, upstream, dlogits: separate };
+    let buffers = RowBackwardBuffers::new(matrix_buffer, upstream, separate);
     run(&bench, &EntropyBackward::new(), buffers);
     let dentropy: Vec<f64> = dentropy.iter().map(|&d| f64::from(d)).collect();
     let want = reference::entropy_backward(case.matrix(), &dentropy).expect("same rows");
     assert_close(&bench.read::<f32>(&output), &want);
-    run(&bench, &Surprisal::new(), TransformBuffers { logits: matrix_buffer, output: separate });
+    run(&bench, &Surprisal::new(), TransformBuffers::new(matrix_buffer, separate));
     assert_close(&bench.read::<f32>(&output), &reference::surprisal(case.matrix()));
 }
 

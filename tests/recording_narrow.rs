@@ -184,8 +184,7 @@ fn input_and_output_in_one_buffer() {
                 }
             };
             let output = OutputBuffer::Separate(matrix(2));
-            let buffers =
-                BackwardBuffers { forward: matrix(0), upstream: matrix(1), dlogits: output };
+            let buffers = BackwardBuffers::new(matrix(0), matrix(1), output);
             let call = bench.gpu.prepare_blocking(&SoftmaxBackward, buffers).expect("apart");
             bench.submit(|encoder| call.encode(encoder));
             let want = reference::softmax_backward(case.matrix(), case.matrix()).expect("sound");
@@ -205,7 +204,7 @@ fn input_and_output_in_one_buffer() {
             bench.gpu.prepare_blocking(&op, in_place).expect("the targets are elsewhere");
             // The last element of the input is the first of the output.
             let over = OutputBuffer::Separate(matrix(0).with_offset((bytes - width) as u64));
-            let buffers = TransformBuffers { logits: matrix(0), output: over };
+            let buffers = TransformBuffers::new(matrix(0), over);
             let error = bench.gpu.prepare_blocking(&Softmax, buffers).expect_err("an overlap");
             assert!(matches!(error, Error::InvalidBuffer { name: "output", .. }), "{error}");
         }
@@ -227,7 +226,7 @@ fn what_is_refused() {
     let [a, b] = [(); 2].map(|()| bench.buffer(&[0u16; 26]));
     let matrix = |buffer, dtype| MatrixBuffer::new(buffer, 5, 5).with_dtype(dtype);
     let softmax = |input, output| {
-        let buffers = TransformBuffers { logits: input, output: OutputBuffer::Separate(output) };
+        let buffers = TransformBuffers::new(input, OutputBuffer::Separate(output));
         bench.gpu.prepare_blocking(&Softmax, buffers)
     };
     let f16 = matrix(&a, Dtype::F16);

@@ -9,8 +9,8 @@ use surprisal::{
     Array, Batch, BinaryCrossEntropy, BinaryFocal, CrossEntropy, CrossEntropyInput,
     CrossEntropyOutput, Device, DivergenceInput, Elementwise, ElementwiseInput, ElementwiseLoss,
     Entropy, EntropyBackward, EntropyBackwardInput, Error, Focal, InputForm, JsDivergence,
-    KlDivergence, LogSoftmax, LogSumExp, Loss, Matrix, Op, Part, Reduction, Softmax, Stream,
-    Surprisal, Total, Unit, Upstream, Values,
+    KlDivergence, LogSoftmax, LogSumExp, LogitsInput, Loss, Matrix, Op, Part, Reduction, Softmax,
+    Stream, Surprisal, Total, Unit, Upstream, Values,
 };
 
 const REDUCTIONS: [Reduction; 3] = [Reduction::Mean, Reduction::Sum, Reduction::None];
@@ -313,13 +313,17 @@ fn elementwise_losses() {
 
 fn check_transform<O>(op: &O, device: &Device, shape: [usize; 2], cut: usize)
 where
-    O: Stream + for<'a> Op<Input<'a> = Matrix<'a>, Output = Array>,
+    O: Stream + for<'a> Op<Input<'a> = LogitsInput<'a>, Output = Array>,
 {
     for dtype in ["f32", "bf16"] {
         let logits = stored(&noise(shape[0] * shape[1], 31, 8.0), dtype);
-        let whole = device.run(op, rows_of(&logits, shape[1], [0, shape[0]])).expect("the whole");
+        let whole = device
+            .run(op, LogitsInput::from(rows_of(&logits, shape[1], [0, shape[0]])))
+            .expect("the whole");
         let batch = Batch::new(shape[0], shape[1], cut);
-        let got = streamed(device, op, batch, |at, push| push(rows_of(&logits, shape[1], at)));
+        let got = streamed(device, op, batch, |at, push| {
+            push(LogitsInput::from(rows_of(&logits, shape[1], at)))
+        });
         let got = [got.matrix, got.each].concat();
         assert_eq!(got, bits(&whole), "{dtype} in {cut}s on {}", device.info());
     }
@@ -345,9 +349,8 @@ fn entropy_backward() {
     for device in common::devices() {
         for dtype in ["f32", "bf16", "f64"] {
             let logits = stored(&noise(rows * classes, 32, 8.0), dtype);
-            let input = |at: [usize; 2]| EntropyBackwardInput {
-                logits: rows_of(&logits, classes, at),
-                dentropy: (&dentropy[at[0]..at[1]]).into(),
+            let input = |at: [usize; 2]| {
+                EntropyBackwardInput::new(rows_of(&logits, classes, at), &dentropy[at[0]..at[1]])
             };
             let op = EntropyBackward::new().with_unit(Unit::Bits);
             let whole = device.run(&op, input([0, rows])).expect("the whole");
@@ -357,7 +360,8 @@ fn entropy_backward() {
                 assert_eq!(got.matrix, bits(&whole), "{dtype} in {cut}s on {}", device.info());
             }
             let mut stream = device.stream(&op, Batch::new(rows, classes, 9)).expect("a stream");
-            let short = EntropyBackwardInput { dentropy: (&dentropy[..2]).into(), ..input([0, 9]) };
+            let short =
+                EntropyBackwardInput::new(rows_of(&logits, classes, [0, 9]), &dentropy[..2]);
             let error = stream.push(short).expect_err("two numbers for nine rows");
             assert!(matches!(error, Error::ShapeMismatch { .. }), "{error}");
         }
@@ -512,7 +516,10 @@ fn sums_that_hang_on_their_order() {
     const HALF: usize = 10_000;
     let x = noise(HALF, 41, 3.0);
     let x = [&x[..], &x[..]].concat();
-    let weights = noise(HALF, 42, 1e9);
+    // Of sizes so far apart that two f32s do not hold the sum of a few.
+    let weights = noise(HALF, 42, 1.0);
+    let size = |i: usize| 2f32.powi((i * 37 % 80) as i32 - 40);
+    let weights: Vec<f32> = weights.iter().enumerate().map(|(i, w)| w * size(i)).collect();
     let weights: Vec<f32> = weights.iter().copied().chain(weights.iter().map(|w| -w)).collect();
     let y = vec![0.0f32; 2 * HALF];
     let op = Elementwise::new(ElementwiseLoss::Squared).with_reduction(Reduction::Sum);

@@ -20,7 +20,7 @@ fn assert_spawnable<T>(future: impl Future<Output = T> + Send + 'static) {
 
 fn prepare(gpu: &Gpu, buffer: &wgpu::Buffer) {
     let logits = MatrixBuffer::new(buffer, 2, 3);
-    let buffers = TransformBuffers { logits, output: OutputBuffer::InPlace };
+    let buffers = TransformBuffers::new(logits, OutputBuffer::InPlace);
     drop(assert_send(gpu.prepare(&Softmax, buffers)));
 }
 

@@ -178,6 +178,8 @@ fn problem(op: RowOp, (rows, classes): (u64, u64), dtype: Dtype, output: Output)
         second: has_second.then_some(region),
         factors: None,
         targets: has_targets.then_some(TargetRegion { offset: 0, width, ignore_index: None }),
+        row_mask: None,
+        element_mask: None,
         upstream: UpstreamRegion::Scalar(1.0),
         sharing: Sharing::Apart,
         reduction: Reduction::None,

@@ -191,8 +191,8 @@ fn prepare<T: Number>(
             let op = CrossEntropy::new().with_gradient();
             gpu.prepare_blocking(&op, buffers.with_dlogits(output))
         }
-        Op::Softmax => gpu.prepare_blocking(&Softmax, TransformBuffers { logits, output }),
-        Op::LogSoftmax => gpu.prepare_blocking(&LogSoftmax, TransformBuffers { logits, output }),
+        Op::Softmax => gpu.prepare_blocking(&Softmax, TransformBuffers::new(logits, output)),
+        Op::LogSoftmax => gpu.prepare_blocking(&LogSoftmax, TransformBuffers::new(logits, output)),
     };
     call.expect("the buffers are sound")
 }

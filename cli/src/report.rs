@@ -9,7 +9,7 @@ use surprisal::{Device, DeviceKind, Metrics, Timings};
 
 use crate::args::{CommonArgs, DtypeArg};
 use crate::error::{Failure, Result};
-use crate::files::FileDtype;
+use crate::files::{FileDtype, OutputSpec};
 use crate::storage;
 
 /// The JSON object of a run; the fields are the command's contract.
@@ -39,6 +39,9 @@ pub(crate) struct Report {
     /// What f64 files are rounded to, where there are some and the device has no f64.
     #[serde(skip)]
     rounded_to: Option<String>,
+    /// Whether stdout has an array.
+    #[serde(skip)]
+    to_stderr: bool,
 }
 
 /// What --metrics adds.
@@ -132,11 +135,17 @@ impl Report {
             heading,
             files: Vec::new(),
             rounded_to: wide.map(|i| stored[i].to_string()),
+            to_stderr: false,
         }
     }
 
-    pub(crate) fn wrote(&mut self, what: &str, path: &std::path::Path) {
-        self.files.push(format!("{what} written to {}", path.display()));
+    pub(crate) fn wrote(&mut self, what: &str, spec: &OutputSpec) {
+        self.to_stderr |= spec.is_stdout();
+        let to = match spec.path().display().to_string() {
+            stdout if stdout == "-" => "standard output".to_owned(),
+            path => path,
+        };
+        self.files.push(format!("{what} written to {to}"));
     }
 
     pub(crate) fn print(
@@ -160,6 +169,10 @@ impl Report {
         } else {
             self.readable()
         };
+        if self.to_stderr {
+            let failed = |error| Failure::run(format!("cannot write to stderr: {error}"));
+            return std::io::stderr().write_all(text.as_bytes()).map_err(failed);
+        }
         std::io::stdout().write_all(text.as_bytes()).map_err(Failure::stdout)
     }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use surprisal::{
     Array, Device, Entropy, EntropyBackward, EntropyBackwardInput, Error, LogSoftmax, LogSumExp,
-    Matrix, Op, Softmax, Stream, Timings, Unit, Upstream,
+    LogitsInput, Matrix, Op, Softmax, Stream, Timings, Unit, Upstream,
 };
 
 use crate::args::{DeviceArg, EntropyArgs, MemoryLimit, NumberOrFile, TransformArgs};
@@ -106,7 +106,7 @@ fn run<O>(
     gradient: Option<&Gradient<'_>>,
 ) -> Result<()>
 where
-    O: Stream + for<'a> Op<Input<'a> = Matrix<'a>, Output = Array>,
+    O: Stream + for<'a> Op<Input<'a> = LogitsInput<'a>, Output = Array>,
 {
     let mut clock = Clock::start();
     let gradient = gradient.filter(|gradient| gradient.file.is_some());
@@ -158,7 +158,7 @@ where
     }
     let mut report = Report::new(&work, &device, heading);
     for (option, spec) in outputs {
-        report.wrote(if option == "--grad" { "gradient" } else { shape.name }, spec.path());
+        report.wrote(if option == "--grad" { "gradient" } else { shape.name }, spec);
     }
     files.publish(|| report.print(&args.common, &clock, &timings))
 }
@@ -192,7 +192,7 @@ impl Job<'_> {
         (gradient, limit): (Option<(&EntropyBackward, &Array)>, &MemoryLimit),
     ) -> Result<(f64, Timings)>
     where
-        O: Stream + for<'a> Op<Input<'a> = Matrix<'a>, Output = Array>,
+        O: Stream + for<'a> Op<Input<'a> = LogitsInput<'a>, Output = Array>,
     {
         let Self { args, device, files, progress, clock } = self;
         logits.expect_floats()?;
@@ -212,7 +212,7 @@ impl Job<'_> {
         let mut context = Context { device, outputs: files, progress, clock, limit, asked };
         let (matrix, each) = (out.kept.then_some(out.place), (!out.kept).then_some(out.place));
         let of_rows = batch(logits, FromAbove::One(1.0), matrix, each);
-        let streamed = context.run(op, of_rows, |window| window.all[0], &blame)?;
+        let streamed = context.run(op, of_rows, |window| window.all[0].into(), &blame)?;
         let mut timings = streamed.timings;
         if let Some((op, dentropy)) = gradient {
             let place = ("--grad", "dlogits", &shape[..]);
@@ -232,7 +232,7 @@ impl Job<'_> {
         gradient: Option<(&EntropyBackward, &Array)>,
     ) -> Result<(f64, Timings)>
     where
-        O: Stream + for<'a> Op<Input<'a> = Matrix<'a>, Output = Array>,
+        O: Stream + for<'a> Op<Input<'a> = LogitsInput<'a>, Output = Array>,
     {
         let (asked, dtype) = (self.args.common.dtype, logits.dtype);
         let started = Instant::now();
@@ -240,7 +240,8 @@ impl Job<'_> {
         self.clock.read += started.elapsed();
         self.progress.start("computing", 0);
         let logits = &*logits;
-        let result = self.device.run_timed(op, matrix(logits, &data)?);
+        let input = LogitsInput::from(matrix(logits, &data)?);
+        let result = self.device.run_timed(op, input);
         let (output, mut timings) = result.map_err(|error| self.blame(&error))?;
         let started = Instant::now();
         let output = if out.kept { returned(output, dtype, asked, &self.device) } else { output };
@@ -273,7 +274,7 @@ fn entropy_backward<'a>(logits: Matrix<'a>, upstream: Upstream<'a>) -> EntropyBa
         Upstream::Each(each) => each,
         _ => (&[0.0f32; 0]).into(),
     };
-    EntropyBackwardInput { logits, dentropy }
+    EntropyBackwardInput::new(logits, dentropy)
 }
 
 fn add(timings: &mut Timings, more: &Timings) {

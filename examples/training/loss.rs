@@ -67,18 +67,13 @@ impl Loss<'_> {
                 let (probs, dprobs) = (bench.buffer(&empty), bench.buffer(&empty));
                 let (probs, dprobs) = (matrix(&probs), matrix(&dprobs));
                 let one_hot = bench.buffer(one_hot);
-                let softmax =
-                    TransformBuffers { logits: scores, output: OutputBuffer::Separate(probs) };
+                let softmax = TransformBuffers::new(scores, OutputBuffer::Separate(probs));
                 // The mean is over elements; classes of them are a row.
                 let classes = shape[1] as f32;
                 let error = ElementwiseBuffers::new(probs, matrix(&one_hot))
                     .with_upstream(UpstreamBuffer::Scalar(classes))
                     .with_dinput(OutputBuffer::Separate(dprobs));
-                let backward = BackwardBuffers {
-                    forward: probs,
-                    upstream: dprobs,
-                    dlogits: OutputBuffer::Separate(scores),
-                };
+                let backward = BackwardBuffers::new(probs, dprobs, OutputBuffer::Separate(scores));
                 let calls = vec![
                     gpu.prepare_blocking(&Softmax, softmax)?,
                     gpu.prepare_blocking(&squared_error(), error)?,
@@ -119,7 +114,7 @@ impl Loss<'_> {
                 let dprobs = output.dinput.ok_or("asked for")?;
                 let dprobs = Matrix::new(dprobs.values(), logits.rows(), outputs)?;
                 let dlogits =
-                    device.run(&SoftmaxBackward, SoftmaxBackwardInput { probs, dprobs })?;
+                    device.run(&SoftmaxBackward, SoftmaxBackwardInput::new(probs, dprobs))?;
                 let loss = output.loss.reduced().ok_or("it is a mean")? * classes;
                 return Ok((loss, dlogits.values().to_f32()));
             }

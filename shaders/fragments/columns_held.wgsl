@@ -12,7 +12,7 @@ fn write_columns(coef: Coef, row: u32, start: u32, end: u32, step: u32) {
 }
 
 fn held_column(coef: Coef, at: Starts, word: u32, x: Values) -> Values {
-    if (is_skipped(coef)) {
+    if (is_skipped(coef, at.row)) {
         return Values(0.0);
     }
     return column(coef, at, word, x);

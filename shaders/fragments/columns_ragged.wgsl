@@ -18,7 +18,7 @@ fn write_columns(coef: Coef, row: u32, start: u32, end: u32, step: u32) {
 }
 
 fn column_or_zero(coef: Coef, at: Starts, word: u32) -> Values {
-    if (is_skipped(coef)) {
+    if (is_skipped(coef, at.row)) {
         return Values(0.0);
     }
     return column(coef, at, word, load_input(at, word));

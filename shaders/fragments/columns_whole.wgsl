@@ -4,7 +4,7 @@
 fn write_columns(coef: Coef, row: u32, start: u32, end: u32, step: u32) {
     let at = starts_of(row);
     var word = start;
-    if (is_skipped(coef)) {
+    if (is_skipped(coef, row)) {
         for (; word < end; word += step) {
             store_output(at, word, Values(0.0));
         }

@@ -15,7 +15,8 @@ fn element_at(at: Starts, word: u32, x: Values) -> Element {
     let are_infinite = (x_bits == Columns(0x7f800000u)) & (x == y);
     let is_nan = (max(x_bits, y_bits) > Columns(0x7f800000u)) | are_infinite;
     let nan = Values(params.nan);
-    let factor = element_factor(at, word);
+    // What weighs 0 contributes 0, and so does what does not count.
+    let factor = select(Values(0.0), element_factor(at, word), element_counts(at, word));
     let element = element_of(x, y, word);
     return Element(
         times(factor, select(element.loss, nan, is_nan)),

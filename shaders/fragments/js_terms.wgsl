@@ -11,8 +11,9 @@ fn term_to_mixture(p: Values, d: Values, log_share: f32) -> Values {
 
 fn js_terms(at: Starts, word: u32, x: Values) -> Terms {
     let pair = pair_at(at.row);
-    let a = (teacher(load_second(at, word)) - Values(pair.x)) - Values(pair.y);
-    let b = (chain(x) - Values(pair.z)) - Values(pair.w);
+    let t = teacher(load_second(at, word));
+    let a = teacher_scale() * (t - Values(pair.x)) - Values(pair.y);
+    let b = z_scale() * (chain(x) - Values(pair.z)) - Values(pair.w);
     let q = exp(b);
     let d = (b - a) + params.mix_shift;
     return Terms(

@@ -1,11 +1,5 @@
 // A row's entropy, beside its log-sum-exp: formula (21) of docs/NUMERICS.md.
 
-struct Row { words: u32 }
-
-fn row_begin(index: u32) -> Row {
-    return Row(params.swept_words);
-}
-
 // Two terms of one sign.
 fn entropy(acc: Acc) -> f32 {
     return log1p(acc.rest) - 2.0 * (acc.half_sum / (1.0 + acc.rest));

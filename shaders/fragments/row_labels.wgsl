@@ -1,12 +1,6 @@
 // A row of cross-entropy with probability targets, and its loss: formulas (15) and (17).
 
-struct Row { words: u32 }
-
 const NO_COLUMN: u32 = 0xffffffffu;
-
-fn row_begin(index: u32) -> Row {
-    return Row(params.swept_words);
-}
 
 // A NaN among the labels is the whole row's, and so is a +inf among log-probabilities.
 fn row_is_undefined(acc: Acc) -> bool {

@@ -1,12 +1,6 @@
 // The first of two passes of the Jensen-Shannon divergence: the statistics of both rows. NaN where
 // one of them has no softmax.
 
-struct Row { words: u32 }
-
-fn row_begin(index: u32) -> Row {
-    return Row(params.swept_words);
-}
-
 fn row_store(index: u32, row: Row, acc: Acc) {
     let undefined = teacher_is_undefined(acc.max, acc.rest)
         || student_is_undefined(acc.other_max, acc.other_rest);

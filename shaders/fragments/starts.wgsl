@@ -8,6 +8,7 @@ struct Starts {
     second: u32,
     factors: u32,
     dloss: u32,
+    mask: u32,      // in bytes
 }
 
 fn starts_of(row: u32) -> Starts {
@@ -17,5 +18,6 @@ fn starts_of(row: u32) -> Starts {
         params.output_offset + row * params.output_stride,
         params.second_offset + row * params.second_stride,
         params.factors_offset + row * params.factors_stride,
-        params.dloss_offset + row * params.dloss_stride);
+        params.dloss_offset + row * params.dloss_stride,
+        params.mask_offset + row * params.mask_stride);
 }

@@ -5,7 +5,8 @@
 const SKIPPED: u32 = 0x7fffffffu;
 
 fn store_row(index: u32, loss: f32, lse: f32, nll: f32, best: u32) {
-    stats[params.stats_offset + index] = vec2<f32>(loss, lse);
+    stats[params.stats_offset + index] =
+        select(vec2<f32>(0.0), vec2<f32>(loss, lse), row_counts(index));
 }
 
 fn stored_loss(row: u32) -> f32 {

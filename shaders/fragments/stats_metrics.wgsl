@@ -8,8 +8,9 @@ const SKIPPED: u32 = 0x7fffffffu;
 const CORRECT: u32 = 0x80000000u;
 
 fn store_row(index: u32, loss: f32, lse: f32, nll: f32, best: u32) {
-    stats[params.stats_offset + index] =
-        vec4<u32>(bitcast<vec3<u32>>(vec3<f32>(loss, lse, nll)), best);
+    let result = vec4<u32>(bitcast<vec3<u32>>(vec3<f32>(loss, lse, nll)), best);
+    let nothing = vec4<u32>(0u, 0u, 0u, SKIPPED);
+    stats[params.stats_offset + index] = select(nothing, result, row_counts(index));
 }
 
 fn stored_loss(row: u32) -> f32 {

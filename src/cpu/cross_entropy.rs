@@ -23,7 +23,8 @@ use crate::cpu::{Dloss, reduce, select_times};
 use crate::error::Result;
 use crate::matrix::{Array, Values, with_values};
 use crate::op::{
-    CrossEntropy, CrossEntropyInput, CrossEntropyOutput, InputForm, Labels, Loss, Metrics, Targets,
+    CrossEntropy, CrossEntropyInput, CrossEntropyOutput, InputForm, Labels, Loss, Metrics,
+    RowTargets,
 };
 
 impl Labelled for CrossEntropy {
@@ -42,7 +43,7 @@ impl Labelled for CrossEntropy {
         labels: Labels<'_>,
         io: Io<'_, T>,
     ) -> CrossEntropyOutput {
-        let (kept_rows, total_weight) = self.totals(&labels.targets);
+        let (kept_rows, total_weight) = self.totals(&self.rows(labels.targets, labels.mask));
         let divisor = self.normalizer().unwrap_or(total_weight);
         let options = Options::new(self, labels, classes, divisor);
         // The targets' gradient is the rarer wish: a pass of its own over the rows.
@@ -83,9 +84,11 @@ impl Labelled for CrossEntropy {
 
 struct Options<'a> {
     op: &'a CrossEntropy,
-    targets: Targets<'a>,
+    of_rows: RowTargets<'a>,
     classes: usize,
     chain: Chain,
+    /// What distances between the chain's results are multiplied by.
+    z_scale: f32,
     dloss: Dloss,
     unit: f32,
     /// With whole vectors of zeros behind them.
@@ -104,7 +107,7 @@ impl PlainRows for Options<'_> {
 
     #[inline(always)]
     fn pick(&self, row: usize) -> Pick {
-        self.op.kept_class(&self.targets, row).map_or(Pick::Ignored, Pick::Column)
+        self.of_rows.class(row).map_or(Pick::Ignored, Pick::Column)
     }
 
     #[inline(always)]
@@ -139,17 +142,19 @@ impl PlainRows for Options<'_> {
 impl Rows for Options<'_> {
     type Result = RowResult;
 
+    fn counts(&self, row: usize) -> bool {
+        self.of_rows.counts(row)
+    }
+
     fn row<S: Simd>(&self, sweep: Sweep<S>, row: usize, work: &mut Work, result: &mut RowResult) {
         let Work { x, out, a, b, .. } = work;
-        let label = if let Some(probs) = self.targets.probs() {
+        let label = if let Some(probs) = self.of_rows.targets.probs() {
             let columns = row * self.classes..(row + 1) * self.classes;
             with_values!(probs.values(), q => sweep.widen(&q[columns], a));
             Label::Probs(a)
-        } else if let Some(y) = self.op.kept_class(&self.targets, row) {
-            Label::Class(y)
         } else {
-            out.fill(0.0);
-            return;
+            // A row that counts has a class.
+            Label::Class(self.of_rows.class(row).unwrap_or(0))
         };
         let z = self.chain_of(sweep, x, b);
         let row_of = Row { options: self, sweep, span: self.all(), x, z };
@@ -157,14 +162,14 @@ impl Rows for Options<'_> {
         match label {
             Label::Class(y) => {
                 let seen = row_of.seen(y);
-                let norm = Norm::of(sweep, seen.stat);
+                let norm = Norm::of(sweep, seen.stat, self.z_scale);
                 *result = self.class_result(norm, &seen, y);
                 if let Some(dloss) = dloss {
                     row_of.class_columns(&self.class_columns(sweep, norm, &seen, (y, dloss)), out);
                 }
             }
             Label::Probs(q) => {
-                let norm = Norm::of(sweep, row_of.stat());
+                let norm = Norm::of(sweep, row_of.stat(), self.z_scale);
                 *result = row_of.probs_result(norm, q);
                 if let Some(dloss) = dloss {
                     row_of.probs_columns(norm, q, dloss, out);
@@ -177,6 +182,7 @@ impl Rows for Options<'_> {
 impl<'a> Options<'a> {
     fn new(op: &'a CrossEntropy, labels: Labels<'a>, classes: usize, divisor: f64) -> Self {
         let (e, weight_sum) = (op.label_smoothing(), op.weight_sum(classes));
+        let (chain, z_scale) = Chain::of(op);
         let mut weights: Option<Vec<f32>> =
             op.class_weights().map(|weights| weights.iter().map(|&w| w as f32).collect());
         if let Some(weights) = &mut weights {
@@ -184,9 +190,10 @@ impl<'a> Options<'a> {
         }
         Self {
             op,
-            targets: labels.targets,
+            of_rows: op.rows(labels.targets, labels.mask),
             classes,
-            chain: Chain::of(op),
+            chain,
+            z_scale,
             dloss: Dloss::of(labels.upstream, op.reduction(), divisor, op.unit()),
             unit: op.unit().per_nat() as f32,
             weights,
@@ -202,7 +209,7 @@ impl Options<'_> {
     /// Whether a row's statistic and its target's logit are all that a row needs.
     fn is_plain(&self) -> bool {
         let is_logits = self.op.form() == InputForm::Logits && matches!(self.chain, Chain::None);
-        let has_class = self.targets.probs().is_none();
+        let has_class = self.of_rows.targets.probs().is_none();
         is_logits && has_class && self.smooth_class == 0.0 && !self.op.has_metrics()
     }
 
@@ -275,6 +282,10 @@ struct TargetGradient<'a> {
 impl Rows for TargetGradient<'_> {
     type Result = ();
 
+    fn counts(&self, row: usize) -> bool {
+        self.options.of_rows.counts(row)
+    }
+
     fn row<S: Simd>(&self, sweep: Sweep<S>, row: usize, work: &mut Work, (): &mut ()) {
         let (s, options) = (sweep.s, self.options);
         let Work { out, a, b, .. } = work;
@@ -282,7 +293,7 @@ impl Rows for TargetGradient<'_> {
         with_values!(self.logits, x => sweep.widen(&x[columns], a));
         let z = options.chain_of(sweep, a, b);
         let row_of = Row { options, sweep, span: options.all(), x: a, z };
-        let norm = Norm::of(sweep, row_of.stat());
+        let norm = Norm::of(sweep, row_of.stat(), options.z_scale);
         let dloss = if norm.is_defined() { options.dloss.at(row) } else { f32::NAN };
         sweep.fill(
             out,

@@ -9,7 +9,8 @@ use crate::cpu::{Dloss, RowStat, reduce, select_times, zeros};
 use crate::error::Result;
 use crate::matrix::{Array, Values, with_values};
 use crate::op::{
-    DivergenceInput, DivergenceKind, DivergenceOutput, DivergenceSpec, InputForm, Mixture,
+    DivergenceInput, DivergenceKind, DivergenceOutput, DivergenceSpec, InputForm, Mixture, counts,
+    kept, split_scale,
 };
 
 pub(crate) fn divergence(
@@ -20,10 +21,12 @@ pub(crate) fn divergence(
     spec.validate(input)?;
     let (rows, classes) = (input.student.rows(), input.student.classes());
     let common = spec.common;
+    let divisor = common.divisor(kept(input.mask, rows) as f64);
     let job = Divergences {
         spec,
         teacher: input.teacher.values(),
-        dloss: Dloss::of(input.upstream, common.reduction, rows as f64, common.unit),
+        mask: input.mask,
+        dloss: Dloss::of(input.upstream, common.reduction, divisor, common.unit),
         unit: common.unit.per_nat() as f32,
     };
     let mut results = bytemuck::zeroed_vec(rows);
@@ -39,7 +42,7 @@ pub(crate) fn divergence(
     });
     let (losses, lse) = results.into_iter().map(|[loss, lse]: [f32; 2]| (loss, lse)).unzip();
     Ok(DivergenceOutput {
-        loss: reduce(losses, common.reduction, rows as f64),
+        loss: reduce(losses, common.reduction, divisor),
         lse: Array::F32(lse),
         dstudent,
     })
@@ -48,6 +51,7 @@ pub(crate) fn divergence(
 struct Divergences<'a> {
     spec: &'a DivergenceSpec,
     teacher: Values<'a>,
+    mask: Option<&'a [bool]>,
     dloss: Dloss,
     unit: f32,
 }
@@ -60,6 +64,8 @@ struct LogProbs<'a, S> {
     z: &'a [f32],
     /// The statistic and `log1p(rest)`; none if z are log-probabilities already.
     stat: Option<(RowStat, f32)>,
+    /// What distances between z are multiplied by.
+    scale: f32,
 }
 
 impl<S: Simd> LogProbs<'_, S> {
@@ -74,7 +80,10 @@ impl<S: Simd> LogProbs<'_, S> {
     fn log_p(&self, j: usize) -> S::F {
         let (s, z) = (self.s, self.s.load(&self.z[j..]));
         match self.stat {
-            Some((stat, log_sum)) => s.sub(s.sub(z, s.splat(stat.max())), s.splat(log_sum)),
+            Some((stat, log_sum)) => {
+                let distance = s.mul(s.splat(self.scale), s.sub(z, s.splat(stat.max())));
+                s.sub(distance, s.splat(log_sum))
+            }
             None => z,
         }
     }
@@ -84,10 +93,18 @@ impl<S: Simd> LogProbs<'_, S> {
         let (s, z) = (self.s, self.s.load(&self.z[j..]));
         match self.stat {
             Some((stat, _)) => {
-                s.mul(exp(s, s.sub(z, s.splat(stat.max()))), s.splat(1.0 / stat.sum()))
+                let distance = s.mul(s.splat(self.scale), s.sub(z, s.splat(stat.max())));
+                s.mul(exp(s, distance), s.splat(1.0 / stat.sum()))
             }
             None => exp(s, z),
         }
+    }
+
+    /// Whether a class has no probability at all.
+    #[inline(always)]
+    fn is_none(&self, j: usize) -> S::M {
+        let s = self.s;
+        s.eq(s.load(&self.z[j..]), s.splat(f32::NEG_INFINITY))
     }
 
     /// 1 - p where p is above one half: there it has more digits than p; NaN elsewhere.
@@ -110,8 +127,8 @@ impl<S: Simd> LogProbs<'_, S> {
         let (a, b, infinity) = (self.log_p(j), other.log_p(j), s.splat(f32::INFINITY));
         // Where only p underflowed, what it stands for may still be infinitely surprising.
         let term = select_times(s, self.p(j), s.sub(a, b));
-        let term = s.select(s.eq(b, s.neg(infinity)), infinity, term);
-        s.select(s.eq(a, s.neg(infinity)), s.splat(0.0), term)
+        let term = s.select(other.is_none(j), infinity, term);
+        s.select(self.is_none(j), s.splat(0.0), term)
     }
 
     /// The part of a class in KL(self || M), M the mixture of both, by this side's own share of it:
@@ -156,17 +173,22 @@ impl Rows for Divergences<'_> {
     /// The loss and the student's log-sum-exp.
     type Result = [f32; 2];
 
+    fn counts(&self, row: usize) -> bool {
+        counts(self.mask, row)
+    }
+
     fn row<S: Simd>(&self, sweep: Sweep<S>, row: usize, work: &mut Work, result: &mut [f32; 2]) {
         let Work { classes, x, out, a, b } = work;
         let columns = row * *classes..(row + 1) * *classes;
         with_values!(self.teacher, teacher => sweep.widen(&teacher[columns], a));
         self.prepare(sweep, self.spec.teacher, a, b);
-        let teacher = normalize(sweep, self.spec.teacher, *classes, b);
+        let teacher = self.normalize(sweep, self.spec.teacher, *classes, b);
         self.prepare(sweep, InputForm::Logits, x, a);
-        let student = normalize(sweep, InputForm::Logits, *classes, a);
+        let student = self.normalize(sweep, InputForm::Logits, *classes, a);
         let pair = Pair { teacher, student };
         let loss = self.loss(sweep, &pair);
-        *result = [self.unit * loss, student.stat.map_or(0.0, |(stat, _)| stat.lse())];
+        let lse = student.stat.map_or(0.0, |(stat, _)| stat.lse_scaled(student.scale));
+        *result = [self.unit * loss, lse];
         if self.spec.common.gradient {
             let scale = self.dloss.at(row) / self.spec.temperature as f32;
             self.columns(sweep, &pair, loss, scale, out);
@@ -174,23 +196,26 @@ impl Rows for Divergences<'_> {
     }
 }
 
-fn normalize<S: Simd>(
-    sweep: Sweep<S>,
-    form: InputForm,
-    classes: usize,
-    z: &[f32],
-) -> LogProbs<'_, S> {
-    let stat = (form == InputForm::Logits).then(|| sweep.stat(&z[..classes]));
-    let stat = stat.map(|stat| (stat, sweep.log1p(stat.rest())));
-    LogProbs { s: sweep.s, classes, z, stat }
-}
-
 impl Divergences<'_> {
-    /// Logits over the temperature, or the logarithms of probabilities.
+    fn normalize<'z, S: Simd>(
+        &self,
+        sweep: Sweep<S>,
+        form: InputForm,
+        classes: usize,
+        z: &'z [f32],
+    ) -> LogProbs<'z, S> {
+        let (_, scale) = split_scale(1.0 / self.spec.temperature);
+        let scale = scale as f32;
+        let stat = (form == InputForm::Logits).then(|| sweep.stat_scaled(z, classes, scale));
+        let stat = stat.map(|stat| (stat, sweep.log1p(stat.rest())));
+        LogProbs { s: sweep.s, classes, z, stat, scale }
+    }
+
+    /// Logits over the temperature unless that is below 1, or the logarithms of probabilities.
     fn prepare<S: Simd>(&self, sweep: Sweep<S>, form: InputForm, x: &[f32], z: &mut [f32]) {
         let (s, temperature) = (sweep.s, self.spec.temperature as f32);
         match form {
-            InputForm::Logits if temperature != 1.0 => {
+            InputForm::Logits if temperature > 1.0 => {
                 sweep.fill(
                     z,
                     #[inline(always)]

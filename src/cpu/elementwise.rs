@@ -9,7 +9,9 @@ use crate::cpu::simd::{InstructionSet, Simd};
 use crate::cpu::{Dloss, reduce, select_times, zeros};
 use crate::error::Result;
 use crate::matrix::with_values;
-use crate::op::{ElementKind, ElementwiseInput, ElementwiseOutput, ElementwiseSpec, PosWeight};
+use crate::op::{
+    ElementKind, ElementwiseInput, ElementwiseOutput, ElementwiseSpec, PosWeight, kept,
+};
 
 /// Elements that are handled as a row, whatever the matrix's shape; the last row may be shorter.
 const CHUNK: usize = 2048;
@@ -22,11 +24,14 @@ pub(crate) fn elementwise(
     spec.validate(input)?;
     let common = spec.common;
     let elements = input.input.values().len();
+    let mask = spec.mask(input);
+    let divisor = common.divisor(kept(mask.as_deref(), elements) as f64);
     let job = Elements {
         spec,
         input,
+        mask: mask.as_deref(),
         first: 0,
-        dloss: Dloss::of(input.upstream, common.reduction, elements as f64, common.unit),
+        dloss: Dloss::of(input.upstream, common.reduction, divisor, common.unit),
         unit: common.unit.per_nat() as f32,
         positive: match spec.pos_weight {
             None => vec![1.0],
@@ -45,12 +50,13 @@ pub(crate) fn elementwise(
         }
         common.gradient.then(|| dinput.into())
     });
-    Ok(ElementwiseOutput { loss: reduce(losses, common.reduction, elements as f64), dinput })
+    Ok(ElementwiseOutput { loss: reduce(losses, common.reduction, divisor), dinput })
 }
 
 struct Elements<'a> {
     spec: &'a ElementwiseSpec<'a>,
     input: &'a ElementwiseInput<'a>,
+    mask: Option<&'a [bool]>,
     /// Where the first row begins.
     first: usize,
     dloss: Dloss,
@@ -100,6 +106,13 @@ impl<'a> Rows for Elements<'a> {
         match &self.dloss {
             Dloss::Scalar(all) => dloss.fill(*all),
             Dloss::Each(of) => dloss[..*classes].copy_from_slice(&of[first..first + *classes]),
+        }
+        if let Some(mask) = self.mask {
+            // What weighs 0 contributes 0, whatever its element and its label are.
+            let of_chunk = mask[first..first + *classes].iter();
+            for (i, _) in of_chunk.enumerate().filter(|(_, counts)| !**counts) {
+                (weights[i], dloss[i]) = (0.0, 0.0);
+            }
         }
         let chunk = Chunk {
             x,

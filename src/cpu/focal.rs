@@ -10,7 +10,7 @@ use crate::cpu::simd::{InstructionSet, Simd};
 use crate::cpu::{Dloss, reduce, select_times};
 use crate::error::Result;
 use crate::matrix::Array;
-use crate::op::{CrossEntropyInput, CrossEntropyOutput, Focal, Labels, Targets};
+use crate::op::{CrossEntropyInput, CrossEntropyOutput, Focal, Labels, RowTargets};
 
 impl Labelled for Focal {
     fn check(&self, input: &CrossEntropyInput<'_>) -> Result<()> {
@@ -28,11 +28,12 @@ impl Labelled for Focal {
         labels: Labels<'_>,
         io: Io<'_, T>,
     ) -> CrossEntropyOutput {
-        let kept_rows = self.kept_rows(&labels.targets);
-        let divisor = kept_rows as f64;
+        let of_rows = self.rows(labels.targets, labels.mask);
+        let kept_rows = of_rows.kept();
+        let divisor = self.normalizer().unwrap_or(kept_rows as f64);
         let job = FocalRows {
             op: self,
-            targets: labels.targets,
+            of_rows,
             dloss: Dloss::of(labels.upstream, self.reduction(), divisor, self.unit()),
             unit: self.unit().per_nat() as f32,
         };
@@ -45,15 +46,15 @@ impl Labelled for Focal {
             dlogits: None,
             dtargets: None,
             metrics: None,
-            kept_rows,
-            total_weight: divisor,
+            kept_rows: kept_rows as u64,
+            total_weight: kept_rows as f64,
         }
     }
 }
 
 struct FocalRows<'a> {
     op: &'a Focal,
-    targets: Targets<'a>,
+    of_rows: RowTargets<'a>,
     dloss: Dloss,
     unit: f32,
 }
@@ -63,7 +64,7 @@ impl PlainRows for FocalRows<'_> {
 
     #[inline(always)]
     fn pick(&self, row: usize) -> Pick {
-        self.op.kept_class(&self.targets, row).map_or(Pick::Ignored, Pick::Column)
+        self.of_rows.class(row).map_or(Pick::Ignored, Pick::Column)
     }
 
     #[inline(always)]

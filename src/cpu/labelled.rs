@@ -26,7 +26,8 @@ fn shape(logits: &Matrix<'_>) -> (usize, usize) {
 }
 
 fn labels<'a>(input: &CrossEntropyInput<'a>) -> Labels<'a> {
-    Labels::new(input.targets).with_upstream(input.upstream)
+    let CrossEntropyInput { targets, upstream, mask, .. } = *input;
+    Labels { targets, upstream, mask }
 }
 
 pub(crate) fn labelled<L: Labelled>(
@@ -70,7 +71,7 @@ pub(crate) fn labelled_in_place<L: Labelled>(
 ) -> Result<CrossEntropyOutput> {
     let matrix = logits.as_matrix();
     let shape = shape(&matrix);
-    op.check(&CrossEntropyInput::new(matrix, labels.targets).with_upstream(labels.upstream))?;
+    op.check(&labels.of(matrix))?;
     with_values_mut!(logits.into_values(), x => {
         Ok(op.evaluate(set, shape, labels, Io::InPlace(x)))
     })

@@ -36,7 +36,7 @@ pub(crate) fn linear_cross_entropy(
     input: &LinearCrossEntropyInput<'_>,
 ) -> Result<LinearCrossEntropyOutput> {
     op.validate(input)?;
-    let kept = KeptRows::new(op.loss(), &input.targets);
+    let kept = KeptRows::new(&op.loss().rows(input.targets, input.mask));
     let mut layer = Layer::new(set, op, input)?;
     for rows in kept.rows().chunks(layer.chunk_rows()?) {
         layer.chunk(rows)?;
@@ -83,7 +83,8 @@ impl<'a> Layer<'a> {
         input: &'a LinearCrossEntropyInput<'a>,
     ) -> Result<Self> {
         let (hidden, weight) = (&input.hidden, &input.weight);
-        let (kept_rows, total_weight) = op.loss().totals(&input.targets);
+        let of_rows = op.loss().rows(input.targets, input.mask);
+        let (kept_rows, total_weight) = op.loss().totals(&of_rows);
         let room = |asked: bool, elements: usize| zeros(if asked { elements } else { 0 });
         let dhidden = if op.has_hidden_gradient() { hidden.values().len() } else { 0 };
         Ok(Self {

@@ -82,6 +82,11 @@ pub(super) struct Work {
 pub(super) trait Rows: Sync {
     type Result: Send;
 
+    /// Whether a row counts; one that does not leaves its result as it is, and its columns are 0.
+    fn counts(&self, _row: usize) -> bool {
+        true
+    }
+
     /// Reads `work.x`, sets the result and, if the batch has an output, `work.out`.
     fn row<S: Simd>(&self, sweep: Sweep<S>, row: usize, work: &mut Work, result: &mut Self::Result);
 }
@@ -101,9 +106,13 @@ impl<J: Rows, T: Lanes> Job for Task<'_, J, T> {
         let row = || vec![0.0; classes.next_multiple_of(MAX_LANES)];
         let mut work = Work { classes, x: row(), out: row(), a: row(), b: row() };
         for (i, result) in part.results.iter_mut().enumerate() {
-            let mut io = part.io.split_off(classes);
-            sweep.widen(io.input(), &mut work.x);
-            job.row(sweep, part.first_row + i, &mut work, result);
+            let (mut io, row) = (part.io.split_off(classes), part.first_row + i);
+            if job.counts(row) {
+                sweep.widen(io.input(), &mut work.x);
+                job.row(sweep, row, &mut work, result);
+            } else {
+                work.out.fill(0.0);
+            }
             if !matches!(io, Io::Read(_)) {
                 sweep.write_scaled(&work.out[..classes], io.output(), 1.0);
             }

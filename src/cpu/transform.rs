@@ -3,13 +3,15 @@
 use crate::cpu::columns::Sweep;
 use crate::cpu::lanes::{Io, Lanes, with_pair};
 use crate::cpu::math::exp;
-use crate::cpu::plain::{Columns, Finished, PlainRows, RowResults, Swept, for_each_plain_row};
+use crate::cpu::plain::{
+    Columns, Finished, Pick, PlainRows, RowResults, Swept, for_each_plain_row,
+};
 use crate::cpu::rows::{Rows, Work, for_each_row};
 use crate::cpu::simd::{InstructionSet, Simd};
 use crate::cpu::{RowStat, select_times, zeros};
 use crate::error::Result;
 use crate::matrix::{Array, MatrixMut, Values, with_values, with_values_mut};
-use crate::op::{Transform, TransformInput};
+use crate::op::{Transform, TransformInput, counts};
 
 pub(crate) fn transform(
     set: InstructionSet,
@@ -42,11 +44,18 @@ pub(crate) fn transform_into(
 }
 
 /// With the result of a transform of nothing but a matrix over that.
-pub(crate) fn transform_in_place(set: InstructionSet, op: Transform, matrix: MatrixMut<'_>) {
+pub(crate) fn transform_in_place(
+    set: InstructionSet,
+    op: Transform,
+    matrix: MatrixMut<'_>,
+    mask: Option<&[bool]>,
+) -> Result<()> {
     let shape = (matrix.as_matrix().rows(), matrix.as_matrix().classes());
+    TransformInput { mask, ..matrix.as_matrix().into() }.validate()?;
     with_values_mut!(matrix.into_values(), x => {
-        plain(set, op, (shape, None, 1.0), Io::InPlace(x));
+        plain(set, op, shape, &OfRows { mask, drows: None, unit: 1.0 }, Io::InPlace(x));
     });
+    Ok(())
 }
 
 /// One number a row.
@@ -61,9 +70,9 @@ fn reduced<T: Lanes>(
     if op == Transform::LogSumExp {
         let shape = (input.input.rows(), classes);
         let lse = RowResults { lse: &mut results, ..RowResults::default() };
-        for_each_plain_row(set, &LogSumExps, shape, Io::Read(x), lse);
+        for_each_plain_row(set, &LogSumExps { mask: input.mask }, shape, Io::Read(x), lse);
     } else {
-        let job = Entropies { unit: input.unit.per_nat() as f32 };
+        let job = Entropies { mask: input.mask, unit: input.unit.per_nat() as f32 };
         for_each_row(set, &job, classes, Io::Read(x), &mut results);
     }
     results
@@ -78,39 +87,63 @@ fn evaluate<T: Lanes>(
 ) {
     let (rows, classes) = (input.input.rows(), input.input.classes());
     let drows = input.drows.map(|(_, drows)| drows.to_f32());
-    let unit = input.unit.per_nat() as f32;
+    let of_rows = OfRows { mask: input.mask, drows, unit: input.unit.per_nat() as f32 };
     let mut nothing = vec![(); rows];
     if let Some(dy) = input.second {
-        let job = Backward { op, dy: dy.values() };
+        let job = Backward { op, dy: dy.values(), of_rows: &of_rows };
         for_each_row(set, &job, classes, io, &mut nothing);
     } else if op == Transform::EntropyBackward {
-        let job = EntropyGradient { drows: drows.unwrap_or_default(), unit };
-        for_each_row(set, &job, classes, io, &mut nothing);
+        for_each_row(set, &EntropyGradient(&of_rows), classes, io, &mut nothing);
     } else {
-        plain(set, op, ((rows, classes), drows, unit), io);
+        plain(set, op, (rows, classes), &of_rows, io);
     }
+}
+
+/// Which rows count, and what rows are multiplied by.
+struct OfRows<'a> {
+    mask: Option<&'a [bool]>,
+    drows: Option<Vec<f32>>,
+    unit: f32,
+}
+
+impl OfRows<'_> {
+    fn upstream(&self, row: usize) -> f32 {
+        self.drows.as_ref().map_or(1.0, |drows| drows[row])
+    }
+}
+
+fn pick(mask: Option<&[bool]>, row: usize) -> Pick {
+    if counts(mask, row) { Pick::Nothing } else { Pick::Ignored }
 }
 
 /// Transforms that a row's statistic is enough for.
 fn plain<T: Lanes>(
     set: InstructionSet,
     op: Transform,
-    (shape, drows, unit): ((usize, usize), Option<Vec<f32>>, f32),
+    shape: (usize, usize),
+    of_rows: &OfRows<'_>,
     io: Io<'_, T>,
 ) {
     let nothing = RowResults::default();
     let scale = match op {
         Transform::LogSoftmax => -1.0,
-        Transform::Surprisal => unit,
-        _ => return for_each_plain_row(set, &Exps { drows }, shape, io, nothing),
+        Transform::Surprisal => of_rows.unit,
+        _ => return for_each_plain_row(set, &Exps(of_rows), shape, io, nothing),
     };
-    for_each_plain_row(set, &Logs { scale }, shape, io, nothing);
+    for_each_plain_row(set, &Logs { mask: of_rows.mask, scale }, shape, io, nothing);
 }
 
-struct LogSumExps;
+struct LogSumExps<'a> {
+    mask: Option<&'a [bool]>,
+}
 
-impl PlainRows for LogSumExps {
+impl PlainRows for LogSumExps<'_> {
     const COLUMNS: Columns = Columns::Exps;
+
+    #[inline(always)]
+    fn pick(&self, row: usize) -> Pick {
+        pick(self.mask, row)
+    }
 
     #[inline(always)]
     fn finish<S: Simd>(&self, s: S, swept: &Swept<S::F>) -> Finished<S::F> {
@@ -119,16 +152,19 @@ impl PlainRows for LogSumExps {
 }
 
 /// Softmax, times a number for each row.
-struct Exps {
-    drows: Option<Vec<f32>>,
-}
+struct Exps<'a>(&'a OfRows<'a>);
 
-impl PlainRows for Exps {
+impl PlainRows for Exps<'_> {
     const COLUMNS: Columns = Columns::Exps;
 
     #[inline(always)]
+    fn pick(&self, row: usize) -> Pick {
+        pick(self.0.mask, row)
+    }
+
+    #[inline(always)]
     fn upstream(&self, row: usize) -> f32 {
-        self.drows.as_ref().map_or(1.0, |drows| drows[row])
+        self.0.upstream(row)
     }
 
     #[inline(always)]
@@ -138,12 +174,18 @@ impl PlainRows for Exps {
 }
 
 /// The surprisal, by a number.
-struct Logs {
+struct Logs<'a> {
+    mask: Option<&'a [bool]>,
     scale: f32,
 }
 
-impl PlainRows for Logs {
+impl PlainRows for Logs<'_> {
     const COLUMNS: Columns = Columns::Logs;
+
+    #[inline(always)]
+    fn pick(&self, row: usize) -> Pick {
+        pick(self.mask, row)
+    }
 
     #[inline(always)]
     fn finish<S: Simd>(&self, s: S, swept: &Swept<S::F>) -> Finished<S::F> {
@@ -168,32 +210,39 @@ fn entropy<S: Simd>(sweep: Sweep<S>, x: &[f32], classes: usize) -> (RowStat, f32
     (stat, log_sum, sum as f32 / stat.sum() + log_sum)
 }
 
-struct Entropies {
+struct Entropies<'a> {
+    mask: Option<&'a [bool]>,
     unit: f32,
 }
 
-impl Rows for Entropies {
+impl Rows for Entropies<'_> {
     type Result = f32;
+
+    fn counts(&self, row: usize) -> bool {
+        counts(self.mask, row)
+    }
 
     fn row<S: Simd>(&self, sweep: Sweep<S>, _row: usize, work: &mut Work, result: &mut f32) {
         *result = self.unit * entropy(sweep, &work.x, work.classes).2;
     }
 }
 
-struct EntropyGradient {
-    drows: Vec<f32>,
-    unit: f32,
-}
+struct EntropyGradient<'a>(&'a OfRows<'a>);
 
-impl Rows for EntropyGradient {
+impl Rows for EntropyGradient<'_> {
     type Result = ();
+
+    fn counts(&self, row: usize) -> bool {
+        counts(self.0.mask, row)
+    }
 
     fn row<S: Simd>(&self, sweep: Sweep<S>, row: usize, work: &mut Work, (): &mut ()) {
         let s = sweep.s;
         let Work { classes, x, out, .. } = work;
         let x = &*x;
         let (stat, log_sum, entropy) = entropy(sweep, x, *classes);
-        let (max, inverse, dentropy) = (stat.max(), 1.0 / stat.sum(), self.unit * self.drows[row]);
+        let (max, inverse) = (stat.max(), 1.0 / stat.sum());
+        let dentropy = self.0.unit * self.0.upstream(row);
         sweep.fill(
             out,
             #[inline(always)]
@@ -211,10 +260,15 @@ impl Rows for EntropyGradient {
 struct Backward<'a> {
     op: Transform,
     dy: Values<'a>,
+    of_rows: &'a OfRows<'a>,
 }
 
 impl Rows for Backward<'_> {
     type Result = ();
+
+    fn counts(&self, row: usize) -> bool {
+        counts(self.of_rows.mask, row)
+    }
 
     fn row<S: Simd>(&self, sweep: Sweep<S>, row: usize, work: &mut Work, (): &mut ()) {
         let s = sweep.s;

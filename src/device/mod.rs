@@ -158,7 +158,11 @@ impl Device {
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) and
     /// [`Error::DeviceLost`](crate::Error::DeviceLost).
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn run<'a, O: Evaluate>(&'a self, op: &'a O, input: O::Input<'a>) -> Result<O::Output> {
+    pub fn run<'a, O: Evaluate>(
+        &'a self,
+        op: &'a O,
+        input: impl Into<O::Input<'a>>,
+    ) -> Result<O::Output> {
         self.run_timed(op, input).map(|(output, _)| output)
     }
 
@@ -170,7 +174,7 @@ impl Device {
     pub fn run_timed<'a, O: Evaluate>(
         &'a self,
         op: &'a O,
-        input: O::Input<'a>,
+        input: impl Into<O::Input<'a>>,
     ) -> Result<(O::Output, Timings)> {
         pollster::block_on(self.run_timed_async(op, input))
     }
@@ -183,7 +187,7 @@ impl Device {
     pub async fn run_async<'a, O: Evaluate>(
         &'a self,
         op: &'a O,
-        input: O::Input<'a>,
+        input: impl Into<O::Input<'a>>,
     ) -> Result<O::Output> {
         self.run_timed_async(op, input).await.map(|(output, _)| output)
     }
@@ -196,9 +200,9 @@ impl Device {
     pub async fn run_timed_async<'a, O: Evaluate>(
         &'a self,
         op: &'a O,
-        input: O::Input<'a>,
+        input: impl Into<O::Input<'a>>,
     ) -> Result<(O::Output, Timings)> {
-        let mut timings = Timings::default();
+        let (mut timings, input) = (Timings::default(), input.into());
         let output = match &self.inner {
             #[cfg(feature = "gpu")]
             Inner::Gpu(gpu) => return op.on_gpu(gpu, input).await,
@@ -236,7 +240,7 @@ impl Device {
     pub fn run_into<'a, O: EvaluateInto>(
         &'a self,
         op: &'a O,
-        input: O::Input<'a>,
+        input: impl Into<O::Input<'a>>,
         out: MatrixMut<'_>,
     ) -> Result<O::Beside> {
         pollster::block_on(self.run_into_async(op, input, out))
@@ -249,7 +253,7 @@ impl Device {
     /// use surprisal::{Device, MatrixMut, Softmax};
     ///
     /// let mut values = [0.0f32, f32::ln(3.0)];
-    /// Device::cpu().run_in_place(&Softmax, MatrixMut::new(&mut values[..], 1, 2)?, ())?;
+    /// Device::cpu().run_in_place(&Softmax, MatrixMut::new(&mut values[..], 1, 2)?, None)?;
     /// assert!((values[1] - 0.75).abs() < 1e-6);
     /// # Ok::<(), surprisal::Error>(())
     /// ```
@@ -273,9 +277,10 @@ impl Device {
     pub async fn run_into_async<'a, O: EvaluateInto>(
         &'a self,
         op: &'a O,
-        input: O::Input<'a>,
+        input: impl Into<O::Input<'a>>,
         mut out: MatrixMut<'_>,
     ) -> Result<O::Beside> {
+        let input = input.into();
         out.expect_fits(&O::matrix(&input))?;
         op.expect_matrix()?;
         if let Inner::Cpu(set) = self.inner {

@@ -6,10 +6,10 @@ use crate::device::{gpu::OwnedGpu, timings::Timings};
 use crate::error::{Error, Result};
 use crate::matrix::{Array, Matrix, MatrixMut};
 use crate::op::{
-    BinaryCrossEntropy, BinaryFocal, CrossEntropy, CrossEntropyInput, CrossEntropyOutput,
-    DivergenceOp as _, Elementwise, ElementwiseOp as _, Entropy, EntropyBackward, Focal,
-    JsDivergence, KlDivergence, Labels, LinearCrossEntropy, LogSoftmax, LogSoftmaxBackward,
-    LogSumExp, LogSumExpBackward, Op, Softmax, SoftmaxBackward, Surprisal, TransformOp as _,
+    BinaryCrossEntropy, BinaryFocal, CrossEntropy, CrossEntropyOutput, DivergenceOp as _,
+    Elementwise, ElementwiseOp as _, Entropy, EntropyBackward, Focal, JsDivergence, KlDivergence,
+    Labels, LinearCrossEntropy, LogSoftmax, LogSoftmaxBackward, LogSumExp, LogSumExpBackward,
+    LogitsInput, Op, Softmax, SoftmaxBackward, Surprisal, TransformOp as _,
 };
 use crate::{cpu, reference};
 
@@ -100,7 +100,7 @@ pub trait EvaluateInto: Evaluate {
     /// What is returned beside that matrix: of a loss all the rest of its output, of a transform
     /// nothing.
     type Beside;
-    /// What is read beside the matrix that is written over.
+    /// What is read beside the matrix that is written over: of a transform, which rows count.
     type Rest<'a>: Copy;
 
     /// An error if there will be no matrix.
@@ -167,7 +167,7 @@ macro_rules! evaluate_loss_into {
             }
 
             fn join<'s, 'r: 's>(matrix: Matrix<'s>, rest: Self::Rest<'r>) -> Self::Input<'s> {
-                CrossEntropyInput::new(matrix, rest.targets).with_upstream(rest.upstream)
+                rest.of(matrix)
             }
 
             fn apart(mut output: Self::Output) -> (Array, Self::Beside) {
@@ -183,7 +183,7 @@ macro_rules! evaluate_transform_into {
     ($($op:ident),*) => {$(
         impl EvaluateInto for $op {
             type Beside = ();
-            type Rest<'a> = ();
+            type Rest<'a> = Option<&'a [bool]>;
 
             fn cpu_into(
                 &self,
@@ -198,18 +198,17 @@ macro_rules! evaluate_transform_into {
                 &self,
                 set: InstructionSet,
                 matrix: MatrixMut<'_>,
-                (): (),
+                mask: Self::Rest<'_>,
             ) -> Result<()> {
-                cpu::transform_in_place(set, Self::TRANSFORM, matrix);
-                Ok(())
+                cpu::transform_in_place(set, Self::TRANSFORM, matrix, mask)
             }
 
             fn matrix<'a>(input: &Self::Input<'a>) -> Matrix<'a> {
-                *input
+                input.logits
             }
 
-            fn join<'s, 'r: 's>(matrix: Matrix<'s>, (): Self::Rest<'r>) -> Self::Input<'s> {
-                matrix
+            fn join<'s, 'r: 's>(logits: Matrix<'s>, mask: Self::Rest<'r>) -> Self::Input<'s> {
+                LogitsInput { mask, ..logits.into() }
             }
 
             fn apart(output: Self::Output) -> (Array, ()) {

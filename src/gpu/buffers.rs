@@ -135,6 +135,46 @@ impl<'a> VectorBuffer<'a> {
     }
 }
 
+/// A mask in a buffer of the caller's: a byte for each row, or for each element in row-major order; 0
+/// for one that does not count.
+///
+/// The buffer needs the usage `STORAGE`, and whole u32s: bytes past the last row or element, up to a
+/// multiple of four, are not read as anything.
+#[derive(Debug, Clone, Copy)]
+pub struct MaskBuffer<'a> {
+    pub(crate) buffer: &'a wgpu::Buffer,
+    pub(crate) offset: u64,
+    /// Bytes that the buffer holds at a time, where not all.
+    pub(crate) held: Option<u64>,
+}
+
+impl<'a> MaskBuffer<'a> {
+    /// A mask that starts with its buffer.
+    pub fn new(buffer: &'a wgpu::Buffer) -> Self {
+        Self { buffer, offset: 0, held: None }
+    }
+
+    /// The buffer holds so many bytes of a window at a time.
+    pub(crate) fn with_room(mut self, bytes: u64) -> Self {
+        self.held = Some(bytes);
+        self
+    }
+
+    /// Starts this many bytes into the buffer.
+    #[must_use]
+    pub fn with_offset(mut self, bytes: u64) -> Self {
+        self.offset = bytes;
+        self
+    }
+
+    /// Its bytes in the buffer, of so many rows or elements.
+    pub(crate) fn range(&self, count: u64) -> Result<Range<u64>> {
+        let count = self.held.map_or(count, |held| held.min(count));
+        validate_range(self.buffer, "mask", self.offset, Some(count), 1)?;
+        Ok(self.offset..self.offset + count)
+    }
+}
+
 fn validate_range(
     buffer: &wgpu::Buffer,
     name: &'static str,

@@ -154,7 +154,7 @@ impl Call {
 
     /// The rows' (loss, lse), `[rows, 2]` of f32, for operations that have them: a buffer with the
     /// usages `STORAGE` and `COPY_SRC`. Of an entropy it is (entropy, lse), of an elementwise loss
-    /// (sum over the row, 0). With metrics it is `[rows, 4]`: loss, lse, -log p of the target, and
+    /// (sum over the row, what rounding took from it). With metrics it is `[rows, 4]`: loss, lse, -log p of the target, and
     /// the bits of a u32, the best column, 0x7fffffff if the row is ignored, with the highest bit set
     /// if it is the target's.
     pub fn stats(&self) -> Option<&wgpu::Buffer> {
@@ -163,8 +163,9 @@ impl Call {
 
     /// The batch's [`Summary`], for operations that have one: those with index targets, a reduced
     /// loss, or metrics. A buffer with the usages `STORAGE`, `UNIFORM` and `COPY_SRC`. Its word
-    /// `bad_row` is the error flag; without index targets that, `kept_rows` and `total_weight` are
-    /// 0.
+    /// `bad_row` is the error flag; without index targets and without a mask that, `kept_rows` and
+    /// `total_weight` are 0. Of an elementwise mean with a mask `total_weight` is the number of
+    /// elements that count.
     pub fn summary(&self) -> Option<&wgpu::Buffer> {
         self.summary.as_ref()
     }
@@ -209,14 +210,10 @@ impl Call {
             return Err(self.has_no("metrics"));
         }
         let summary = self.read_summary().await?;
-        let mut argmax = Vec::with_capacity(self.rows as usize);
-        self.read_rows(|row| {
-            let best = bytemuck::pod_read_unaligned::<u32>(&row[12..16]) & SKIPPED;
-            argmax.push(if best == SKIPPED { -1 } else { best.into() });
-        })
-        .await?;
+        let mut sums = RowMetrics::with_columns(self.rows as usize);
+        self.read_rows(|row| sums.push(row)).await?;
         let kept = if self.has_targets { summary.kept_rows.into() } else { self.rows };
-        Ok(Metrics::new(argmax, summary.correct.into(), summary.nll.into(), kept))
+        Ok(sums.metrics(kept))
     }
 
     async fn read_rows(&self, mut row: impl FnMut(&[u8])) -> Result<()> {
@@ -258,6 +255,36 @@ impl Call {
     }
 }
 
+/// What metrics are made of, gathered from the results of rows.
+#[derive(Debug, Default)]
+pub(crate) struct RowMetrics {
+    nll: f64,
+    correct: u64,
+    /// The best column of each row, where they are asked for.
+    columns: Option<Vec<i64>>,
+}
+
+impl RowMetrics {
+    fn with_columns(rows: usize) -> Self {
+        Self { columns: Some(Vec::with_capacity(rows)), ..Self::default() }
+    }
+
+    /// The next row's 16 bytes.
+    pub(crate) fn push(&mut self, row: &[u8]) {
+        self.nll += f64::from(bytemuck::pod_read_unaligned::<f32>(&row[8..12]));
+        let best = bytemuck::pod_read_unaligned::<u32>(&row[12..16]);
+        self.correct += u64::from(best >> 31);
+        if let Some(columns) = &mut self.columns {
+            let best = best & SKIPPED;
+            columns.push(if best == SKIPPED { -1 } else { best.into() });
+        }
+    }
+
+    pub(crate) fn metrics(self, kept: u64) -> Metrics {
+        Metrics::new(self.columns.unwrap_or_default(), self.correct, self.nll, kept)
+    }
+}
+
 /// The buffers that a call keeps for itself.
 #[derive(Debug, Default)]
 struct Owned {
@@ -268,6 +295,9 @@ struct Owned {
     weights: Option<wgpu::Buffer>,
     pairs: Option<wgpu::Buffer>,
     edges: Option<wgpu::Buffer>,
+    /// What a mask of rows is made into, and what labels are.
+    targets: Option<wgpu::Buffer>,
+    mask: Option<wgpu::Buffer>,
     /// Of rows that are not ignored, where the others are left out.
     kept: HashMap<Role, wgpu::Buffer>,
     /// The params that the device fits to them.
@@ -292,6 +322,8 @@ impl Owned {
             Slot::Weights => self.weights.as_ref(),
             Slot::Pairs => self.pairs.as_ref(),
             Slot::Edges => self.edges.as_ref(),
+            Slot::Targets => self.targets.as_ref(),
+            Slot::Mask => self.mask.as_ref(),
             _ => None,
         }
     }
@@ -326,6 +358,8 @@ impl Owned {
             scratch: some("scratch", plan.scratch_bytes, Usage::STORAGE),
             pairs: some("pairs of row statistics", plan.pairs_bytes, Usage::STORAGE),
             edges: some("edges of rows", plan.edges_bytes, Usage::STORAGE),
+            targets: some("masked targets", plan.targets_bytes, Usage::STORAGE),
+            mask: some("a mask of labels", plan.mask_bytes, Usage::STORAGE),
             weights,
         })
     }

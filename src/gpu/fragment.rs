@@ -22,6 +22,7 @@ pub enum Slot {
     Kept = 14,
     Limits = 15,
     Fitted = 16,
+    Mask = 17,
 }
 
 /// How a kernel uses what it binds.
@@ -93,6 +94,8 @@ fragments! {
     ACC_JS = "fragments/acc_js.wgsl";
     ACC_SUM = "fragments/acc_sum.wgsl";
     ACC_SUM_SUBGROUP = "fragments/acc_sum_subgroup.wgsl";
+    ACC_LOSSES = "fragments/acc_losses.wgsl";
+    PAIRWISE = "fragments/pairwise.wgsl";
     ACC_TARGETS = "fragments/acc_targets.wgsl";
     ACC_METRICS = "fragments/acc_metrics.wgsl";
     SMOOTHING_NONE = "fragments/smoothing_none.wgsl";
@@ -115,9 +118,13 @@ fragments! {
     SWEEP_KL = "fragments/sweep_kl.wgsl";
     SWEEP_REVERSE_KL = "fragments/sweep_reverse_kl.wgsl";
     SWEEP_ENTROPY = "fragments/sweep_entropy.wgsl";
+    SIDES_KL = "fragments/sides_kl.wgsl";
+    SIDES_REVERSE_KL = "fragments/sides_reverse_kl.wgsl";
+    SIDES_ENTROPY = "fragments/sides_entropy.wgsl";
     SWEEP_JS = "fragments/sweep_js.wgsl";
     SWEEP_ELEMENTS = "fragments/sweep_elements.wgsl";
     SWEEP_ELEMENTS_GRADIENT = "fragments/sweep_elements_gradient.wgsl";
+    SWEEP_ELEMENT_COUNTS = "fragments/sweep_element_counts.wgsl";
     SWEEP_ELEMENT_LOSSES = "fragments/sweep_element_losses.wgsl";
     CHAIN_NONE = "fragments/chain_none.wgsl";
     CHAIN_SOFTCAP = "fragments/chain_softcap.wgsl";
@@ -126,6 +133,7 @@ fragments! {
     FORM_NORMALIZED = "fragments/form_normalized.wgsl";
     TEACHER_LOGITS = "fragments/teacher_logits.wgsl";
     TEACHER_LOG_PROBS = "fragments/teacher_log_probs.wgsl";
+    LOG_OF = "fragments/log_of.wgsl";
     TEACHER_PROBS = "fragments/teacher_probs.wgsl";
     STUDENT = "fragments/student.wgsl";
     WEIGHTS_NONE = "fragments/weights_none.wgsl";
@@ -141,6 +149,14 @@ fragments! {
     LABEL_PART = "fragments/label_part.wgsl";
     TARGETS_I32 = "fragments/targets_i32.wgsl" binds Targets Read;
     TARGETS_I64 = "fragments/targets_i64.wgsl" binds Targets Read;
+    TARGETS_NONE = "fragments/targets_none.wgsl";
+    COUNTS_ALL = "fragments/counts_all.wgsl";
+    COUNTS_TARGETS = "fragments/counts_targets.wgsl";
+    MASK = "fragments/mask.wgsl" binds Mask Read;
+    MASK_NONE = "fragments/mask_none.wgsl";
+    ELEMENTS_ALL = "fragments/elements_all.wgsl";
+    ELEMENTS_MASKED = "fragments/elements_masked.wgsl";
+    ELEMENTS_MASKED_ONE = "fragments/elements_masked_one.wgsl";
     TARGET_KIND = "fragments/target_kind.wgsl";
     STATS = "fragments/stats.wgsl" binds Stats ReadWrite;
     STATS_METRICS = "fragments/stats_metrics.wgsl" binds Stats ReadWrite;
@@ -160,6 +176,7 @@ fragments! {
     ELEMENT_ABSOLUTE = "fragments/element_absolute.wgsl";
     ELEMENT_HUBER = "fragments/element_huber.wgsl";
     ELEMENT_HINGE = "fragments/element_hinge.wgsl";
+    ROW_SWEPT = "fragments/row_swept.wgsl";
     ROW_TARGET = "fragments/row_target.wgsl";
     ROW_LABELS = "fragments/row_labels.wgsl";
     ROW_LOGSUMEXP = "fragments/row_logsumexp.wgsl";
@@ -169,6 +186,7 @@ fragments! {
     ROW_ENTROPY = "fragments/row_entropy.wgsl";
     ROW_PAIRS = "fragments/row_pairs.wgsl";
     ROW_JS = "fragments/row_js.wgsl";
+    ROW_ELEMENT_COUNTS = "fragments/row_element_counts.wgsl";
     ROW_ELEMENTS = "fragments/row_elements.wgsl";
     STORE_CROSS_ENTROPY = "fragments/store_cross_entropy.wgsl";
     STORE_FOCAL = "fragments/store_focal.wgsl";
@@ -206,7 +224,7 @@ fragments! {
     COLUMN_LOG_SOFTMAX_BACKWARD = "fragments/column_log_softmax_backward.wgsl";
     COLUMN_ELEMENT = "fragments/column_element.wgsl";
     SKIPS = "fragments/skips.wgsl";
-    SKIPS_NONE = "fragments/skips_none.wgsl";
+    SKIPS_ROWS = "fragments/skips_rows.wgsl";
     COLUMNS_WHOLE = "fragments/columns_whole.wgsl";
     COLUMNS_RAGGED = "fragments/columns_ragged.wgsl";
     COLUMNS_HELD = "fragments/columns_held.wgsl";
@@ -251,6 +269,9 @@ fragments! {
     JOIN_EDGES = "join_edges.wgsl" binds Output ReadWrite;
     SCAN_TARGETS = "scan_targets.wgsl";
     FINISH_TARGETS = "finish_targets.wgsl";
+    MASK_TARGETS = "mask_targets.wgsl" binds Output ReadWrite;
+    MASK_LABELS = "mask_labels.wgsl" binds Output ReadWrite;
+    FINISH_COUNTS = "finish_counts.wgsl";
     KEPT = "fragments/kept.wgsl" binds Kept Read;
     LIST_KEPT = "list_kept.wgsl" binds Kept ReadWrite;
     GATHER_ROWS = "gather_rows.wgsl" binds Input Read, Output ReadWrite;

@@ -155,6 +155,9 @@ pub struct RowKernel {
     pub metrics: bool,
     /// Whether elements have weights, for elementwise losses.
     pub factors: bool,
+    /// Whether some rows do not count, for operations without index targets, or some elements, for
+    /// elementwise losses.
+    pub masked: bool,
     /// Whether its matrices share a buffer.
     pub sharing: Sharing,
 }
@@ -175,6 +178,17 @@ pub enum Kernel {
     TileFinish(RowKernel),
     /// Puts the halves together that rows of 16-bit elements share a u32 with.
     JoinEdges,
+    /// Leaves a mask of rows in a copy of their targets, which they may have none of.
+    MaskTargets(Option<TargetType>),
+    /// Makes a mask of elements from their labels; `masked`: and from another.
+    MaskLabels {
+        /// How labels are stored.
+        word: Word,
+        /// Whether there is another.
+        masked: bool,
+    },
+    /// Folds the blocks of [`Kernel::SumLoss`], of rows that hold how many of their elements count.
+    FinishCounts,
     /// Counts and weighs kept rows and finds the first bad target, by blocks.
     ScanTargets(TargetType, Weighting),
     /// Folds the blocks of [`Kernel::ScanTargets`].
@@ -213,6 +227,20 @@ impl Kernel {
             Self::ColumnSums => vec![&PARAMS, &COLUMN_SUMS],
             Self::TileSweep(kernel) => kernel.fragments(),
             Self::TileFinish(kernel) => kernel.fragments_with(&TARGET_LOGIT),
+            Self::MaskTargets(targets) => {
+                let targets = targets.map_or(&TARGETS_NONE, TargetType::fragment);
+                vec![&PARAMS, targets, &MASK, &MASK_TARGETS]
+            }
+            Self::MaskLabels { word, masked } => [
+                vec![&PARAMS, &STARTS],
+                word.fragments(),
+                vec![
+                    word.pick(&SECOND_INPUT, &SECOND_INPUT_RAGGED),
+                    if *masked { &MASK } else { &MASK_NONE },
+                    &MASK_LABELS,
+                ],
+            ]
+            .concat(),
             Self::JoinEdges => vec![&PARAMS, &EDGES, &JOIN_EDGES],
             Self::ScanTargets(targets, weighting) => vec![
                 &PARAMS,
@@ -222,19 +250,16 @@ impl Kernel {
                 targets.fragment(),
                 &TARGET_KIND,
                 &ACC_TARGETS,
+                &PAIRWISE,
                 &REDUCE_TREE,
                 &SCRATCH,
                 &SCAN_TARGETS,
             ],
-            Self::FinishTargets => vec![
-                &PARAMS,
-                &SUMMARY,
-                &SUMMARY_WRITE,
-                &ACC_TARGETS,
-                &REDUCE_TREE,
-                &SCRATCH,
-                &FINISH_TARGETS,
-            ],
+            Self::FinishTargets
+            | Self::FinishCounts
+            | Self::FinishMetrics
+            | Self::FinishSum
+            | Self::FinishMean => self.finish_fragments(),
             Self::ListKept(targets) => {
                 vec![&PARAMS, targets.fragment(), &TARGET_KIND, &SCRATCH, &LIST_KEPT]
             }
@@ -248,35 +273,41 @@ impl Kernel {
                 &PARAMS,
                 &WORD_F32,
                 &ACC_SUM,
+                &PAIRWISE,
                 &REDUCE_TREE,
                 if *metrics { &STATS_METRICS } else { &STATS },
+                &COUNTS_ALL,
                 &SCRATCH,
                 &SUM_LOSS,
             ],
-            Self::SumMetrics => {
-                vec![&PARAMS, &ACC_METRICS, &REDUCE_TREE, &STATS_METRICS, &SCRATCH, &SUM_METRICS]
-            }
-            Self::FinishMetrics => vec![
+            Self::SumMetrics => vec![
                 &PARAMS,
-                &SUMMARY,
-                &SUMMARY_WRITE,
                 &ACC_METRICS,
+                &PAIRWISE,
                 &REDUCE_TREE,
+                &STATS_METRICS,
                 &SCRATCH,
-                &FINISH_METRICS,
-            ],
-            Self::FinishSum | Self::FinishMean => vec![
-                &PARAMS,
-                &SUMMARY,
-                &SUMMARY_WRITE,
-                &WORD_F32,
-                &ACC_SUM,
-                &REDUCE_TREE,
-                &SCRATCH,
-                if *self == Self::FinishSum { &REDUCED_SUM } else { &REDUCED_MEAN },
-                &FINISH_LOSS,
+                &COUNTS_ALL,
+                &SUM_METRICS,
             ],
         }
+    }
+
+    /// The files of what folds blocks into the summary.
+    fn finish_fragments(&self) -> Vec<&'static Fragment> {
+        let mut list = vec![&PARAMS, &SUMMARY, &SUMMARY_WRITE, &PAIRWISE];
+        list.extend(match self {
+            Self::FinishTargets => vec![&ACC_TARGETS, &REDUCE_TREE, &SCRATCH, &FINISH_TARGETS],
+            Self::FinishMetrics => vec![&ACC_METRICS, &REDUCE_TREE, &SCRATCH, &FINISH_METRICS],
+            Self::FinishCounts => {
+                vec![&WORD_F32, &ACC_SUM, &REDUCE_TREE, &SCRATCH, &FINISH_COUNTS]
+            }
+            Self::FinishSum => {
+                vec![&WORD_F32, &ACC_SUM, &REDUCE_TREE, &SCRATCH, &REDUCED_SUM, &FINISH_LOSS]
+            }
+            _ => vec![&WORD_F32, &ACC_SUM, &REDUCE_TREE, &SCRATCH, &REDUCED_MEAN, &FINISH_LOSS],
+        });
+        list
     }
 
     /// What this kernel binds, by slot.

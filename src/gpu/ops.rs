@@ -4,6 +4,7 @@ use crate::gpu::caps::Reduce;
 #[allow(clippy::wildcard_imports, reason = "the table below is made of their names")]
 use crate::gpu::fragment::*;
 use crate::gpu::kernel::{Chain, Columns, RowKernel, Weighting};
+use crate::gpu::word::Word;
 use crate::op::InputForm;
 
 /// An operation on rows, as the shaders know it.
@@ -42,6 +43,8 @@ pub enum RowOp {
     Elements(ElementOp),
     /// An elementwise loss; its columns are the losses.
     ElementLosses(ElementOp),
+    /// How many elements of each row count.
+    ElementCounts,
 }
 
 /// An elementwise loss, as the shaders know it.
@@ -88,6 +91,7 @@ static WEIGHTED: AccFiles = AccFiles {
     words: 1,
 };
 static SUM: AccFiles = AccFiles { files: &[&ACC_SUM], subgroup: Some(&ACC_SUM_SUBGROUP), words: 1 };
+static LOSSES: AccFiles = AccFiles { files: &[&ACC_LOSSES], subgroup: None, words: 1 };
 static ARGMAX: AccFiles =
     AccFiles { files: &[&REST, &COLLAPSE, &ACC_ARGMAX], subgroup: None, words: 2 };
 static LABELS: AccFiles =
@@ -163,6 +167,7 @@ impl RowKernel {
             RowOp::Entropy => OpFiles {
                 acc: &PAIR,
                 sweep: &SWEEP_ENTROPY,
+                reads: vec![&CHAIN_NONE, &SIDES_ENTROPY],
                 ..row_stat(
                     vec![&STATS, &STUDENT, &ROW_ENTROPY],
                     &FINISH_ENTROPY,
@@ -188,6 +193,14 @@ impl RowKernel {
                 files
             }
             RowOp::Elements(element) | RowOp::ElementLosses(element) => self.elements(element),
+            RowOp::ElementCounts => OpFiles {
+                acc: &SUM,
+                sweep: &SWEEP_ELEMENT_COUNTS,
+                reads: self.counted_elements(),
+                row: vec![&STATS, &ROW_ELEMENT_COUNTS],
+                finish: &FINISH_SUM,
+                column: vec![&COEF_SUM],
+            },
         }
     }
 
@@ -265,10 +278,15 @@ impl RowKernel {
             InputForm::LogProbs => &TEACHER_LOG_PROBS,
             InputForm::Probs => &TEACHER_PROBS,
         };
+        let sides = if self.op == RowOp::ReverseKl { &SIDES_REVERSE_KL } else { &SIDES_KL };
+        let mut reads = vec![self.chain.fragment(), self.second_input(), teacher, sides];
+        if self.form == InputForm::Probs {
+            reads.push(&LOG_OF);
+        }
         OpFiles {
             acc: &PAIR,
             sweep,
-            reads: vec![self.chain.fragment(), self.second_input(), teacher],
+            reads,
             row: vec![&STATS, &STUDENT, row],
             finish,
             column: vec![column],
@@ -276,7 +294,8 @@ impl RowKernel {
     }
 
     fn elements(self, element: ElementOp) -> OpFiles {
-        let mut reads = vec![
+        let mut reads = self.counted_elements();
+        reads.extend([
             self.second_input(),
             if self.factors {
                 self.word.pick(&FACTORS_BUFFER, &FACTORS_RAGGED)
@@ -285,10 +304,10 @@ impl RowKernel {
             },
             &SOFTPLUS,
             &ELEMENT,
-        ];
+        ]);
         reads.extend(match element {
             ElementOp::BinaryLogits => vec![&ELEMENT_BINARY_LOGITS, self.class_weights()],
-            ElementOp::BinaryProbs => vec![&ELEMENT_BINARY_PROBS],
+            ElementOp::BinaryProbs => vec![&LOG_OF, &ELEMENT_BINARY_PROBS],
             ElementOp::BinaryFocal => vec![&ELEMENT_BINARY_FOCAL, &MODULATION],
             ElementOp::Squared => vec![&ELEMENT_SQUARED],
             ElementOp::Absolute => vec![&ELEMENT_ABSOLUTE],
@@ -301,7 +320,7 @@ impl RowKernel {
             _ => &SWEEP_ELEMENTS_GRADIENT,
         };
         OpFiles {
-            acc: &SUM,
+            acc: &LOSSES,
             sweep,
             reads,
             row: vec![&STATS, &ROW_ELEMENTS],
@@ -319,6 +338,24 @@ impl RowKernel {
             row: vec![&ROW_PLAIN],
             finish: &FINISH_SUM,
             column: vec![&COEF_SUM, column],
+        }
+    }
+
+    /// Which elements count.
+    fn counted_elements(self) -> Vec<&'static Fragment> {
+        match (self.masked, self.word) {
+            (false, _) => vec![&ELEMENTS_ALL],
+            (true, Word::F32) => vec![&MASK, &ELEMENTS_MASKED_ONE],
+            (true, _) => vec![&MASK, &ELEMENTS_MASKED],
+        }
+    }
+
+    /// Which rows count, of an operation that has no other way to tell.
+    pub(super) fn counted_rows(self) -> Vec<&'static Fragment> {
+        if self.masked && !self.op.is_elementwise() {
+            vec![self.targets.fragment(), &TARGET_KIND, &COUNTS_TARGETS]
+        } else {
+            vec![&COUNTS_ALL]
         }
     }
 
@@ -373,8 +410,8 @@ impl RowOp {
         matches!(self, Self::CrossEntropy | Self::Focal)
     }
 
-    /// Whether it has a loss for each element.
+    /// Whether it is of elements, whatever their rows are.
     pub(super) fn is_elementwise(self) -> bool {
-        matches!(self, Self::Elements(_) | Self::ElementLosses(_))
+        matches!(self, Self::Elements(_) | Self::ElementLosses(_) | Self::ElementCounts)
     }
 }

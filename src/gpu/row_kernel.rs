@@ -24,6 +24,7 @@ impl RowKernel {
             (self.form != InputForm::Logits, self.form.to_string()),
             (self.metrics, "metrics".to_owned()),
             (self.factors, "factors".to_owned()),
+            (self.masked, "masked".to_owned()),
             (self.sharing == Sharing::Shared, "shared".to_owned()),
         ];
         for (_, option) in options.into_iter().filter(|(is_there, _)| *is_there) {
@@ -36,6 +37,11 @@ impl RowKernel {
     /// Whether the kernel begins and finishes rows.
     pub(super) fn has_row(self) -> bool {
         matches!(self.family, Family::Row | Family::Held | Family::Lane | Family::SplitFinish)
+    }
+
+    /// Whether it matters to the kernel which rows count.
+    pub(super) fn finds_rows(self) -> bool {
+        self.has_row() || self.family == Family::SplitColumns
     }
 
     /// Whether the kernel goes through the words of rows and accumulates.
@@ -86,6 +92,9 @@ impl RowKernel {
             list.extend([&EDGES, &STORE_RAGGED]);
         }
         list.extend(&files.reads);
+        if self.finds_rows() {
+            list.extend(self.counted_rows());
+        }
         if self.family != Family::SplitColumns {
             list.extend(files.acc.files);
         }
@@ -107,6 +116,9 @@ impl RowKernel {
             }
         }
         if self.has_row() {
+            if !self.op.has_index_targets() {
+                list.push(&ROW_SWEPT);
+            }
             list.extend(&files.row);
             self.push_columns(&files, &mut list);
         }
@@ -169,7 +181,7 @@ impl RowKernel {
 
     /// What goes through a row's words and writes them.
     fn columns_files(self) -> [&'static Fragment; 2] {
-        let skips = if self.op.has_index_targets() { &SKIPS } else { &SKIPS_NONE };
+        let skips = if self.op.has_index_targets() { &SKIPS } else { &SKIPS_ROWS };
         if self.family == Family::Held {
             return [skips, &COLUMNS_HELD];
         }

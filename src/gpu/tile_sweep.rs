@@ -93,6 +93,7 @@ fn rows() -> Vec<RowKernel> {
                             form: InputForm::Logits,
                             metrics,
                             factors: false,
+                            masked: false,
                             sharing: Sharing::Apart,
                         });
                     }

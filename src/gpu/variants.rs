@@ -18,6 +18,10 @@ impl Kernel {
     pub fn all() -> Vec<Self> {
         let mut all = vec![
             Self::JoinEdges,
+            Self::MaskTargets(None),
+            Self::MaskTargets(Some(TargetType::I32)),
+            Self::MaskTargets(Some(TargetType::I64)),
+            Self::FinishCounts,
             Self::ColumnSums,
             Self::ScanTargets(TargetType::I32, Weighting::None),
             Self::ScanTargets(TargetType::I64, Weighting::None),
@@ -38,6 +42,9 @@ impl Kernel {
             Self::SumMetrics,
             Self::FinishMetrics,
         ];
+        for word in Word::ALL {
+            all.extend([false, true].map(|masked| Self::MaskLabels { word, masked }));
+        }
         all.extend(ProductKernel::all().into_iter().map(Self::Product));
         all.extend(TileSweep::all());
         let mut seen = HashSet::new();
@@ -52,15 +59,15 @@ impl Kernel {
         all
     }
 
-    /// Of [`Self::all`], every kernel on f32 matrices with buffers of their own; and of the others,
-    /// whose words and bindings change what stands around them and nothing else, enough that any
-    /// two files that are joined in one of them are joined in one that is here.
+    /// Of [`Self::all`], every kernel on f32 matrices with buffers of their own and without masks; and of the
+    /// others, whose words, bindings and masks change what stands around them and nothing else, enough that
+    /// any two files that are joined in one of them are joined in one that is here.
     pub fn spanning() -> Vec<Self> {
         let mut seen = HashSet::new();
         let mut spanning = Self::all();
         spanning.retain(|kernel| {
             let Self::Rows(row) = kernel else { return true };
-            if !row.word.is_narrow() && row.sharing == Sharing::Apart {
+            if !row.word.is_narrow() && row.sharing == Sharing::Apart && !row.masked {
                 return true;
             }
             let files: Vec<_> = row.fragments().iter().map(|fragment| fragment.file).collect();
@@ -88,18 +95,31 @@ impl RowOp {
             Self::ReverseKl,
             Self::PairStats,
             Self::Js,
+            Self::ElementCounts,
         ];
         all.extend(ElementOp::ALL.map(Self::Elements));
         all.extend(ElementOp::ALL.map(Self::ElementLosses));
         all
     }
 
-    fn upstreams(self) -> &'static [UpstreamFrom] {
+    /// Where an upstream gradient may come from. A mean's divisor is made on the device where only that
+    /// knows what counts.
+    fn upstreams(self, masked: bool) -> &'static [UpstreamFrom] {
         use UpstreamFrom::{Elements, Mean, Rows, Scalar};
         match self {
             Self::CrossEntropy | Self::Focal => &[Scalar, Mean, Rows],
             Self::LogSumExp | Self::Entropy => &[Rows],
+            Self::Elements(_) if masked => &[Scalar, Elements, Mean],
             Self::Elements(_) => &[Scalar, Elements],
+            Self::LabelCrossEntropy
+            | Self::TargetGradient
+            | Self::Kl
+            | Self::ReverseKl
+            | Self::Js
+                if masked =>
+            {
+                &[Scalar, Rows, Mean]
+            }
             Self::LabelCrossEntropy
             | Self::TargetGradient
             | Self::Kl
@@ -138,6 +158,11 @@ impl RowOp {
     }
 }
 
+/// Without, and with, what an operation can have.
+fn either(can_have: bool) -> &'static [bool] {
+    &[false, true][..1 + usize::from(can_have)]
+}
+
 impl RowKernel {
     /// Every form of an operation on matrices of one kind, some of them more than once.
     fn variants(op: RowOp, word: Word, sharing: Sharing) -> Vec<Self> {
@@ -146,23 +171,26 @@ impl RowKernel {
         for &weighting in op.weightings() {
             for &form in &forms[..if op.has_forms() { 3 } else { 1 }] {
                 for chain in [Chain::None, Chain::Softcap] {
-                    for metrics in [false, true] {
-                        for factors in [false, true] {
-                            variants.push(Self {
-                                family: Family::Row,
-                                op,
-                                word,
-                                columns: Columns::InPlace,
-                                reduce: Reduce::Tree,
-                                targets: TargetType::I32,
-                                upstream: UpstreamFrom::Scalar,
-                                weighting,
-                                chain,
-                                form,
-                                metrics,
-                                factors,
-                                sharing,
-                            });
+                    for &metrics in either(op.can_measure()) {
+                        for &factors in either(op.is_elementwise()) {
+                            variants.extend(either(!op.has_index_targets()).iter().map(
+                                |&masked| Self {
+                                    family: Family::Row,
+                                    op,
+                                    word,
+                                    columns: Columns::InPlace,
+                                    reduce: Reduce::Tree,
+                                    targets: TargetType::I32,
+                                    upstream: UpstreamFrom::Scalar,
+                                    weighting,
+                                    chain,
+                                    form,
+                                    metrics,
+                                    factors,
+                                    masked,
+                                    sharing,
+                                },
+                            ));
                         }
                     }
                 }
@@ -176,7 +204,8 @@ impl RowKernel {
         let all_columns = [Columns::InPlace, Columns::Separate, Columns::None];
         let mut placements = Vec::new();
         for family in Family::ALL {
-            let writes_columns = !self.writes_in_sweep() && self.op != RowOp::PairStats;
+            let has_columns = !matches!(self.op, RowOp::PairStats | RowOp::ElementCounts);
+            let writes_columns = !self.writes_in_sweep() && has_columns;
             if family == Family::SplitColumns && !writes_columns {
                 continue;
             }
@@ -185,7 +214,7 @@ impl RowKernel {
             for &columns in &all_columns[..if writes { 2 } else { 3 }] {
                 for reduce in [Reduce::Subgroup, Reduce::OneSubgroup, Reduce::Tree] {
                     for targets in [TargetType::I32, TargetType::I64] {
-                        placements.extend(self.op.upstreams().iter().map(|&upstream| {
+                        placements.extend(self.op.upstreams(self.masked).iter().map(|&upstream| {
                             Self { family, columns, reduce, targets, upstream, ..self }.canonical()
                         }));
                     }
@@ -200,7 +229,7 @@ impl RowKernel {
     #[must_use]
     pub fn canonical(mut self) -> Self {
         let op = self.op;
-        if op == RowOp::PairStats {
+        if matches!(op, RowOp::PairStats | RowOp::ElementCounts) {
             self.columns = Columns::None;
         }
         if !op.has_forms() {
@@ -222,7 +251,14 @@ impl RowKernel {
             self.chain = Chain::None;
         }
         self.metrics &= op.can_measure();
-        self.factors &= op.is_elementwise();
+        self.factors &= op.is_elementwise() && op != RowOp::ElementCounts;
+        let finds_what_counts = match op.is_elementwise() {
+            true => self.family != Family::SplitFinish,
+            false => self.finds_rows(),
+        };
+        self.masked &= !op.has_index_targets() && finds_what_counts;
+        // Elements are counted where some do not count.
+        self.masked |= op == RowOp::ElementCounts && finds_what_counts;
         if !op.weightings().contains(&self.weighting)
             || self.form != InputForm::Logits && self.weighting == Weighting::Smoothed
         {
@@ -233,7 +269,9 @@ impl RowKernel {
             self.weighting = Weighting::None;
         }
         if !op.has_index_targets() || !self.has_row() {
-            self.targets = TargetType::I32;
+            // A mask of rows is made into i64.
+            let is_read = self.masked && !op.is_elementwise();
+            self.targets = if is_read { TargetType::I64 } else { TargetType::I32 };
         }
         let writes = self.columns != Columns::None
             && match (self.writes_in_sweep(), op.is_elementwise()) {
@@ -243,8 +281,9 @@ impl RowKernel {
                 }
                 (false, false) => self.has_row(),
             };
-        if !writes || !op.upstreams().contains(&self.upstream) {
-            self.upstream = op.upstreams()[0];
+        let upstreams = op.upstreams(self.masked);
+        if !writes || !upstreams.contains(&self.upstream) {
+            self.upstream = upstreams[0];
         }
         self.reduce = if self.reduces() { self.reduction() } else { Reduce::Tree };
         match self.family {

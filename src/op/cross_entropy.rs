@@ -2,7 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::op::options::{Common, common_options, unit_option};
-use crate::op::{CrossEntropyInput, CrossEntropyOutput, InputForm, Op, Targets, sealed};
+use crate::op::{
+    CrossEntropyInput, CrossEntropyOutput, InputForm, Op, RowTargets, Targets, sealed,
+};
 
 /// Cross-entropy of rows of logits against their targets, with its gradient on request.
 ///
@@ -15,8 +17,8 @@ use crate::op::{CrossEntropyInput, CrossEntropyOutput, InputForm, Op, Targets, s
 ///
 /// with `rest`, the sum of `exp(logits[j] - max)` over all columns but one that holds the maximum.
 /// The mean divides both by the number of kept rows. A row whose target is
-/// [`ignore_index`](Self::ignore_index) is not read: its loss, its log-sum-exp and its gradient
-/// are exactly 0.
+/// [`ignore_index`](Self::ignore_index), or that a [mask](CrossEntropyInput::with_mask) leaves out, is
+/// not read: its loss, its log-sum-exp and its gradient are exactly 0.
 ///
 /// With all options (formulas (11) to (14)), in the order in which they act:
 ///
@@ -33,13 +35,13 @@ use crate::op::{CrossEntropyInput, CrossEntropyOutput, InputForm, Op, Targets, s
 /// and (16)): with `a[j] = w[j] ((1 - e) q[j] + e / classes)`
 ///
 /// ```text
-/// loss        = sum_j a[j] nll[j] + z_loss lse^2          mean: over rows
+/// loss        = sum_j a[j] nll[j] + z_loss lse^2          mean: over the rows that count
 /// dlogits[j]  = dloss ((sum_k a[k]) softmax(z)[j] - a[j])  without z-loss
 /// dtargets[j] = dloss (1 - e) w[j] nll[j]                  on request
 /// ```
 ///
 /// They are not asked to sum to 1. One outside [0, 1] is an error that names its row and column; NaN makes
-/// its row NaN. No row of them can be ignored.
+/// its row NaN. Rows of them are left out by a mask.
 ///
 /// **Normalised input** ([`with_form`](Self::with_form); formula (17)): of log-probabilities the
 /// `nll` above is `-log_probs[j]` (PyTorch's `nll_loss`), of probabilities
@@ -101,7 +103,6 @@ pub struct CrossEntropy {
     pub(super) z_loss: f64,
     pub(super) softcap: Option<f64>,
     pub(super) logit_scale: f64,
-    pub(super) normalizer: Option<f64>,
     /// The sum of -log p over the rows before this window of a batch, for metrics.
     pub(crate) nll_before: f64,
 }
@@ -121,7 +122,6 @@ impl Default for CrossEntropy {
             z_loss: 0.0,
             softcap: None,
             logit_scale: 1.0,
-            normalizer: None,
             nll_before: 0.0,
         }
     }
@@ -194,7 +194,7 @@ impl CrossEntropy {
     }
 
     /// Sets a weight for each class, `[classes]`. A mean divides by the sum of the kept targets'
-    /// weights, as in PyTorch; with probability targets by the number of rows.
+    /// weights, as in PyTorch; with probability targets by the number of rows that count.
     #[must_use]
     pub fn with_class_weights<W: Into<f64>>(
         mut self,
@@ -230,10 +230,11 @@ impl CrossEntropy {
                 reason: "inverse frequencies are counted from class indices".to_owned(),
             });
         }
-        self.validate_targets(&targets, classes)?;
+        let rows = self.rows(targets, None);
+        rows.validate(classes)?;
         let mut counts: Vec<f64> = bytemuck::try_zeroed_vec(classes)
             .map_err(|()| Error::OutOfMemory { what: format!("{classes} weights") })?;
-        for class in (0..targets.len()).filter_map(|row| self.kept_class(&targets, row)) {
+        for class in (0..rows.len()).filter_map(|row| rows.class(row)) {
             counts[class] += 1.0;
         }
         let kept = counts.iter().sum::<f64>();
@@ -275,18 +276,9 @@ impl CrossEntropy {
         self
     }
 
-    /// Sets what a mean divides by, instead of the batch's own total weight: for a batch that is
-    /// computed in parts.
-    #[must_use]
-    #[doc(alias = "num_items_in_batch")]
-    pub fn with_normalizer(mut self, normalizer: impl Into<Option<f64>>) -> Self {
-        self.normalizer = normalizer.into();
-        self
-    }
-
     /// Of a window whose mean is taken elsewhere, after rows with this sum of -log p.
     pub(crate) fn for_window(mut self, nll_before: f64) -> Self {
-        (self.normalizer, self.nll_before) = (None, nll_before);
+        (self.common.normalizer, self.nll_before) = (None, nll_before);
         self
     }
 
@@ -313,11 +305,6 @@ impl CrossEntropy {
     /// The factor of the logits.
     pub fn logit_scale(&self) -> f64 {
         self.logit_scale
-    }
-
-    /// What a mean divides by, if it was given.
-    pub fn normalizer(&self) -> Option<f64> {
-        self.normalizer
     }
 
     /// The target value that marks a row to be skipped.
@@ -360,32 +347,23 @@ impl CrossEntropy {
         self.softcap.is_some() || self.logit_scale != 1.0
     }
 
-    /// Kept rows, and what a mean divides by unless it is told.
-    pub(crate) fn totals(&self, targets: &Targets<'_>) -> (u64, f64) {
-        if targets.probs().is_some() {
-            return (targets.len() as u64, targets.len() as f64);
-        }
-        if self.class_weights().is_none() {
-            let kept = targets.count(|target| self.keeps(target));
+    /// Targets, with which of their rows count.
+    pub(crate) fn rows<'a>(
+        &self,
+        targets: Targets<'a>,
+        mask: Option<&'a [bool]>,
+    ) -> RowTargets<'a> {
+        RowTargets::new(targets, mask, self.ignore_index)
+    }
+
+    /// Rows that count, and what a mean divides by unless it is told.
+    pub(crate) fn totals(&self, rows: &RowTargets<'_>) -> (u64, f64) {
+        if self.class_weights().is_none() || rows.targets.probs().is_some() {
+            let kept = rows.kept();
             return (kept as u64, kept as f64);
         }
-        let (mut rows, mut weight) = (0, 0.0);
-        for class in (0..targets.len()).filter_map(|row| self.kept_class(targets, row)) {
-            rows += 1;
-            weight += self.weight(class);
-        }
-        (rows, weight)
-    }
-
-    /// The class of a row with an index target, unless the row is ignored.
-    pub(crate) fn kept_class(&self, targets: &Targets<'_>, row: usize) -> Option<usize> {
-        let target = targets.index(row);
-        // A kept target is a class: the input was validated.
-        usize::try_from(target).ok().filter(|_| self.keeps(target))
-    }
-
-    pub(crate) fn keeps(&self, target: i64) -> bool {
-        self.ignore_index != Some(target)
+        let classes = (0..rows.len()).filter_map(|row| rows.class(row));
+        classes.fold((0, 0.0), |(count, sum), class| (count + 1, sum + self.weight(class)))
     }
 }
 

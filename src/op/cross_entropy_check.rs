@@ -1,9 +1,10 @@
 //! What can be wrong with a cross-entropy and its input, before anything is computed.
 
 use crate::error::{Error, Result};
+use crate::op::mask::validate_mask;
 use crate::op::options::{Range, validate_number, validate_probs, validate_weights};
 use crate::op::search::Nan;
-use crate::op::{CrossEntropy, CrossEntropyInput, InputForm, Reduction, Targets};
+use crate::op::{CrossEntropy, CrossEntropyInput, InputForm};
 
 impl CrossEntropy {
     /// The options that a batch of any shape could be wrong about, with the classes it has.
@@ -15,14 +16,7 @@ impl CrossEntropy {
         if let Some(softcap) = self.softcap {
             validate_number("softcap", softcap, Range::Positive)?;
         }
-        if let Some(n) = self.normalizer {
-            validate_number("normalizer", n, Range::Positive)?;
-            if self.reduction() != Reduction::Mean {
-                let reduction = self.reduction();
-                let reason = format!("{n} divides a mean; reduction {reduction} has none");
-                return Err(Error::InvalidInput { what: "normalizer", reason });
-            }
-        }
+        self.common.validate()?;
         self.validate_form()
     }
 
@@ -82,23 +76,15 @@ impl CrossEntropy {
             });
         }
         input.upstream.validate(self.reduction(), rows, "row of logits")?;
-        self.validate_targets(&input.targets, classes)?;
+        validate_mask(input.mask, rows, "row of logits")?;
+        let of_rows = self.rows(input.targets, input.mask);
+        of_rows.validate(classes)?;
+        let counts = |i| of_rows.counts(i / classes);
         if let Some(probs) = input.targets.probs() {
-            validate_probs("targets", &probs, Nan::Taken, |_| true)?;
+            validate_probs("targets", &probs, Nan::Taken, counts)?;
         }
         if self.form == InputForm::Probs {
-            let keeps =
-                |row| input.targets.probs().is_some() || self.keeps(input.targets.index(row));
-            validate_probs("logits", &input.logits, Nan::Refused, keeps)?;
-        }
-        Ok(())
-    }
-
-    pub(crate) fn validate_targets(&self, targets: &Targets<'_>, classes: usize) -> Result<()> {
-        let is_class = |target: i64| usize::try_from(target).is_ok_and(|y| y < classes);
-        if let Some(row) = targets.position(|target| self.keeps(target) && !is_class(target)) {
-            let (value, row, classes) = (targets.index(row), row as u64, classes as u64);
-            return Err(Error::TargetOutOfRange { row, value, classes });
+            validate_probs("logits", &input.logits, Nan::Refused, counts)?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What cross-entropy reads and returns.
 
 use crate::matrix::{Array, Matrix};
+use crate::op::mask::mask_option;
 use crate::op::{Loss, Upstream};
 
 /// Targets: a class index for each row, or a probability for each class of each row.
@@ -90,6 +91,43 @@ impl<'a> From<Matrix<'a>> for Targets<'a> {
     }
 }
 
+/// The targets of a batch whose rows come in windows, which may come as they are, and which rows count.
+///
+/// ```
+/// use surprisal::{BatchTargets, CrossEntropy, Device, LinearCrossEntropy, Matrix, Upstream};
+///
+/// let weight = Matrix::new(&[1.0f32, -1.0], 2, 1)?;
+/// let (op, device) = (LinearCrossEntropy::new(CrossEntropy::new()), Device::cpu());
+/// let targets = BatchTargets::new(&[0i64, 7]).with_mask(&[true, false]);
+/// let mut stream = device.stream_linear(&op, weight, None, targets)?;
+/// stream.push(Matrix::new(&[0.0f32, f32::NAN], 2, 1)?, Upstream::default())?;
+/// assert_eq!(stream.finish()?.total.kept_rows, 1);
+/// # Ok::<(), surprisal::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct BatchTargets<'a> {
+    /// Of all rows.
+    pub targets: Targets<'a>,
+    /// Which rows count, `[rows]`; all unless set.
+    pub mask: Option<&'a [bool]>,
+}
+
+mask_option!(BatchTargets, "rows");
+
+impl<'a> BatchTargets<'a> {
+    /// Targets, all of whose rows count.
+    pub fn new(targets: impl Into<Targets<'a>>) -> Self {
+        Self { targets: targets.into(), mask: None }
+    }
+}
+
+impl<'a, T: Into<Targets<'a>>> From<T> for BatchTargets<'a> {
+    fn from(targets: T) -> Self {
+        Self::new(targets)
+    }
+}
+
 /// What [`CrossEntropy`](crate::CrossEntropy) and [`Focal`](crate::Focal) read beside the logits, when
 /// these are written over.
 #[derive(Debug, Clone, Copy)]
@@ -99,12 +137,16 @@ pub struct Labels<'a> {
     pub targets: Targets<'a>,
     /// The gradient from above; 1 unless set.
     pub upstream: Upstream<'a>,
+    /// Which rows count, `[rows]`; all unless set.
+    pub mask: Option<&'a [bool]>,
 }
+
+mask_option!(Labels, "rows");
 
 impl<'a> Labels<'a> {
     /// The targets.
     pub fn new(targets: impl Into<Targets<'a>>) -> Self {
-        Self { targets: targets.into(), upstream: Upstream::default() }
+        Self { targets: targets.into(), upstream: Upstream::default(), mask: None }
     }
 
     /// Sets the gradient from above.
@@ -112,6 +154,15 @@ impl<'a> Labels<'a> {
     pub fn with_upstream(mut self, upstream: Upstream<'a>) -> Self {
         self.upstream = upstream;
         self
+    }
+
+    /// With the logits that they label.
+    pub(crate) fn of<'s>(self, logits: Matrix<'s>) -> CrossEntropyInput<'s>
+    where
+        'a: 's,
+    {
+        let Self { targets, upstream, mask } = self;
+        CrossEntropyInput { logits, targets, upstream, mask }
     }
 }
 
@@ -126,12 +177,16 @@ pub struct CrossEntropyInput<'a> {
     pub targets: Targets<'a>,
     /// The gradient from above; 1 unless set.
     pub upstream: Upstream<'a>,
+    /// Which rows count, `[rows]`; all unless set.
+    pub mask: Option<&'a [bool]>,
 }
+
+mask_option!(CrossEntropyInput, "rows");
 
 impl<'a> CrossEntropyInput<'a> {
     /// Logits and their targets.
     pub fn new(logits: Matrix<'a>, targets: impl Into<Targets<'a>>) -> Self {
-        Self { logits, targets: targets.into(), upstream: Upstream::default() }
+        Self { logits, targets: targets.into(), upstream: Upstream::default(), mask: None }
     }
 
     /// Sets the gradient from above.
@@ -198,10 +253,10 @@ pub struct CrossEntropyOutput {
     pub dtargets: Option<Array>,
     /// Accuracy and perplexity, if they were asked for.
     pub metrics: Option<Metrics>,
-    /// How many rows were not ignored.
+    /// How many rows count.
     pub kept_rows: u64,
-    /// The sum of the kept targets' class weights, or with probability targets the number of rows:
-    /// what a mean divides by, unless it is told.
+    /// The sum of the kept targets' class weights, or with probability targets the number of kept
+    /// rows: what a mean divides by, unless it is told.
     pub total_weight: f64,
 }
 

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::matrix::{Array, Matrix};
+use crate::op::mask::{counts, mask_option, validate_mask};
 use crate::op::options::{
     Common, Range, common_options, unit_option, validate_log_probs, validate_number, validate_probs,
 };
@@ -18,12 +19,16 @@ pub struct DivergenceInput<'a> {
     pub student: Matrix<'a>,
     /// The gradient from above; 1 unless set.
     pub upstream: Upstream<'a>,
+    /// Which rows count, `[rows]`; all unless set.
+    pub mask: Option<&'a [bool]>,
 }
+
+mask_option!(DivergenceInput, "rows");
 
 impl<'a> DivergenceInput<'a> {
     /// A teacher and a student, of the same shape.
     pub fn new(teacher: Matrix<'a>, student: Matrix<'a>) -> Self {
-        Self { teacher, student, upstream: Upstream::default() }
+        Self { teacher, student, upstream: Upstream::default(), mask: None }
     }
 
     /// Sets the gradient from above.
@@ -38,7 +43,7 @@ impl<'a> DivergenceInput<'a> {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct DivergenceOutput {
-    /// The divergence: of each row, or reduced. A mean divides by the number of rows.
+    /// The divergence: of each row, or reduced. A mean divides by the number of rows that count.
     pub loss: Loss,
     /// The log-sum-exp of each row `[rows]` of the student's logits over the temperature, in nats.
     pub lse: Array,
@@ -93,6 +98,7 @@ pub(crate) struct DivergenceSpec {
 
 impl DivergenceSpec {
     pub(crate) fn validate_options(&self) -> Result<()> {
+        self.common.validate()?;
         if let DivergenceKind::Js(mixture) = self.kind {
             validate_number("beta", mixture.teacher, Range::Unit)?;
         }
@@ -102,11 +108,14 @@ impl DivergenceSpec {
     pub(crate) fn validate(&self, input: &DivergenceInput<'_>) -> Result<()> {
         self.validate_options()?;
         input.teacher.expect_same_shape(&input.student, "student")?;
-        input.upstream.validate(self.common.reduction, input.student.rows(), "row")?;
+        let (rows, classes) = (input.student.rows(), input.student.classes());
+        input.upstream.validate(self.common.reduction, rows, "row")?;
+        validate_mask(input.mask, rows, "row")?;
+        let counts = |i| counts(input.mask, i / classes);
         match self.teacher {
             InputForm::Logits => Ok(()),
-            InputForm::LogProbs => validate_log_probs("teacher", &input.teacher),
-            InputForm::Probs => validate_probs("teacher", &input.teacher, Nan::Refused, |_| true),
+            InputForm::LogProbs => validate_log_probs("teacher", &input.teacher, counts),
+            InputForm::Probs => validate_probs("teacher", &input.teacher, Nan::Refused, counts),
         }
     }
 }
@@ -129,7 +138,7 @@ pub(crate) trait DivergenceOp:
 ///   dstudent[j]       = dloss Q[j] ((log Q[j] - log P[j]) - KL(Q || P)) / T
 /// ```
 ///
-/// A mean divides by the number of rows (PyTorch's `batchmean`). A term whose first factor is 0 is
+/// A mean divides by the number of rows that count (PyTorch's `batchmean`). A term whose first factor is 0 is
 /// 0. The teacher may be [probabilities or log-probabilities](Self::with_teacher); the temperature
 /// is not applied to them, and if they do not sum to 1, the gradient is `(Q sum(P) - P) / T`.
 ///

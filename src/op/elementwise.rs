@@ -1,8 +1,11 @@
 //! Losses of single elements: binary cross-entropy, binary focal loss, and the losses that
 //! cross-entropy is compared with.
 
+use std::borrow::Cow;
+
 use crate::error::{Error, Result};
 use crate::op::elementwise_data::validate_signs;
+use crate::op::mask::{counts, validate_mask};
 use crate::op::options::{
     Common, Range, common_options, unit_option, validate_number, validate_probs, validate_weights,
 };
@@ -57,6 +60,8 @@ pub(crate) struct ElementwiseSpec<'a> {
     pub(crate) kind: ElementKind,
     pub(crate) labels: BinaryLabels,
     pub(crate) pos_weight: Option<&'a PosWeight>,
+    /// The label of elements that do not count.
+    pub(crate) ignore_index: Option<f64>,
     pub(crate) common: Common,
 }
 
@@ -72,6 +77,7 @@ impl ElementwiseSpec<'_> {
     }
 
     pub(crate) fn validate_options(&self, columns: u64) -> Result<()> {
+        self.common.validate()?;
         match self.kind {
             ElementKind::BinaryFocal { gamma, one, .. } => {
                 validate_number("gamma", gamma, Range::NotNegative)?;
@@ -86,6 +92,10 @@ impl ElementwiseSpec<'_> {
             }
             _ => {}
         }
+        if self.ignore_index.is_some_and(f64::is_nan) {
+            let reason = "NaN is equal to no label; a mask leaves elements out".to_owned();
+            return Err(Error::InvalidInput { what: "ignore_index", reason });
+        }
         match self.pos_weight {
             None => Ok(()),
             Some(PosWeight::All(weight)) => validate_number("pos_weight", *weight, Range::Finite),
@@ -93,6 +103,20 @@ impl ElementwiseSpec<'_> {
                 validate_weights("pos_weight", Some(weights), columns)
             }
         }
+    }
+
+    /// Whether an element counts.
+    fn counts(&self, input: &ElementwiseInput<'_>, i: usize) -> bool {
+        counts(input.mask, i) && self.ignore_index.is_none_or(|ignored| input.label(i) != ignored)
+    }
+
+    /// Which elements count, by mask and by label; none if all do.
+    pub(crate) fn mask<'a>(&self, input: &ElementwiseInput<'a>) -> Option<Cow<'a, [bool]>> {
+        if self.ignore_index.is_none() {
+            return input.mask.map(Cow::Borrowed);
+        }
+        let elements = 0..input.targets.values().len();
+        Some(elements.map(|i| self.counts(input, i)).collect())
     }
 
     pub(crate) fn validate(&self, input: &ElementwiseInput<'_>) -> Result<()> {
@@ -103,14 +127,16 @@ impl ElementwiseSpec<'_> {
         }
         let elements = input.input.values().len();
         input.upstream.validate(self.common.reduction, elements, "element")?;
+        validate_mask(input.mask, elements, "element")?;
+        let counts = |i| self.counts(input, i);
         if self.kind == ElementKind::BinaryProbs {
-            validate_probs("input", &input.input, Nan::Refused, |_| true)?;
+            validate_probs("input", &input.input, Nan::Refused, counts)?;
         }
         match self.kind {
             ElementKind::BinaryLogits
             | ElementKind::BinaryProbs
-            | ElementKind::BinaryFocal { .. } => self.labels.validate(&input.targets),
-            ElementKind::Hinge => validate_signs(&input.targets),
+            | ElementKind::BinaryFocal { .. } => self.labels.validate(&input.targets, counts),
+            ElementKind::Hinge => validate_signs(&input.targets, counts),
             _ => Ok(()),
         }
     }
@@ -127,6 +153,21 @@ pub(crate) trait ElementwiseOp:
 macro_rules! elementwise {
     ($op:ident, |$self:ident| $spec:expr) => {
         common_options!($op, "input");
+
+        impl $op {
+            /// Sets the label that marks an element to be skipped, such as -100 or 255; none unless
+            /// set. Labels are compared with it as they come, in their own dtype.
+            #[must_use]
+            pub fn with_ignore_index(mut self, label: impl Into<Option<f64>>) -> Self {
+                self.ignore_index = label.into();
+                self
+            }
+
+            /// The label that marks an element to be skipped.
+            pub fn ignore_index(&self) -> Option<f64> {
+                self.ignore_index
+            }
+        }
 
         impl sealed::Sealed for $op {}
         impl Op for $op {
@@ -155,7 +196,7 @@ macro_rules! elementwise {
 /// ```
 ///
 /// Both are PyTorch's; `softplus` keeps all digits of an element that is far on the right side. With
-/// labels -1 and +1 the first is `log(1 + exp(-y x))`. A mean divides by the number of elements.
+/// labels -1 and +1 the first is `log(1 + exp(-y x))`. A mean divides by the number of elements that count.
 ///
 /// **Errors.** A probability outside [0, 1], as input or as a 0/1 label, and a label that is neither
 /// -1 nor +1, where those are expected, name their row and column. On buffers that only the GPU
@@ -180,6 +221,7 @@ pub struct BinaryCrossEntropy {
     form: InputForm,
     labels: BinaryLabels,
     pos_weight: Option<PosWeight>,
+    ignore_index: Option<f64>,
 }
 
 impl BinaryCrossEntropy {
@@ -258,7 +300,8 @@ elementwise!(BinaryCrossEntropy, |op| {
         }
     };
     let (labels, pos_weight) = (op.labels, op.pos_weight.as_ref());
-    Ok(ElementwiseSpec { kind, labels, pos_weight, common: op.common })
+    let (ignore_index, common) = (op.ignore_index, op.common);
+    Ok(ElementwiseSpec { kind, labels, pos_weight, ignore_index, common })
 });
 
 /// Binary focal loss of each element, from logits.
@@ -270,7 +313,7 @@ elementwise!(BinaryCrossEntropy, |op| {
 /// loss = y alpha (1 - p)^gamma softplus(-x) + (1 - y) (1 - alpha) p^gamma softplus(x)
 /// ```
 ///
-/// A mean divides by the number of elements. With `gamma` 0 and no `alpha` it is
+/// A mean divides by the number of elements that count. With `gamma` 0 and no `alpha` it is
 /// [`BinaryCrossEntropy`]. Errors and special values are as there.
 ///
 /// ```
@@ -292,12 +335,13 @@ pub struct BinaryFocal {
     gamma: f64,
     alpha: Option<f64>,
     labels: BinaryLabels,
+    ignore_index: Option<f64>,
 }
 
 impl Default for BinaryFocal {
     fn default() -> Self {
         let (common, labels) = (Common::default(), BinaryLabels::ZeroOne);
-        Self { common, gamma: 2.0, alpha: None, labels }
+        Self { common, gamma: 2.0, alpha: None, labels, ignore_index: None }
     }
 }
 
@@ -348,7 +392,8 @@ unit_option!(BinaryFocal);
 elementwise!(BinaryFocal, |op| {
     let (one, zero) = op.alpha.map_or((1.0, 1.0), |alpha| (alpha, 1.0 - alpha));
     let kind = ElementKind::BinaryFocal { gamma: op.gamma, one, zero };
-    Ok(ElementwiseSpec { kind, labels: op.labels, pos_weight: None, common: op.common })
+    let (labels, ignore_index, common) = (op.labels, op.ignore_index, op.common);
+    Ok(ElementwiseSpec { kind, labels, pos_weight: None, ignore_index, common })
 });
 
 /// Which loss [`Elementwise`] computes, of an element `x` and its target `y`; `d = x - y`.
@@ -371,7 +416,7 @@ pub enum ElementwiseLoss {
 /// The losses of regression and of margins, to compare cross-entropy with; formula (23) of
 /// `docs/NUMERICS.md`.
 ///
-/// A mean divides by the number of elements. At a kink the gradient is 0. NaN gives NaN. None of them
+/// A mean divides by the number of elements that count. At a kink the gradient is 0. NaN gives NaN. None of them
 /// is information, and none has a unit.
 ///
 /// ```
@@ -389,12 +434,13 @@ pub enum ElementwiseLoss {
 pub struct Elementwise {
     common: Common,
     loss: ElementwiseLoss,
+    ignore_index: Option<f64>,
 }
 
 impl Elementwise {
     /// The mean of a loss, no gradient.
     pub fn new(loss: ElementwiseLoss) -> Self {
-        Self { common: Common::default(), loss }
+        Self { common: Common::default(), loss, ignore_index: None }
     }
 
     /// Which loss.
@@ -410,6 +456,6 @@ elementwise!(Elementwise, |op| {
         ElementwiseLoss::Huber { delta } => ElementKind::Huber { delta },
         ElementwiseLoss::Hinge => ElementKind::Hinge,
     };
-    let labels = BinaryLabels::ZeroOne;
-    Ok(ElementwiseSpec { kind, labels, pos_weight: None, common: op.common })
+    let (labels, ignore_index, common) = (BinaryLabels::ZeroOne, op.ignore_index, op.common);
+    Ok(ElementwiseSpec { kind, labels, pos_weight: None, ignore_index, common })
 });

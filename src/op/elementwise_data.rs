@@ -1,7 +1,8 @@
 //! What the elementwise losses read and return.
 
 use crate::error::Result;
-use crate::matrix::{Array, Matrix};
+use crate::matrix::{Array, Matrix, with_values};
+use crate::op::mask::mask_option;
 use crate::op::options::{validate_each, validate_probs};
 use crate::op::search::Nan;
 use crate::op::{Loss, Upstream};
@@ -19,12 +20,21 @@ pub struct ElementwiseInput<'a> {
     pub weights: Option<Matrix<'a>>,
     /// The gradient from above; 1 unless set.
     pub upstream: Upstream<'a>,
+    /// Which elements count, `[rows * columns]`, row after row; all unless set.
+    pub mask: Option<&'a [bool]>,
 }
+
+mask_option!(ElementwiseInput, "elements");
 
 impl<'a> ElementwiseInput<'a> {
     /// An input and its targets, of the same shape.
     pub fn new(input: Matrix<'a>, targets: Matrix<'a>) -> Self {
-        Self { input, targets, weights: None, upstream: Upstream::default() }
+        Self { input, targets, weights: None, upstream: Upstream::default(), mask: None }
+    }
+
+    /// The label of an element, in row-major order.
+    pub(crate) fn label(&self, i: usize) -> f64 {
+        with_values!(self.targets.values(), y => crate::dtype::Element::to_f64(y[i]))
     }
 
     /// Sets a factor for each element's loss.
@@ -46,7 +56,7 @@ impl<'a> ElementwiseInput<'a> {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ElementwiseOutput {
-    /// The loss: of each element, or reduced. A mean divides by the number of elements.
+    /// The loss: of each element, or reduced. A mean divides by the number of elements that count.
     pub loss: Loss,
     /// The gradient `[rows, columns]` with respect to the input, in its dtype (f64 from the
     /// reference), if it was asked for.
@@ -73,17 +83,22 @@ impl BinaryLabels {
         }
     }
 
-    pub(super) fn validate(self, targets: &Matrix<'_>) -> Result<()> {
+    pub(super) fn validate(
+        self,
+        targets: &Matrix<'_>,
+        counts: impl Fn(usize) -> bool + Sync,
+    ) -> Result<()> {
         match self {
-            Self::ZeroOne => validate_probs("targets", targets, Nan::Refused, |_| true),
-            Self::PlusMinus => validate_signs(targets),
+            Self::ZeroOne => validate_probs("targets", targets, Nan::Refused, counts),
+            Self::PlusMinus => validate_signs(targets, counts),
         }
     }
 }
 
-/// Fails at the first number that is neither -1 nor +1.
-pub(super) fn validate_signs(targets: &Matrix<'_>) -> Result<()> {
-    validate_each("targets", targets, |_, y| y.abs() == 1.0, "is neither -1 nor +1")
+/// Fails at the first number that is neither -1 nor +1, of those that count.
+pub(super) fn validate_signs(targets: &Matrix<'_>, counts: impl Fn(usize) -> bool) -> Result<()> {
+    let fits = |i, y: f64| y.abs() == 1.0 || !counts(i);
+    validate_each("targets", targets, fits, "is neither -1 nor +1")
 }
 
 /// Some elements as a matrix whose rows are neither long nor short, if their number allows it:

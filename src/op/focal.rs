@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::op::options::{
     Common, Range, common_options, unit_option, validate_number, validate_weights,
 };
-use crate::op::{CrossEntropyInput, CrossEntropyOutput, Op, Targets, sealed};
+use crate::op::{CrossEntropyInput, CrossEntropyOutput, Op, RowTargets, Targets, sealed};
 
 /// Multi-class focal loss: cross-entropy in which rows that are predicted well count less.
 ///
@@ -97,18 +97,17 @@ impl Focal {
         self.alpha.as_ref().map_or(1.0, |alpha| alpha[class])
     }
 
-    /// The class of a row, unless the row is ignored.
-    pub(crate) fn kept_class(&self, targets: &Targets<'_>, row: usize) -> Option<usize> {
-        let target = targets.index(row);
-        // A kept target is a class: the input was validated.
-        usize::try_from(target).ok().filter(|_| self.ignore_index != Some(target))
-    }
-
-    pub(crate) fn kept_rows(&self, targets: &Targets<'_>) -> u64 {
-        (0..targets.len()).filter(|&row| self.kept_class(targets, row).is_some()).count() as u64
+    /// Targets, with which of their rows count.
+    pub(crate) fn rows<'a>(
+        &self,
+        targets: Targets<'a>,
+        mask: Option<&'a [bool]>,
+    ) -> RowTargets<'a> {
+        RowTargets::new(targets, mask, self.ignore_index)
     }
 
     pub(crate) fn validate_options(&self, classes: u64) -> Result<()> {
+        self.common.validate()?;
         validate_number("gamma", self.gamma, Range::NotNegative)?;
         validate_weights("alpha", self.alpha(), classes)
     }

@@ -1,11 +1,11 @@
-//! The rows of a batch that are not ignored.
+//! The rows of a batch that count.
 
 use crate::matrix::with_values;
 #[cfg(feature = "gpu")]
 use crate::matrix::{Array, Matrix};
-use crate::op::{CrossEntropy, Targets, Upstream};
+use crate::op::{RowTargets, Upstream};
 
-/// The rows of a batch that are not ignored.
+/// The rows of a batch that count.
 #[derive(Debug)]
 pub(crate) struct KeptRows {
     rows: Vec<usize>,
@@ -13,10 +13,9 @@ pub(crate) struct KeptRows {
 }
 
 impl KeptRows {
-    pub(crate) fn new(loss: &CrossEntropy, targets: &Targets<'_>) -> Self {
-        let all = targets.len();
-        let is_kept = |row: &usize| loss.keeps(targets.index(*row));
-        Self { rows: (0..all).filter(is_kept).collect(), all }
+    pub(crate) fn new(of: &RowTargets<'_>) -> Self {
+        let all = of.len();
+        Self { rows: (0..all).filter(|&row| of.counts(row)).collect(), all }
     }
 
     #[cfg(feature = "gpu")]
@@ -24,12 +23,12 @@ impl KeptRows {
         self.rows.len()
     }
 
-    /// How many rows there are with the ignored ones.
+    /// How many rows there are with those that do not count.
     pub(crate) fn all(&self) -> usize {
         self.all
     }
 
-    /// Whether no row is ignored.
+    /// Whether all rows count.
     pub(crate) fn are_all(&self) -> bool {
         self.rows.len() == self.all
     }
@@ -55,7 +54,7 @@ impl KeptRows {
         all
     }
 
-    /// Rows of the batch, 0 where they are ignored, from the kept ones.
+    /// Rows of the batch, 0 where they do not count, from the kept ones.
     #[cfg(feature = "gpu")]
     pub(crate) fn spread_array(&self, kept: Array, width: usize) -> Array {
         match kept {
@@ -96,10 +95,10 @@ pub(crate) struct KeptLabels {
 }
 
 impl KeptLabels {
-    pub(crate) fn new(loss: &CrossEntropy, targets: &Targets<'_>, upstream: Upstream<'_>) -> Self {
-        let kept = KeptRows::new(loss, targets);
+    pub(crate) fn new(of: &RowTargets<'_>, upstream: Upstream<'_>) -> Self {
+        let kept = KeptRows::new(of);
         Self {
-            targets: kept.rows().iter().map(|&row| targets.index(row)).collect(),
+            targets: kept.rows().iter().map(|&row| of.targets.index(row)).collect(),
             number: if let Upstream::Scalar(dloss) = upstream { dloss } else { 1.0 },
             each: upstream_of_rows(upstream, kept.rows()),
             kept,
@@ -118,10 +117,10 @@ impl KeptLabels {
 #[cfg(test)]
 #[cfg(feature = "gpu")]
 mod tests {
-    use super::{Array, CrossEntropy, KeptRows, Matrix};
+    use super::{Array, KeptRows, Matrix, RowTargets};
 
     fn kept(targets: &[i64]) -> KeptRows {
-        KeptRows::new(&CrossEntropy::new(), &targets.into())
+        KeptRows::new(&RowTargets::new(targets.into(), None, Some(-100)))
     }
 
     #[test]

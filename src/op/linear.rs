@@ -2,7 +2,11 @@
 
 use crate::error::{Error, Result};
 use crate::matrix::{Array, Matrix, Values};
-use crate::op::{CrossEntropy, InputForm, Loss, Metrics, Op, Reduction, Targets, Upstream, sealed};
+use crate::op::mask::{mask_option, validate_mask};
+use crate::op::{
+    BatchTargets, CrossEntropy, InputForm, Loss, Metrics, Op, Reduction, RowTargets, Targets,
+    Upstream, sealed,
+};
 
 /// Cross-entropy of the logits that a linear layer makes, with the gradients of everything that the
 /// layer reads: what ends a language model, where the logits would be the largest matrix by far.
@@ -16,7 +20,8 @@ use crate::op::{CrossEntropy, InputForm, Loss, Metrics, Op, Reduction, Targets, 
 /// ```
 ///
 /// (formula (24) of `docs/NUMERICS.md`). A chunk of rows is multiplied, made its own gradient in place by
-/// [`CrossEntropy`], and multiplied on; a row whose target is ignored is left out of all of that.
+/// [`CrossEntropy`], and multiplied on; a row whose target is ignored, or that a mask leaves out, is
+/// left out of all of that.
 /// Products are accumulated in f32, in an order that depends on the shape alone and, on the CPU, on
 /// [`scratch_bytes`](Self::scratch_bytes).
 ///
@@ -196,7 +201,7 @@ impl LinearCrossEntropy {
             });
         }
         self.validate_options(classes as u64)?;
-        self.validate_targets(&input.targets, classes)?;
+        self.expect_indices(&input.targets)?;
         if input.targets.len() != rows {
             return Err(Error::ShapeMismatch {
                 what: "targets",
@@ -204,16 +209,30 @@ impl LinearCrossEntropy {
                 found: format!("[{}]", input.targets.len()),
             });
         }
+        validate_mask(input.mask, rows, "row of hidden")?;
+        self.loss.rows(input.targets, input.mask).validate(classes)?;
         input.upstream.validate(self.loss.reduction(), rows, "row of hidden")
     }
 
-    /// Targets of a layer with so many classes.
-    pub(crate) fn validate_targets(&self, targets: &Targets<'_>, classes: usize) -> Result<()> {
+    /// The rows of a batch that comes in windows, of a layer with so many classes.
+    pub(crate) fn rows_of<'a>(
+        &self,
+        of_batch: BatchTargets<'a>,
+        classes: usize,
+    ) -> Result<RowTargets<'a>> {
+        self.expect_indices(&of_batch.targets)?;
+        validate_mask(of_batch.mask, of_batch.targets.len(), "row of hidden")?;
+        let rows = self.loss.rows(of_batch.targets, of_batch.mask);
+        rows.validate(classes)?;
+        Ok(rows)
+    }
+
+    pub(crate) fn expect_indices(&self, targets: &Targets<'_>) -> Result<()> {
         if targets.probs().is_some() {
             let reason = "are probabilities, as large as the logits; class indices are taken";
             return Err(Error::InvalidInput { what: "targets", reason: reason.to_owned() });
         }
-        self.loss.validate_targets(targets, classes)
+        Ok(())
     }
 }
 
@@ -231,13 +250,17 @@ pub struct LinearCrossEntropyInput<'a> {
     pub targets: Targets<'a>,
     /// The gradient from above; 1 unless set.
     pub upstream: Upstream<'a>,
+    /// Which rows count, `[rows]`; all unless set.
+    pub mask: Option<&'a [bool]>,
 }
+
+mask_option!(LinearCrossEntropyInput, "rows");
 
 impl<'a> LinearCrossEntropyInput<'a> {
     /// A layer without a bias, what it reads, and the targets.
     pub fn new(hidden: Matrix<'a>, weight: Matrix<'a>, targets: impl Into<Targets<'a>>) -> Self {
         let upstream = Upstream::default();
-        Self { hidden, weight, bias: None, targets: targets.into(), upstream }
+        Self { hidden, weight, bias: None, targets: targets.into(), upstream, mask: None }
     }
 
     /// Sets the bias.
@@ -272,7 +295,7 @@ pub struct LinearCrossEntropyOutput {
     pub dbias: Option<Array>,
     /// Accuracy and perplexity, if they were asked for.
     pub metrics: Option<Metrics>,
-    /// How many rows were not ignored.
+    /// How many rows count.
     pub kept_rows: u64,
     /// The sum of the kept targets' class weights: what a mean divides by, unless it is told.
     pub total_weight: f64,

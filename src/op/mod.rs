@@ -10,12 +10,16 @@ mod elementwise_data;
 mod focal;
 mod kept_rows;
 mod linear;
+pub(crate) mod mask;
 mod options;
+mod row_targets;
 mod search;
 mod transform;
 
 pub use cross_entropy::CrossEntropy;
-pub use cross_entropy_data::{CrossEntropyInput, CrossEntropyOutput, Labels, Metrics, Targets};
+pub use cross_entropy_data::{
+    BatchTargets, CrossEntropyInput, CrossEntropyOutput, Labels, Metrics, Targets,
+};
 pub use divergence::{DivergenceInput, DivergenceOutput, JsDivergence, KlDivergence};
 pub(crate) use divergence::{DivergenceKind, DivergenceOp, DivergenceSpec, Mixture};
 pub use elementwise::{BinaryCrossEntropy, BinaryFocal, Elementwise, ElementwiseLoss, PosWeight};
@@ -25,11 +29,14 @@ pub use elementwise_data::{BinaryLabels, ElementwiseInput, ElementwiseOutput};
 pub use focal::Focal;
 pub(crate) use kept_rows::{KeptLabels, KeptRows, upstream_of_rows};
 pub use linear::{LinearCrossEntropy, LinearCrossEntropyInput, LinearCrossEntropyOutput};
+pub(crate) use mask::{counts, kept};
+pub(crate) use options::split_scale;
 pub use options::{InputForm, Loss, Reduction, Unit, Upstream};
+pub(crate) use row_targets::RowTargets;
 pub use transform::{
     Entropy, EntropyBackward, EntropyBackwardInput, LogSoftmax, LogSoftmaxBackward,
-    LogSoftmaxBackwardInput, LogSumExp, LogSumExpBackward, LogSumExpBackwardInput, Softmax,
-    SoftmaxBackward, SoftmaxBackwardInput, Surprisal,
+    LogSoftmaxBackwardInput, LogSumExp, LogSumExpBackward, LogSumExpBackwardInput, LogitsInput,
+    Softmax, SoftmaxBackward, SoftmaxBackwardInput, Surprisal,
 };
 pub(crate) use transform::{Transform, TransformInput, TransformOp};
 

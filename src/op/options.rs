@@ -162,12 +162,36 @@ impl Loss {
     }
 }
 
+/// What a scale of logits multiplies them by, and what distances between the products are multiplied
+/// by: a logit times more than 1 may overflow where its loss does not.
+pub(crate) fn split_scale(scale: f64) -> (f64, f64) {
+    if scale.abs() > 1.0 { (scale.signum(), scale.abs()) } else { (scale, 1.0) }
+}
+
 /// The options that every loss has.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Common {
     pub(crate) reduction: Reduction,
     pub(crate) gradient: bool,
     pub(crate) unit: Unit,
+    pub(crate) normalizer: Option<f64>,
+}
+
+impl Common {
+    /// What a mean divides by: the normalizer, or else what the batch comes to.
+    pub(crate) fn divisor(&self, of_batch: f64) -> f64 {
+        self.normalizer.unwrap_or(of_batch)
+    }
+
+    pub(crate) fn validate(&self) -> Result<()> {
+        let Some(n) = self.normalizer else { return Ok(()) };
+        validate_number("normalizer", n, Range::Positive)?;
+        if self.reduction == Reduction::Mean {
+            return Ok(());
+        }
+        let reason = format!("{n} divides a mean; reduction {} has none", self.reduction);
+        Err(Error::InvalidInput { what: "normalizer", reason })
+    }
 }
 
 /// The builder's methods for [`Common`]: `$wrt` is what the gradient is with respect to.
@@ -188,9 +212,23 @@ macro_rules! common_options {
                 self
             }
 
+            /// Sets what a mean divides by, instead of what the batch itself comes to: for a batch that
+            /// is computed in parts.
+            #[must_use]
+            #[doc(alias = "num_items_in_batch")]
+            pub fn with_normalizer(mut self, normalizer: impl Into<Option<f64>>) -> Self {
+                self.common.normalizer = normalizer.into();
+                self
+            }
+
             /// How the losses are reduced.
             pub fn reduction(&self) -> $crate::op::Reduction {
                 self.common.reduction
+            }
+
+            /// What a mean divides by, if it was given.
+            pub fn normalizer(&self) -> Option<f64> {
+                self.common.normalizer
             }
 
             /// Whether the gradient is asked for.
@@ -222,7 +260,8 @@ macro_rules! unit_option {
 }
 pub(crate) use unit_option;
 
-/// Fails at the first number, row by row, that does not fit, and says what it is not.
+/// Fails at the first number that does not fit, told by its place and its value, and says what it is
+/// not.
 pub(crate) fn validate_each(
     what: &'static str,
     matrix: &Matrix<'_>,
@@ -233,7 +272,7 @@ pub(crate) fn validate_each(
         .iter()
         .map(|&x| crate::dtype::Element::to_f64(x))
         .enumerate()
-        .position(|(i, x)| !fits(i / matrix.classes(), x)));
+        .position(|(i, x)| !fits(i, x)));
     bad.map_or(Ok(()), |i| Err(misfit(what, matrix, i, is_not)))
 }
 
@@ -247,23 +286,27 @@ fn misfit(what: &'static str, matrix: &Matrix<'_>, i: usize, is_not: &str) -> Er
     Error::InvalidInput { what, reason: format!("{shown} of row {row}, column {column} {is_not}") }
 }
 
-/// Fails at the first number that is no probability, in the rows that `keeps` keeps: the one check of every
-/// matrix of probabilities that the host sees.
+/// Fails at the first number that is no probability, of those that count, told by their places: the one
+/// check of every matrix of probabilities that the host sees.
 pub(crate) fn validate_probs(
     what: &'static str,
     matrix: &Matrix<'_>,
     nan: Nan,
-    keeps: impl Fn(usize) -> bool + Sync,
+    counts: impl Fn(usize) -> bool + Sync,
 ) -> Result<()> {
     let is_not = "is no probability: it is not in [0, 1]";
-    let bad = no_probability(matrix, nan, keeps);
+    let bad = no_probability(matrix, nan, counts);
     bad.map_or(Ok(()), |i| Err(misfit(what, matrix, i, is_not)))
 }
 
-/// Fails at the first number that is no logarithm of a probability.
-pub(crate) fn validate_log_probs(what: &'static str, matrix: &Matrix<'_>) -> Result<()> {
+/// Fails at the first number that is no logarithm of a probability, of those that count.
+pub(crate) fn validate_log_probs(
+    what: &'static str,
+    matrix: &Matrix<'_>,
+    counts: impl Fn(usize) -> bool,
+) -> Result<()> {
     let reason = "is no logarithm of a probability: it is not 0 or less";
-    validate_each(what, matrix, |_, log_p| log_p <= 0.0, reason)
+    validate_each(what, matrix, |i, log_p| log_p <= 0.0 || !counts(i), reason)
 }
 
 /// Fails unless there is a weight for each class.

@@ -20,22 +20,21 @@ pub(crate) enum Nan {
     Taken,
 }
 
-/// The first element outside [0, 1], of those in rows that `keeps` keeps.
+/// The first element outside [0, 1], of those that count, told by their places.
 pub(super) fn no_probability(
     matrix: &Matrix<'_>,
     nan: Nan,
-    keeps: impl Fn(usize) -> bool + Sync,
+    counts: impl Fn(usize) -> bool + Sync,
 ) -> Option<usize> {
-    let (takes_nan, classes) = (nan == Nan::Taken, matrix.classes().max(1));
-    let keeps = |i| keeps(i / classes);
+    let takes_nan = nan == Nan::Taken;
     match matrix.values() {
-        Values::F32(v) => first(v, |x| (0.0..=1.0).contains(&x) || takes_nan && x.is_nan(), keeps),
-        Values::F64(v) => first(v, |x| (0.0..=1.0).contains(&x) || takes_nan && x.is_nan(), keeps),
+        Values::F32(v) => first(v, |x| (0.0..=1.0).contains(&x) || takes_nan && x.is_nan(), counts),
+        Values::F64(v) => first(v, |x| (0.0..=1.0).contains(&x) || takes_nan && x.is_nan(), counts),
         Values::F16(v) => {
-            first(bytemuck::cast_slice(v), |x| bits_in_unit(x, 0x3c00, 0x7c00, takes_nan), keeps)
+            first(bytemuck::cast_slice(v), |x| bits_in_unit(x, 0x3c00, 0x7c00, takes_nan), counts)
         }
         Values::Bf16(v) => {
-            first(bytemuck::cast_slice(v), |x| bits_in_unit(x, 0x3f80, 0x7f80, takes_nan), keeps)
+            first(bytemuck::cast_slice(v), |x| bits_in_unit(x, 0x3f80, 0x7f80, takes_nan), counts)
         }
     }
 }
@@ -97,7 +96,7 @@ mod tests {
         }
         let matrix = Matrix::new(&values, rows, classes).expect("its shape");
         let found =
-            |from: usize| no_probability(&matrix, Nan::Refused, |row| row >= from / classes);
+            |from: usize| no_probability(&matrix, Nan::Refused, |i| i / classes >= from / classes);
         assert_eq!(found(0), Some(5));
         assert_eq!(found(classes), Some(BLOCK + 3));
         assert_eq!(found(BLOCK + 3 + classes), Some(2 * BLOCK + 9));

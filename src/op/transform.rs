@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::matrix::{Array, Matrix, Values};
+use crate::op::mask::{mask_option, validate_mask};
 use crate::op::{Op, Unit, sealed};
 
 /// The closed set of row transforms, for the code that runs them.
@@ -34,16 +35,25 @@ pub(crate) struct TransformInput<'a> {
     pub(crate) drows: Option<(&'static str, Values<'a>)>,
     /// Of a result that is information.
     pub(crate) unit: Unit,
+    /// Which rows count.
+    pub(crate) mask: Option<&'a [bool]>,
 }
 
 impl<'a> From<Matrix<'a>> for TransformInput<'a> {
     fn from(input: Matrix<'a>) -> Self {
-        Self { input, second: None, drows: None, unit: Unit::Nats }
+        Self { input, second: None, drows: None, unit: Unit::Nats, mask: None }
+    }
+}
+
+impl<'a> From<LogitsInput<'a>> for TransformInput<'a> {
+    fn from(input: LogitsInput<'a>) -> Self {
+        Self { mask: input.mask, ..input.logits.into() }
     }
 }
 
 impl TransformInput<'_> {
     pub(crate) fn validate(&self) -> Result<()> {
+        validate_mask(self.mask, self.input.rows(), "row")?;
         if let Some(second) = &self.second {
             self.input.expect_same_shape(second, "upstream gradient")?;
             if second.dtype() != self.input.dtype() {
@@ -87,6 +97,41 @@ macro_rules! transform {
     };
 }
 
+/// What the row transforms read: a matrix, which may come as it is, and which of its rows count.
+///
+/// ```
+/// use surprisal::{Device, LogitsInput, Matrix, Softmax};
+///
+/// let logits = Matrix::new(&[0.0f32, 0.0, f32::NAN, 1.0], 2, 2)?;
+/// let input = LogitsInput::new(logits).with_mask(&[true, false]);
+/// let probs = Device::cpu().run(&Softmax, input)?;
+/// assert_eq!(probs.as_f32().unwrap(), [0.5, 0.5, 0.0, 0.0]);
+/// # Ok::<(), surprisal::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct LogitsInput<'a> {
+    /// `[rows, classes]`.
+    pub logits: Matrix<'a>,
+    /// Which rows count, `[rows]`; all unless set.
+    pub mask: Option<&'a [bool]>,
+}
+
+mask_option!(LogitsInput, "rows");
+
+impl<'a> LogitsInput<'a> {
+    /// A matrix, all of whose rows count.
+    pub fn new(logits: Matrix<'a>) -> Self {
+        Self { logits, mask: None }
+    }
+}
+
+impl<'a> From<Matrix<'a>> for LogitsInput<'a> {
+    fn from(logits: Matrix<'a>) -> Self {
+        Self::new(logits)
+    }
+}
+
 /// The softmax of each row: `probs[j] = exp(logits[j] - max) / (1 + rest)`.
 ///
 /// Returns `[rows, classes]` in the logits' dtype (f64 from the reference). A -inf logit gives 0;
@@ -102,7 +147,7 @@ macro_rules! transform {
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Softmax;
-transform!(Softmax, Matrix, |_, logits| logits.into());
+transform!(Softmax, LogitsInput, |_, input| input.into());
 
 /// The log-softmax of each row: `log_probs[j] = (logits[j] - max) - log1p(rest)`.
 ///
@@ -118,7 +163,7 @@ transform!(Softmax, Matrix, |_, logits| logits.into());
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogSoftmax;
-transform!(LogSoftmax, Matrix, |_, logits| logits.into());
+transform!(LogSoftmax, LogitsInput, |_, input| input.into());
 
 /// The logarithm of the sum of the exponentials of each row: `lse = max + log1p(rest)`.
 ///
@@ -134,15 +179,27 @@ transform!(LogSoftmax, Matrix, |_, logits| logits.into());
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogSumExp;
-transform!(LogSumExp, Matrix, |_, logits| logits.into());
+transform!(LogSumExp, LogitsInput, |_, input| input.into());
 
 /// What [`SoftmaxBackward`] reads.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct SoftmaxBackwardInput<'a> {
     /// What [`Softmax`] returned, `[rows, classes]`.
     pub probs: Matrix<'a>,
     /// The gradient with respect to it, of the same shape and dtype.
     pub dprobs: Matrix<'a>,
+    /// Which rows count, `[rows]`; all unless set.
+    pub mask: Option<&'a [bool]>,
+}
+
+mask_option!(SoftmaxBackwardInput, "rows");
+
+impl<'a> SoftmaxBackwardInput<'a> {
+    /// What the forward returned, and the gradient with respect to what it returned.
+    pub fn new(probs: Matrix<'a>, dprobs: impl Into<Matrix<'a>>) -> Self {
+        Self { probs, dprobs: dprobs.into(), mask: None }
+    }
 }
 
 /// The gradient of [`Softmax`]: `dlogits[j] = probs[j] (dprobs[j] - sum_k probs[k] dprobs[k])`.
@@ -154,7 +211,7 @@ pub struct SoftmaxBackwardInput<'a> {
 ///
 /// let probs = Matrix::new(&[0.25f32, 0.75], 1, 2)?;
 /// let dprobs = Matrix::new(&[1.0f32, 0.0], 1, 2)?;
-/// let input = SoftmaxBackwardInput { probs, dprobs };
+/// let input = SoftmaxBackwardInput::new(probs, dprobs);
 /// let dlogits = Device::cpu().run(&SoftmaxBackward, input)?;
 /// assert_eq!(dlogits.as_f32().unwrap(), [0.1875, -0.1875]);
 /// # Ok::<(), surprisal::Error>(())
@@ -163,16 +220,29 @@ pub struct SoftmaxBackwardInput<'a> {
 pub struct SoftmaxBackward;
 transform!(SoftmaxBackward, SoftmaxBackwardInput, |_, i| TransformInput {
     second: Some(i.dprobs),
+    mask: i.mask,
     ..i.probs.into()
 });
 
 /// What [`LogSoftmaxBackward`] reads.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct LogSoftmaxBackwardInput<'a> {
     /// What [`LogSoftmax`] returned, `[rows, classes]`.
     pub log_probs: Matrix<'a>,
     /// The gradient with respect to it, of the same shape and dtype.
     pub dlog_probs: Matrix<'a>,
+    /// Which rows count, `[rows]`; all unless set.
+    pub mask: Option<&'a [bool]>,
+}
+
+mask_option!(LogSoftmaxBackwardInput, "rows");
+
+impl<'a> LogSoftmaxBackwardInput<'a> {
+    /// What the forward returned, and the gradient with respect to what it returned.
+    pub fn new(log_probs: Matrix<'a>, dlog_probs: impl Into<Matrix<'a>>) -> Self {
+        Self { log_probs, dlog_probs: dlog_probs.into(), mask: None }
+    }
 }
 
 /// The gradient of [`LogSoftmax`]:
@@ -186,7 +256,7 @@ pub struct LogSoftmaxBackwardInput<'a> {
 /// let halves = [f32::ln(0.5); 2];
 /// let log_probs = Matrix::new(&halves, 1, 2)?;
 /// let dlog_probs = Matrix::new(&[1.0f32, 0.0], 1, 2)?;
-/// let input = LogSoftmaxBackwardInput { log_probs, dlog_probs };
+/// let input = LogSoftmaxBackwardInput::new(log_probs, dlog_probs);
 /// let dlogits = Device::cpu().run(&LogSoftmaxBackward, input)?;
 /// assert_eq!(dlogits.as_f32().unwrap(), [0.5, -0.5]);
 /// # Ok::<(), surprisal::Error>(())
@@ -195,16 +265,29 @@ pub struct LogSoftmaxBackwardInput<'a> {
 pub struct LogSoftmaxBackward;
 transform!(LogSoftmaxBackward, LogSoftmaxBackwardInput, |_, i| TransformInput {
     second: Some(i.dlog_probs),
+    mask: i.mask,
     ..i.log_probs.into()
 });
 
 /// What [`LogSumExpBackward`] reads.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct LogSumExpBackwardInput<'a> {
     /// What [`LogSumExp`] read, `[rows, classes]`.
     pub logits: Matrix<'a>,
     /// The gradient with respect to what it returned, `[rows]`.
     pub dlse: Values<'a>,
+    /// Which rows count, `[rows]`; all unless set.
+    pub mask: Option<&'a [bool]>,
+}
+
+mask_option!(LogSumExpBackwardInput, "rows");
+
+impl<'a> LogSumExpBackwardInput<'a> {
+    /// What the forward read, and the gradient with respect to what it returned.
+    pub fn new(logits: Matrix<'a>, dlse: impl Into<Values<'a>>) -> Self {
+        Self { logits, dlse: dlse.into(), mask: None }
+    }
 }
 
 /// The gradient of [`LogSumExp`]: `dlogits[j] = dlse * softmax(logits)[j]`.
@@ -216,7 +299,7 @@ pub struct LogSumExpBackwardInput<'a> {
 /// use surprisal::{Device, LogSumExpBackward, LogSumExpBackwardInput, Matrix};
 ///
 /// let logits = Matrix::new(&[1e6f32, 1e6], 1, 2)?;
-/// let input = LogSumExpBackwardInput { logits, dlse: (&[3.0f32]).into() };
+/// let input = LogSumExpBackwardInput::new(logits, &[3.0f32]);
 /// let dlogits = Device::cpu().run(&LogSumExpBackward, input)?;
 /// assert_eq!(dlogits.as_f32().unwrap(), [1.5, 1.5]);
 /// # Ok::<(), surprisal::Error>(())
@@ -225,6 +308,7 @@ pub struct LogSumExpBackwardInput<'a> {
 pub struct LogSumExpBackward;
 transform!(LogSumExpBackward, LogSumExpBackwardInput, |_, i| TransformInput {
     drows: Some(("dlse", i.dlse)),
+    mask: i.mask,
     ..i.logits.into()
 });
 
@@ -251,11 +335,23 @@ pub struct Entropy {
 
 /// What [`EntropyBackward`] reads.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct EntropyBackwardInput<'a> {
     /// What [`Entropy`] read, `[rows, classes]`.
     pub logits: Matrix<'a>,
     /// The gradient with respect to what it returned, `[rows]`.
     pub dentropy: Values<'a>,
+    /// Which rows count, `[rows]`; all unless set.
+    pub mask: Option<&'a [bool]>,
+}
+
+mask_option!(EntropyBackwardInput, "rows");
+
+impl<'a> EntropyBackwardInput<'a> {
+    /// What the forward read, and the gradient with respect to what it returned.
+    pub fn new(logits: Matrix<'a>, dentropy: impl Into<Values<'a>>) -> Self {
+        Self { logits, dentropy: dentropy.into(), mask: None }
+    }
 }
 
 /// The gradient of [`Entropy`]: `dlogits[j] = dentropy p[j] (nll[j] - entropy)`.
@@ -267,7 +363,7 @@ pub struct EntropyBackwardInput<'a> {
 ///
 /// // All classes alike: the entropy is at its largest, and flat.
 /// let logits = Matrix::new(&[3.0f32, 3.0, 3.0, 3.0], 1, 4)?;
-/// let input = EntropyBackwardInput { logits, dentropy: (&[1.0f32]).into() };
+/// let input = EntropyBackwardInput::new(logits, &[1.0f32]);
 /// let dlogits = Device::cpu().run(&EntropyBackward::new(), input)?;
 /// assert_eq!(dlogits.as_f32().unwrap(), [0.0; 4]);
 /// # Ok::<(), surprisal::Error>(())
@@ -319,10 +415,11 @@ macro_rules! with_unit {
 }
 with_unit!(Entropy, EntropyBackward, Surprisal);
 
-transform!(Entropy, Matrix, |op, logits| TransformInput { unit: op.unit, ..logits.into() });
-transform!(Surprisal, Matrix, |op, logits| TransformInput { unit: op.unit, ..logits.into() });
+transform!(Entropy, LogitsInput, |op, input| TransformInput { unit: op.unit, ..input.into() });
+transform!(Surprisal, LogitsInput, |op, input| TransformInput { unit: op.unit, ..input.into() });
 transform!(EntropyBackward, EntropyBackwardInput, |op, i| TransformInput {
     drows: Some(("dentropy", i.dentropy)),
+    mask: i.mask,
     unit: op.unit,
     ..i.logits.into()
 });

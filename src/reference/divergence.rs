@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::matrix::Array;
 use crate::op::{
     DivergenceInput, DivergenceKind, DivergenceOp as _, DivergenceOutput, DivergenceSpec,
-    InputForm, JsDivergence, KlDivergence, Mixture,
+    InputForm, JsDivergence, KlDivergence, Mixture, counts, kept,
 };
 
 /// The Kullback-Leibler divergence, either way round.
@@ -32,9 +32,17 @@ struct Distribution {
     total: f64,
 }
 
+/// Logits over a temperature, or as they are, with a scale of their distances.
+fn over(x: &[f64], temperature: f64) -> (Vec<f64>, f64) {
+    if temperature < 1.0 {
+        return (x.to_vec(), 1.0 / temperature);
+    }
+    (x.iter().map(|x| x / temperature).collect(), 1.0)
+}
+
 impl Distribution {
-    fn of_logits(z: &[f64]) -> Self {
-        let Ok(stat) = RowStat::of(z) else {
+    fn of_logits(z: &[f64], scale: f64) -> Self {
+        let Ok(stat) = RowStat::of_scaled(z, scale) else {
             let nan = vec![f64::NAN; z.len()];
             return Self { p: nan.clone(), log_p: nan.clone(), miss: nan, total: f64::NAN };
         };
@@ -49,7 +57,8 @@ impl Distribution {
     fn of_teacher(x: &[f64], form: InputForm, temperature: f64) -> Self {
         match form {
             InputForm::Logits => {
-                Self::of_logits(&x.iter().map(|x| x / temperature).collect::<Vec<_>>())
+                let (z, scale) = over(x, temperature);
+                Self::of_logits(&z, scale)
             }
             InputForm::LogProbs => Self::given(x.iter().map(|x| x.exp()).collect(), x.to_vec()),
             InputForm::Probs => Self::given(x.to_vec(), x.iter().map(|x| x.ln()).collect()),
@@ -139,20 +148,25 @@ pub(crate) fn divergence(
     let (rows, classes) = (input.student.rows(), input.student.classes());
     let (teacher, student) = (input.teacher.values().to_f64(), input.student.values().to_f64());
     let (reduction, unit) = (spec.common.reduction, spec.common.unit.per_nat());
-    let dloss = upstream_of(input.upstream, rows, reduction, rows as f64);
-    let (mut losses, mut lse, mut dstudent) = (Vec::new(), Vec::new(), Vec::new());
-    let pairs = teacher.chunks(classes.max(1)).zip(student.chunks(classes.max(1)));
-    for ((t, x), dloss) in pairs.zip(dloss) {
-        let z: Vec<f64> = x.iter().map(|x| x / spec.temperature).collect();
+    let divisor = spec.common.divisor(kept(input.mask, rows) as f64);
+    let dloss = upstream_of(input.upstream, rows, reduction, divisor);
+    let (mut losses, mut lse) = (vec![0.0; rows], vec![0.0; rows]);
+    let mut dstudent = vec![0.0; rows * classes];
+    for i in (0..rows).filter(|&i| counts(input.mask, i)) {
+        let columns = i * classes..(i + 1) * classes;
+        let (t, x) = (&teacher[columns.clone()], &student[columns.clone()]);
+        let (z, scale) = over(x, spec.temperature);
         let p = Distribution::of_teacher(t, spec.teacher, spec.temperature);
-        let q = Distribution::of_logits(&z);
+        let q = Distribution::of_logits(&z, scale);
         let (loss, dz) = row(spec.kind, &p, &q);
-        losses.push(unit * loss);
-        lse.push(lse_of(&RowStat::of(&z)));
-        dstudent.extend(dz.into_iter().map(|dz| dloss * unit * dz / spec.temperature));
+        losses[i] = unit * loss;
+        lse[i] = lse_of(&RowStat::of_scaled(&z, scale));
+        for (dx, dz) in dstudent[columns].iter_mut().zip(dz) {
+            *dx = dloss[i] * unit * dz / spec.temperature;
+        }
     }
     Ok(DivergenceOutput {
-        loss: reduce(losses, reduction, rows as f64),
+        loss: reduce(losses, reduction, divisor),
         lse: Array::F64(lse),
         dstudent: spec.common.gradient.then_some(Array::F64(dstudent)),
     })

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::matrix::Array;
 use crate::op::{
     BinaryCrossEntropy, BinaryFocal, ElementKind, Elementwise, ElementwiseInput,
-    ElementwiseOp as _, ElementwiseOutput, ElementwiseSpec,
+    ElementwiseOp as _, ElementwiseOutput, ElementwiseSpec, counts, kept,
 };
 
 /// Binary cross-entropy of each element.
@@ -103,17 +103,19 @@ pub(crate) fn elementwise_spec(
     let columns = input.input.classes();
     let weights = input.weights.map_or(vec![1.0; x.len()], |weights| weights.values().to_f64());
     let (reduction, unit) = (spec.common.reduction, spec.common.unit.per_nat());
-    let dloss = upstream_of(input.upstream, x.len(), reduction, x.len() as f64);
+    let mask = spec.mask(input);
+    let divisor = spec.common.divisor(kept(mask.as_deref(), x.len()) as f64);
+    let dloss = upstream_of(input.upstream, x.len(), reduction, divisor);
     let (scale, offset) = spec.labels.scale_and_offset();
-    let (mut losses, mut dinput) = (Vec::new(), Vec::new());
-    for i in 0..x.len() {
+    let (mut losses, mut dinput) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+    for i in (0..x.len()).filter(|&i| counts(mask.as_deref(), i)) {
         let y = f64::from(scale) * y[i] + f64::from(offset);
         let (loss, slope) = element(spec.kind, x[i], y, spec.positive(i % columns));
-        losses.push(unit * times(weights[i], loss));
-        dinput.push(dloss[i] * unit * times(weights[i], slope));
+        losses[i] = unit * times(weights[i], loss);
+        dinput[i] = dloss[i] * unit * times(weights[i], slope);
     }
     Ok(ElementwiseOutput {
-        loss: reduce(losses, reduction, x.len() as f64),
+        loss: reduce(losses, reduction, divisor),
         dinput: spec.common.gradient.then_some(Array::F64(dinput)),
     })
 }

@@ -22,13 +22,15 @@ pub fn focal(op: &Focal, input: &CrossEntropyInput<'_>) -> Result<CrossEntropyOu
     op.validate(input)?;
     let (rows, classes) = (input.logits.rows(), input.logits.classes());
     let logits = input.logits.values().to_f64();
-    let kept_rows = op.kept_rows(&input.targets);
+    let of_rows = op.rows(input.targets, input.mask);
+    let total_weight = of_rows.kept() as f64;
+    let divisor = op.normalizer().unwrap_or(total_weight);
     let unit = op.unit().per_nat();
-    let dloss = upstream_of(input.upstream, rows, op.reduction(), kept_rows as f64);
+    let dloss = upstream_of(input.upstream, rows, op.reduction(), divisor);
     let (mut losses, mut lse) = (vec![0.0; rows], vec![0.0; rows]);
     let mut dlogits = vec![0.0; rows * classes];
     for i in 0..rows {
-        let Some(y) = op.kept_class(&input.targets, i) else { continue };
+        let Some(y) = of_rows.class(i) else { continue };
         let x = &logits[i * classes..(i + 1) * classes];
         let stat = RowStat::of(x);
         lse[i] = lse_of(&stat);
@@ -46,12 +48,12 @@ pub fn focal(op: &Focal, input: &CrossEntropyInput<'_>) -> Result<CrossEntropyOu
         }
     }
     Ok(CrossEntropyOutput {
-        loss: reduce(losses, op.reduction(), kept_rows as f64),
+        loss: reduce(losses, op.reduction(), divisor),
         lse: Array::F64(lse),
         dlogits: op.has_gradient().then_some(Array::F64(dlogits)),
         dtargets: None,
         metrics: None,
-        kept_rows,
-        total_weight: kept_rows as f64,
+        kept_rows: of_rows.kept() as u64,
+        total_weight,
     })
 }

@@ -21,7 +21,8 @@ pub fn linear_cross_entropy(
     let hidden = input.hidden.values().to_f64();
     let weight = input.weight.values().to_f64();
     let bias = input.bias.map_or(vec![0.0; classes], |bias| bias.to_f64());
-    let is_kept = |i: &usize| op.loss().keeps(input.targets.index(*i));
+    let of_rows = op.loss().rows(input.targets, input.mask);
+    let is_kept = |i: &usize| of_rows.counts(*i);
 
     let mut logits = vec![0.0; rows * classes];
     for i in (0..rows).filter(is_kept) {
@@ -32,7 +33,8 @@ pub fn linear_cross_entropy(
     }
 
     let logits = Matrix::new(&logits, rows, classes)?;
-    let of_logits = CrossEntropyInput::new(logits, input.targets).with_upstream(input.upstream);
+    let mut of_logits = CrossEntropyInput::new(logits, input.targets).with_upstream(input.upstream);
+    of_logits.mask = input.mask;
     let output = cross_entropy(&op.of_logits(), &of_logits)?;
     let dlogits = output.dlogits.map_or(Vec::new(), |dlogits| dlogits.to_f64());
 

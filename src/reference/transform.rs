@@ -3,7 +3,7 @@
 use super::{RowStat, lse_of, times};
 use crate::error::Result;
 use crate::matrix::{Array, Matrix};
-use crate::op::{Transform, TransformInput, Unit};
+use crate::op::{Transform, TransformInput, Unit, counts};
 
 /// The softmax of each row, formula (3).
 pub fn softmax(logits: Matrix<'_>) -> Vec<f64> {
@@ -134,6 +134,11 @@ pub(crate) fn transform(op: Transform, input: &TransformInput<'_>) -> Result<Arr
         Transform::EntropyBackward => entropy_backward(input.input, &drows)?,
         Transform::Surprisal => surprisal(input.input),
     };
+    // A row that does not count comes to 0, whatever was made of it.
+    let columns = result.len() / input.input.rows().max(1);
+    for row in (0..input.input.rows()).filter(|&row| !counts(input.mask, row)) {
+        result[row * columns..][..columns].fill(0.0);
+    }
     if input.unit != Unit::Nats {
         for x in &mut result {
             *x *= input.unit.per_nat();

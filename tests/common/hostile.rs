@@ -217,9 +217,9 @@ fn run_shaped(mut bytes: Bytes<'_>, rows: usize, classes: usize) -> usize {
         &reference,
         &cpus,
     );
-    done += all(&Softmax, first, &reference, &cpus);
-    done += all(&LogSoftmax, first, &reference, &cpus);
-    done += all(&LogSumExp, first, &reference, &cpus);
+    done += all(&Softmax, first.into(), &reference, &cpus);
+    done += all(&LogSoftmax, first.into(), &reference, &cpus);
+    done += all(&LogSumExp, first.into(), &reference, &cpus);
     let mut over = y.clone();
     if let Array::F32(over) = &mut over
         && let Ok(over) = MatrixMut::new(&mut over[..], rows, classes)
@@ -251,14 +251,14 @@ fn backwards(
     reference: &Device,
     cpus: &[Device],
 ) -> usize {
-    let softmax = SoftmaxBackwardInput { probs: first, dprobs: second };
-    let log_softmax = LogSoftmaxBackwardInput { log_probs: first, dlog_probs: second };
-    let lse = LogSumExpBackwardInput { logits: first, dlse: rows.into() };
+    let softmax = SoftmaxBackwardInput::new(first, second);
+    let log_softmax = LogSoftmaxBackwardInput::new(first, second);
+    let lse = LogSumExpBackwardInput::new(first, rows);
     all(&SoftmaxBackward, softmax, reference, cpus)
         + all(&LogSoftmaxBackward, log_softmax, reference, cpus)
         + all(&LogSumExpBackward, lse, reference, cpus)
-        + all(&Entropy::new(), first, reference, cpus)
-        + all(&Surprisal::new(), first, reference, cpus)
+        + all(&Entropy::new(), first.into(), reference, cpus)
+        + all(&Surprisal::new(), first.into(), reference, cpus)
 }
 
 /// Windows of a batch are taken where the whole is, and make its loss; where there are none, nobody sees

@@ -1,7 +1,8 @@
 //! Recorded linear layers of which some rows are ignored, against batches that never had those rows.
 
 use surprisal::gpu::{
-    Gpu, LinearCrossEntropyBuffers, MatrixBuffer, TargetsBuffer, UpstreamBuffer, VectorBuffer,
+    Gpu, LinearCrossEntropyBuffers, MaskBuffer, MatrixBuffer, TargetsBuffer, UpstreamBuffer,
+    VectorBuffer,
 };
 use surprisal::{Array, CrossEntropy, Dtype, LinearCrossEntropy, Reduction, wgpu};
 
@@ -74,6 +75,8 @@ pub struct Choice {
     pub reduction: Reduction,
     pub gradient: bool,
     pub metrics: bool,
+    /// Rows that do not count are told by a mask; their targets are none.
+    pub by_mask: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -118,9 +121,15 @@ pub fn run(bench: &Bench, op: &LinearCrossEntropy, rows: &Rows, choice: Choice) 
     let hidden = bench.buffer(&embedded(&rows.hidden, choice.dtype));
     let weight = bench.buffer(&embedded(&weight, choice.dtype));
     let bias = bench.buffer(&bias);
-    let narrow: Vec<i32> = rows.targets.iter().map(|&target| target as i32).collect();
+    let is_masked = |target: i64| choice.by_mask && target == IGNORED;
+    let targets = rows.targets.iter().map(|&y| if is_masked(y) { 1 << 20 } else { y });
+    let targets: Vec<i64> = targets.collect();
+    let narrow: Vec<i32> = targets.iter().map(|&target| target as i32).collect();
     let narrow = bench.buffer(&[&[7], &narrow[..]].concat());
-    let wide = bench.buffer(&[&[7], &rows.targets[..]].concat());
+    let wide = bench.buffer(&[&[7], &targets[..]].concat());
+    let mut mask: Vec<u8> = rows.targets.iter().map(|&y| u8::from(y != IGNORED)).collect();
+    mask.resize(mask.len().next_multiple_of(4), 9);
+    let mask = bench.buffer(&mask);
     let targets = if choice.wide {
         TargetsBuffer::I64(VectorBuffer::new(&wide).with_offset(8))
     } else {
@@ -135,7 +144,8 @@ pub fn run(bench: &Bench, op: &LinearCrossEntropy, rows: &Rows, choice: Choice) 
         matrix(&weight, CLASSES, choice.dtype),
         targets,
     )
-    .with_bias(VectorBuffer::new(&bias));
+    .with_bias(VectorBuffer::new(&bias))
+    .with_mask(choice.by_mask.then_some(MaskBuffer::new(&mask)));
     if choice.reduction == Reduction::None && choice.gradient {
         let dloss = VectorBuffer::new(&dloss).with_offset(12);
         buffers = buffers.with_upstream(UpstreamBuffer::Rows(dloss));
@@ -203,4 +213,5 @@ pub const PLAIN: Choice = Choice {
     reduction: Reduction::Mean,
     gradient: true,
     metrics: true,
+    by_mask: false,
 };

@@ -10,8 +10,10 @@ pub mod hostile;
 pub mod kept;
 pub mod linear;
 pub mod losses;
+pub mod masks;
 pub mod products;
 pub mod suite;
+pub mod sums;
 pub mod tolerance;
 
 use surprisal::cpu::InstructionSet;

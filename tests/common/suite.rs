@@ -111,7 +111,7 @@ pub fn cross_entropy(subject: &Subject, case: &Case, reduction: Reduction) -> Ou
             let losses = rows.loss.each().map(Array::to_f64).unwrap_or_default();
             let magnitude: f64 = losses.iter().map(|loss| loss.abs()).sum();
             let bound = (0..case.rows).map(loss_bound).sum::<f64>()
-                + tolerance::loss_sum(subject.arithmetic, case.rows, magnitude);
+                + tolerance::loss_sum(subject.arithmetic, magnitude);
             let scale = if reduction == Reduction::Mean { rows.total_weight } else { 1.0 };
             let (got, want) = (got.reduced().unwrap_or(-1.0), want.reduced().unwrap_or(-2.0));
             // The rows' losses are f32, and so is their sum: either may overflow.
@@ -191,7 +191,7 @@ pub fn backwards(subject: &Subject, case: &Case) -> Outcome {
     let want = reference::softmax_backward(probs, dmatrix).expect("same shapes");
     let got = subject
         .device
-        .run(&SoftmaxBackward, SoftmaxBackwardInput { probs, dprobs: dmatrix })
+        .run(&SoftmaxBackward, SoftmaxBackwardInput::new(probs, dmatrix))
         .map_err(error)?;
     let magnitudes = sums(&|i| f64::from(p[i] * dy[i]).abs());
     compare_all(&what("softmax backward"), &got, &want, |i| {
@@ -207,7 +207,7 @@ pub fn backwards(subject: &Subject, case: &Case) -> Outcome {
     let stored = case.stored(&lp);
     let log_probs = Matrix::new(stored.values(), rows, classes).map_err(error)?;
     let want = reference::log_softmax_backward(log_probs, dmatrix).expect("same shapes");
-    let input = LogSoftmaxBackwardInput { log_probs, dlog_probs: dmatrix };
+    let input = LogSoftmaxBackwardInput::new(log_probs, dmatrix);
     let got = subject.device.run(&LogSoftmaxBackward, input).map_err(error)?;
     let magnitudes = sums(&|i| f64::from(dy[i]).abs());
     compare_all(&what("log-softmax backward"), &got, &want, |i| {
@@ -224,7 +224,7 @@ pub fn backwards(subject: &Subject, case: &Case) -> Outcome {
         &dlse.iter().copied().map(f64::from).collect::<Vec<_>>(),
     )
     .expect("same shapes");
-    let input = LogSumExpBackwardInput { logits: case.matrix(), dlse: dlse.into() };
+    let input = LogSumExpBackwardInput::new(case.matrix(), dlse);
     let got = subject.device.run(&LogSumExpBackward, input).map_err(error)?;
     let bounds = case.bounds(subject);
     compare_all(&what("logsumexp backward"), &got, &want, |i| {
@@ -282,7 +282,7 @@ pub fn with_options(subject: &Subject, case: &Case, op: &CrossEntropy) -> Outcom
         (got, want) => {
             let sum: f64 = losses.iter().map(|loss| loss.abs()).sum();
             let bound = (0..case.rows).map(loss_bound).sum::<f64>()
-                + tolerance::loss_sum(subject.arithmetic, case.rows, sum);
+                + tolerance::loss_sum(subject.arithmetic, sum);
             let (got, want) = (got.reduced().unwrap_or(-1.0), want.reduced().unwrap_or(-2.0));
             let overflows = sum > f64::from(f32::MAX) && got == f64::INFINITY;
             if !overflows || subject.arithmetic.is_exact() {

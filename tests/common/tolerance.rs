@@ -141,11 +141,21 @@ impl RowBounds {
     }
 }
 
-/// Of a sum of `rows` losses, beyond the losses' own errors: the CPU adds in f64, the shaders in
-/// blocks of 4096 with at least eight lanes.
-pub fn loss_sum(arithmetic: Arithmetic, rows: usize, sum_of_magnitudes: f64) -> f64 {
-    let chain = (rows as f64).min(512.0) + 16.0 + rows as f64 / 4096.0;
-    arithmetic.scale * U * chain * sum_of_magnitudes
+/// Relatively, of a reduced loss beyond the losses' own errors: they are added in f64, and rounded once.
+/// On a GPU, where losses are of elements, four neighbours of a word are added in f32 first.
+pub const REDUCED: f64 = 4.0 * U;
+
+/// The same of a sum over rows in a recorded call: pairwise.
+pub fn recorded_sum(rows: usize) -> f64 {
+    U * ((rows as f64).log2() + 1.0)
+}
+
+/// Of a division in WGSL, 2.5 ulp.
+pub const QUOTIENT: f64 = 5.0 * U;
+
+/// Of a sum of losses, beyond the losses' own errors.
+pub fn loss_sum(arithmetic: Arithmetic, sum_of_magnitudes: f64) -> f64 {
+    arithmetic.scale * REDUCED * sum_of_magnitudes
 }
 
 /// Of sum(a b) over a row, from the sum of the magnitudes.

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 use surprisal::gpu::plan::{
-    Destination, LossNumbers, Pass, Problem, Region, Role, TargetRegion, UpstreamRegion,
+    Destination, ElementMask, LabelMask, LossNumbers, Pass, Problem, Region, Role, RowMask,
+    TargetRegion, UpstreamRegion,
 };
 use surprisal::gpu::{Caps, Chain, ElementOp, RowOp, Sharing, Slot, TargetType, Weighting};
 use surprisal::{Dtype, InputForm, Reduction};
@@ -90,6 +91,8 @@ struct Choice {
     metrics: bool,
     extra: bool,
     shared: bool,
+    /// Where a mask lies, and whether labels are ignored besides.
+    mask: Option<(u16, bool)>,
 }
 
 fn choice(classes: u64) -> impl Strategy<Value = Choice> {
@@ -110,11 +113,12 @@ fn choice(classes: u64) -> impl Strategy<Value = Choice> {
         prop::sample::select(reductions.to_vec()),
         any::<Option<u16>>(),
         prop::sample::select(vec![TargetType::I32, TargetType::I64]),
+        any::<Option<(u16, bool)>>(),
     );
     (sizes, rest, options).prop_map(
         |(
             (op, matrices),
-            (output, reduction, per_loss, width),
+            (output, reduction, per_loss, width, mask),
             (weighting, chain, form, metrics, extra, shared),
         )| {
             Choice {
@@ -130,6 +134,7 @@ fn choice(classes: u64) -> impl Strategy<Value = Choice> {
                 metrics,
                 extra,
                 shared,
+                mask,
             }
         },
     )
@@ -193,6 +198,18 @@ fn problem_of(rows: u64, classes: u64, choice: Choice) -> Problem {
     let backward = matches!(op, RowOp::SoftmaxBackward | RowOp::LogSoftmaxBackward);
     let has_second = backward || is_element || is_divergence || op == RowOp::LabelCrossEntropy;
     let width = choice.width;
+    let own = has_targets.then_some(TargetRegion { offset: 40, width, ignore_index: Some(-1) });
+    let row_mask = choice.mask.filter(|_| !is_element);
+    let row_mask = row_mask.map(|(at, _)| RowMask { offset: at.into(), targets: own });
+    let masked = TargetRegion { offset: 0, width: TargetType::I64, ignore_index: Some(-1) };
+    let element_mask = choice.mask.filter(|_| is_element).map(|(at, by_label)| {
+        let is_counted = reduction == Reduction::Mean && choice.extra;
+        let labels = by_label
+            .then_some(LabelMask { ignored: -100.0, mask: choice.metrics.then_some(at.into()) });
+        let row_stride = if by_label { classes.next_multiple_of(4) } else { classes };
+        let offset = if by_label { 0 } else { at.into() };
+        ElementMask { offset, row_stride, labels, is_counted }
+    });
     Problem {
         passes,
         rows,
@@ -200,7 +217,9 @@ fn problem_of(rows: u64, classes: u64, choice: Choice) -> Problem {
         input,
         second: has_second.then_some(second),
         factors: (is_element && choice.metrics).then_some(third),
-        targets: has_targets.then_some(TargetRegion { offset: 40, width, ignore_index: Some(-1) }),
+        targets: row_mask.map(|_| masked).or(own),
+        row_mask,
+        element_mask,
         upstream,
         sharing: if choice.shared { Sharing::Shared } else { Sharing::Apart },
         reduction,

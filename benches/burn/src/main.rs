@@ -108,7 +108,7 @@ impl Ours {
         let matrix = |buffer| MatrixBuffer::new(buffer, rows, classes);
         let (logits, separate) = (matrix(&logits), OutputBuffer::Separate(matrix(&output)));
         let call = if op == Op::Softmax {
-            gpu.prepare_blocking(&Softmax, TransformBuffers { logits, output: separate })?
+            gpu.prepare_blocking(&Softmax, TransformBuffers::new(logits, separate))?
         } else {
             let targets = TargetsBuffer::I32(VectorBuffer::new(&targets));
             let buffers = CrossEntropyBuffers::new(logits, targets).with_dlogits(separate);

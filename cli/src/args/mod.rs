@@ -20,9 +20,15 @@ pub(crate) use values::{
 
 /// Softmax, cross-entropy and the losses around it, of files of logits, on GPU or CPU.
 ///
-/// Files are .npy (little-endian floats and integers, C order) and .safetensors, as
-/// file.safetensors:tensor; the tensor's name may be left out when there is one. A .safetensors file that is
-/// written holds one tensor: it replaces the whole file.
+/// Files are .npy (floats, integers and bool, in either byte order, in C or Fortran order),
+/// .npz as file.npz:name, and .safetensors as file.safetensors:tensor; a name may be left out when there is
+/// one. A .safetensors file that is written holds one tensor: it replaces the whole file.
+///
+/// `-` is standard input, once a run, or standard output. Input from there or from a pipe without an ending is
+/// .npy or .npz if it begins like one, and .safetensors otherwise; output to `-` is .npy, and the
+/// report goes to stderr. Output to a pipe is written as it comes: a run that fails leaves its beginning there,
+/// so look at the exit code. After a pipe was read or opened, a GPU that fails under `auto` is an error. An
+/// array in Fortran order or an archive that comes through a pipe is first copied to a temporary file.
 #[derive(Debug, Parser)]
 #[command(name = "surprisal", version, about, long_about)]
 pub(crate) struct Args {

@@ -91,9 +91,9 @@ fn prepare<T: Number>(
             let op = CrossEntropy::new().with_gradient();
             gpu.prepare_blocking(&op, buffers.with_dlogits(output))
         }
-        Operation::Softmax => gpu.prepare_blocking(&Softmax, TransformBuffers { logits, output }),
+        Operation::Softmax => gpu.prepare_blocking(&Softmax, TransformBuffers::new(logits, output)),
         Operation::LogSoftmax => {
-            gpu.prepare_blocking(&LogSoftmax, TransformBuffers { logits, output })
+            gpu.prepare_blocking(&LogSoftmax, TransformBuffers::new(logits, output))
         }
     }
 }

@@ -344,7 +344,7 @@ impl Job<'_> {
                 "--grad-bias" => "gradient of the bias",
                 _ => "gradient",
             };
-            report.wrote(what, spec.path());
+            report.wrote(what, spec);
         }
         report
     }

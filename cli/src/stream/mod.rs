@@ -142,6 +142,8 @@ impl Context<'_> {
             known => (None, known),
         };
         let like = matrices[0].dtype;
+        let scratch: u64 = matrices.iter().chain(later.as_deref()).map(InputArray::scratch).sum();
+        let resident = resident + scratch;
         let dtypes: Vec<_> =
             matrices.iter().chain(later.as_deref()).map(|file| file.dtype).collect();
         let shape = matrices[0].rows_and_columns();

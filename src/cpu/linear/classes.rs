@@ -10,7 +10,7 @@ use crate::cpu::{BlockResults, Blocks, Seen};
 use crate::dtype::{Dtype, Element as _};
 use crate::error::Result;
 use crate::matrix::{Array, Matrix, Values, with_values};
-use crate::op::{KeptLabels, LinearCrossEntropy, Metrics, Targets, Upstream};
+use crate::op::{KeptLabels, LinearCrossEntropy, Metrics, RowTargets, Upstream};
 
 /// Classes whose logits are there at a time, unless those are few bytes: more make no product faster.
 const CLASSES: usize = 512;
@@ -46,10 +46,10 @@ impl ClassRows {
         op: LinearCrossEntropy,
         classes: usize,
         hidden: Matrix<'_>,
-        targets: &Targets<'_>,
+        of_rows: &RowTargets<'_>,
         upstream: Upstream<'_>,
     ) -> Self {
-        let labels = KeptLabels::new(op.loss(), targets, upstream);
+        let labels = KeptLabels::new(of_rows, upstream);
         let (rows, width) = (labels.kept.rows(), hidden.classes());
         let mut of_kept = Vec::with_capacity(rows.len() * width);
         with_values!(hidden.values(), v => for row in rows {

@@ -12,7 +12,7 @@ use crate::gpu::{
     LinearCrossEntropyBuffers, MatrixBuffer, Record as _, TargetsBuffer, VectorBuffer, WindowedCall,
 };
 use crate::matrix::{Array, Matrix, Values};
-use crate::op::{KeptLabels, LinearCrossEntropy, Metrics, Targets, Upstream};
+use crate::op::{KeptLabels, LinearCrossEntropy, Metrics, RowTargets, Upstream};
 
 /// Rows of a batch that wait for blocks of a layer. Ignored rows stay behind: what comes to the device
 /// is kept.
@@ -70,10 +70,10 @@ impl<'a> ClassBlocks<'a> {
         op: LinearCrossEntropy,
         classes: usize,
         hidden: Matrix<'_>,
-        targets: &Targets<'_>,
+        of_rows: &RowTargets<'_>,
         upstream: Upstream<'_>,
     ) -> Self {
-        let labels = KeptLabels::new(op.loss(), targets, upstream);
+        let labels = KeptLabels::new(of_rows, upstream);
         Self {
             gpu,
             classes,
@@ -155,9 +155,6 @@ impl<'a> ClassBlocks<'a> {
             return Ok(BlockRows { losses, lse, dhidden, metrics });
         };
         let clock = Clock::start();
-        resident.call.end().await?;
-        let compute = clock.elapsed();
-        let clock = Clock::start();
         let stats = resident.call.read_stats(0, rows as u64).await?;
         let (losses, lse) = stats.into_iter().map(|[loss, lse]| (loss, lse)).unzip();
         if let Some(of_kept) = &resident.dhidden {
@@ -167,7 +164,6 @@ impl<'a> ClassBlocks<'a> {
         }
         let metrics = resident.call.read_metrics().await?;
         let (losses, lse) = (of_rows(losses), of_rows(lse));
-        self.timings.compute += compute;
         self.timings.download += clock.elapsed();
         Ok(BlockRows { losses, lse, dhidden, metrics })
     }

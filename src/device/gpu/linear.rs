@@ -4,7 +4,7 @@
 use super::run::upstream_buffer;
 use super::{OwnedGpu, Pooled};
 use crate::clock::Clock;
-use crate::cpu::InstructionSet;
+use crate::cpu::{InstructionSet, LossSum};
 use crate::device::timings::Timings;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
@@ -16,7 +16,7 @@ use crate::gpu::{
 use crate::matrix::{Array, Matrix, Values};
 use crate::op::{
     KeptRows, LinearCrossEntropy, LinearCrossEntropyInput, LinearCrossEntropyOutput, Loss,
-    Reduction, Targets, Upstream, upstream_of_rows,
+    Reduction, RowTargets, Targets, Upstream, upstream_of_rows,
 };
 
 impl OwnedGpu {
@@ -26,7 +26,8 @@ impl OwnedGpu {
         input: &LinearCrossEntropyInput<'_>,
     ) -> Result<(LinearCrossEntropyOutput, Timings)> {
         op.validate(input)?;
-        let mut batch = LinearBatch::new(self, op, (input.weight, input.bias), input.targets);
+        let of_rows = op.loss().rows(input.targets, input.mask);
+        let mut batch = LinearBatch::new(self, op, (input.weight, input.bias), of_rows);
         let rows = batch.window(input).await?;
         let (mut output, timings) = batch.finish().await?;
         if op.loss().reduction() == Reduction::None {
@@ -34,7 +35,7 @@ impl OwnedGpu {
         }
         (output.lse, output.dhidden) = (rows.lse, rows.dhidden);
         if let Some(metrics) = &mut output.metrics {
-            let kept = KeptRows::new(op.loss(), &input.targets);
+            let kept = KeptRows::new(&of_rows);
             metrics.argmax = kept.spread(std::mem::take(&mut metrics.argmax), -1);
         }
         Ok((output, timings))
@@ -50,11 +51,12 @@ pub(crate) struct LinearBatch<'a> {
     weight: Matrix<'a>,
     bias: Option<Values<'a>>,
     /// Of all rows.
-    targets: Targets<'a>,
+    of_rows: RowTargets<'a>,
     /// There from the first kept row on.
     resident: Option<Resident<'a>>,
-    /// Kept rows that are done.
+    /// Kept rows that are done, and the sum of their losses.
     done: u64,
+    sum: LossSum,
     timings: Timings,
 }
 
@@ -90,15 +92,25 @@ struct RowBuffers<'a> {
 }
 
 impl<'a> LinearBatch<'a> {
-    /// `targets` are those of all rows.
+    /// `of_rows` are all rows.
     pub(crate) fn new(
         gpu: &'a OwnedGpu,
         op: &LinearCrossEntropy,
         (weight, bias): (Matrix<'a>, Option<Values<'a>>),
-        targets: Targets<'a>,
+        of_rows: RowTargets<'a>,
     ) -> Self {
         let (op, timings) = (op.clone(), Timings::default());
-        Self { gpu, op, weight, bias, targets, resident: None, done: 0, timings }
+        Self {
+            gpu,
+            op,
+            weight,
+            bias,
+            of_rows,
+            resident: None,
+            done: 0,
+            sum: LossSum::default(),
+            timings,
+        }
     }
 
     pub(crate) fn timings(&self) -> Timings {
@@ -110,7 +122,7 @@ impl<'a> LinearBatch<'a> {
         &mut self,
         input: &LinearCrossEntropyInput<'_>,
     ) -> Result<LinearRows> {
-        let kept = KeptRows::new(self.op.loss(), &input.targets);
+        let kept = KeptRows::new(&self.op.loss().rows(input.targets, input.mask));
         let width = input.hidden.classes();
         if kept.len() == 0 {
             let zeros = |count| Array::F32(vec![0.0; count]);
@@ -158,7 +170,8 @@ impl<'a> LinearBatch<'a> {
 
         let clock = Clock::start();
         let stats = resident.call.read_stats(self.done, rows).await?;
-        let (losses, lse) = stats.into_iter().map(|[loss, lse]| (loss, lse)).unzip();
+        let (losses, lse): (Vec<f32>, _) = stats.into_iter().map(|[loss, lse]| (loss, lse)).unzip();
+        self.sum.push(&losses);
         let dhidden = match &resident.rows.dhidden {
             Some(dhidden) => {
                 let (elements, dtypes) = (hidden.values().len(), [Dtype::F32, hidden.dtype()]);
@@ -175,12 +188,12 @@ impl<'a> LinearBatch<'a> {
     async fn begin(&self, hidden: Matrix<'_>, upstream: Upstream<'_>) -> Result<Resident<'a>> {
         let (gpu, op) = (self.gpu, &self.op);
         let stored = gpu.storage([hidden.dtype(), self.weight.dtype()]);
-        let kept = KeptRows::new(op.loss(), &self.targets);
+        let (kept, all) = (KeptRows::new(&self.of_rows), self.of_rows.targets);
         let of_kept: Vec<i64>;
         let targets = if kept.are_all() {
-            self.targets
+            all
         } else {
-            of_kept = kept.rows().iter().map(|&row| self.targets.index(row)).collect();
+            of_kept = kept.rows().iter().map(|&row| all.index(row)).collect();
             (&of_kept).into()
         };
         let weight = gpu.upload(self.weight.values(), stored).await?;
@@ -242,14 +255,12 @@ impl<'a> LinearBatch<'a> {
                 crate::cpu::linear_cross_entropy(InstructionSet::best(), &self.op, &input)?;
             return Ok((of_nothing, self.timings));
         };
-        let (call, clock) = (&resident.call, Clock::start());
-        call.end().await?;
-        self.timings.compute += clock.elapsed();
-
         let clock = Clock::start();
-        let summary = call.read_summary().await?.ok_or_else(without_summary)?;
+        let loss = self.op.loss();
+        let (kept_rows, total_weight) = loss.totals(&self.of_rows);
+        let divisor = loss.normalizer().unwrap_or(total_weight);
         let output = LinearCrossEntropyOutput {
-            loss: Loss::Reduced(summary.loss.into()),
+            loss: Loss::Reduced(self.sum.reduced(loss.reduction(), divisor)),
             lse: Array::F32(Vec::new()),
             dhidden: None,
             dweight: self.gradient(resident.dweight.as_ref(), self.weight.dtype()).await?,
@@ -257,9 +268,9 @@ impl<'a> LinearBatch<'a> {
                 Some(bias) => self.gradient(resident.dbias.as_ref(), bias.dtype()).await?,
                 None => None,
             },
-            metrics: call.read_metrics().await?,
-            kept_rows: summary.kept_rows.into(),
-            total_weight: summary.total_weight.into(),
+            metrics: resident.call.read_metrics().await?,
+            kept_rows,
+            total_weight,
         };
         self.timings.download += clock.elapsed();
         Ok((output, self.timings))
@@ -337,8 +348,4 @@ impl<'a> RowBuffers<'a> {
             _ => Ok(()),
         }
     }
-}
-
-fn without_summary() -> Error {
-    Error::Gpu { message: "a linear layer's call has no summary".to_owned() }
 }

@@ -114,6 +114,18 @@ impl OwnedGpu {
         Ok(pooled)
     }
 
+    /// A byte for each row or element that a mask knows of.
+    async fn upload_mask(&self, mask: Option<&[bool]>) -> Result<Option<Pooled<'_>>> {
+        let Some(mask) = mask else { return Ok(None) };
+        let pooled = self.take(mask.len() as u64).await?;
+        self.upload_mask_to(&pooled.buffer, mask).await?;
+        Ok(Some(pooled))
+    }
+
+    pub(crate) async fn upload_mask_to(&self, buffer: &wgpu::Buffer, mask: &[bool]) -> Result<()> {
+        self.gpu.upload(buffer, mask, 1, |mask| cast_slice(mask).into()).await
+    }
+
     pub(crate) async fn upload_indices(
         &self,
         buffer: &wgpu::Buffer,

@@ -2,12 +2,13 @@
 
 use super::{OwnedGpu, Pooled, matrix};
 use crate::clock::Clock;
-use crate::cpu::{InstructionSet, Labelled, labelled};
+use crate::cpu::{InstructionSet, Labelled, LossSum, labelled};
+use crate::device::stream::Counts;
 use crate::device::timings::Timings;
 use crate::dtype::Dtype;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::{
-    BackwardBuffers, Call, CrossEntropyBuffers, DivergenceBuffers, ElementwiseBuffers,
+    BackwardBuffers, Call, CrossEntropyBuffers, DivergenceBuffers, ElementwiseBuffers, MaskBuffer,
     MatrixBuffer, OutputBuffer, Record, RowBackwardBuffers, RowResultBuffers, TargetsBuffer,
     TransformBuffers, UpstreamBuffer, VectorBuffer,
 };
@@ -16,7 +17,7 @@ use crate::op::{
     CrossEntropy, CrossEntropyInput, CrossEntropyOutput, DivergenceInput, DivergenceOp,
     DivergenceOutput, ElementwiseInput, ElementwiseOp, ElementwiseOutput, Entropy, EntropyBackward,
     Focal, LogSoftmax, LogSoftmaxBackward, LogSumExp, LogSumExpBackward, Loss, Reduction, Softmax,
-    SoftmaxBackward, Surprisal, Targets, Transform, TransformInput, Upstream, folded,
+    SoftmaxBackward, Surprisal, Targets, Transform, TransformInput, Unit, Upstream, folded, kept,
 };
 
 /// The upstream gradient on the device; `dloss` holds what was uploaded of it.
@@ -51,11 +52,10 @@ impl OwnedGpu {
             target_gradient: op.has_target_gradient(),
             metrics: op.has_metrics(),
         };
-        let (mut output, timings) = self.targeted(op, input, asked).await?;
-        if input.targets.probs().is_some() {
-            (output.kept_rows, output.total_weight) = op.totals(&input.targets);
-        }
-        Ok((output, timings))
+        let (kept_rows, total_weight) = op.totals(&op.rows(input.targets, input.mask));
+        let divisor = op.normalizer().unwrap_or(total_weight);
+        let counts = Counts { kept_rows, total_weight, divisor };
+        self.targeted(op, input, asked, counts).await
     }
 
     pub(crate) async fn focal(
@@ -69,7 +69,11 @@ impl OwnedGpu {
             target_gradient: false,
             metrics: false,
         };
-        self.targeted(op, input, asked).await
+        let kept = op.rows(input.targets, input.mask).kept();
+        let total_weight = kept as f64;
+        let divisor = op.normalizer().unwrap_or(total_weight);
+        let counts = Counts { kept_rows: kept as u64, total_weight, divisor };
+        self.targeted(op, input, asked, counts).await
     }
 
     /// Cross-entropy and focal loss.
@@ -78,11 +82,13 @@ impl OwnedGpu {
         op: &O,
         input: &CrossEntropyInput<'_>,
         asked: Asked,
+        counts: Counts,
     ) -> Result<(CrossEntropyOutput, Timings)>
     where
         O: Labelled + for<'b> Record<Buffers<'b> = CrossEntropyBuffers<'b>>,
     {
         op.check(input)?;
+        let Counts { kept_rows, total_weight, divisor } = counts;
         if input.logits.rows() == 0 {
             return Ok((labelled(InstructionSet::best(), op, input)?, Timings::default()));
         }
@@ -96,6 +102,7 @@ impl OwnedGpu {
             Upstream::Scalar(_) => None,
             Upstream::Each(dloss) => Some(self.upload(dloss, Dtype::F32).await?),
         };
+        let mask = self.upload_mask(input.mask).await?;
         let dtargets =
             if asked.target_gradient { Some(self.take(logits.bytes).await?) } else { None };
         timings.upload += clock.elapsed();
@@ -113,16 +120,15 @@ impl OwnedGpu {
             // The uploaded logits are ours: the gradient takes their place.
             buffers = buffers.with_dlogits(OutputBuffer::InPlace);
         }
+        if let Some(mask) = &mask {
+            buffers = buffers.with_mask(MaskBuffer::new(&mask.buffer));
+        }
         if let Some(dtargets) = &dtargets {
             buffers = buffers.with_dtargets(matrix(&input.logits, dtargets, stored));
         }
         let call = self.compute(op, buffers, &mut timings).await?;
 
         let clock = Clock::start();
-        let summary = match call.summary() {
-            Some(_) => Some(call.read_summary().await?),
-            None => None,
-        };
         let (loss, lse) = read_rows(&call).await?;
         let dlogits = if asked.gradient {
             Some(self.download(&logits, stored, input.logits.dtype()).await?)
@@ -137,12 +143,7 @@ impl OwnedGpu {
         };
         let metrics = if asked.metrics { Some(call.read_metrics().await?) } else { None };
         timings.download += clock.elapsed();
-        let loss = match (asked.reduction, &summary) {
-            (Reduction::None, _) | (_, None) => Loss::Each(Array::F32(loss)),
-            (_, Some(summary)) => Loss::Reduced(summary.loss.into()),
-        };
-        let (kept_rows, total_weight) = summary
-            .map_or((0, 0.0), |summary| (summary.kept_rows.into(), summary.total_weight.into()));
+        let loss = crate::cpu::reduce(loss, asked.reduction, divisor);
         let lse = Array::F32(lse);
         let output =
             CrossEntropyOutput { loss, lse, dlogits, dtargets, metrics, kept_rows, total_weight };
@@ -170,6 +171,7 @@ impl OwnedGpu {
             Upstream::Scalar(_) => None,
             Upstream::Each(dloss) => Some(self.upload(dloss, Dtype::F32).await?),
         };
+        let mask = self.upload_mask(input.mask).await?;
         timings.upload += clock.elapsed();
 
         let (teacher, on_device) =
@@ -179,11 +181,15 @@ impl OwnedGpu {
         if spec.common.gradient {
             buffers = buffers.with_dstudent(OutputBuffer::InPlace);
         }
+        if let Some(mask) = &mask {
+            buffers = buffers.with_mask(MaskBuffer::new(&mask.buffer));
+        }
         let call = self.compute(op, buffers, &mut timings).await?;
 
         let clock = Clock::start();
         let (losses, lse) = read_rows(&call).await?;
-        let loss = reported(&call, spec.common.reduction, losses).await?;
+        let divisor = spec.common.divisor(kept(input.mask, input.student.rows()) as f64);
+        let loss = crate::cpu::reduce(losses, spec.common.reduction, divisor);
         let dstudent = if spec.common.gradient {
             Some(self.download(&student, stored, input.student.dtype()).await?)
         } else {
@@ -221,6 +227,8 @@ impl OwnedGpu {
             Upstream::Scalar(_) => None,
             Upstream::Each(dloss) => Some(self.upload(dloss, Dtype::F32).await?),
         };
+        let counted = spec.mask(input);
+        let mask = self.upload_mask(counted.as_deref()).await?;
         let each = spec.common.reduction == Reduction::None;
         let losses = if each { Some(self.take(elements * 4).await?) } else { None };
         timings.upload += clock.elapsed();
@@ -239,6 +247,10 @@ impl OwnedGpu {
             (Some(dloss), _) => UpstreamBuffer::Elements(view(dloss, shape, Dtype::F32)),
             (None, upstream) => upstream_buffer(upstream, None),
         });
+        let kept = kept(counted.as_deref(), elements as usize) as u64;
+        if let Some(mask) = &mask {
+            buffers = buffers.with_counted_mask(MaskBuffer::new(&mask.buffer), kept);
+        }
         if let Some(losses) = &losses {
             let losses = OutputBuffer::Separate(view(losses, shape, Dtype::F32));
             buffers = buffers.with_losses(losses);
@@ -249,9 +261,14 @@ impl OwnedGpu {
         let call = self.compute(op, buffers, &mut timings).await?;
 
         let clock = Clock::start();
-        let loss = match &losses {
-            Some(losses) => Loss::Each(self.download(losses, Dtype::F32, Dtype::F32).await?),
-            None => Loss::Reduced(call.read_summary().await?.loss.into()),
+        let loss = if let Some(losses) = &losses {
+            Loss::Each(self.download(losses, Dtype::F32, Dtype::F32).await?)
+        } else {
+            // Of each row the sum, and what rounding took from it.
+            let mut sum = LossSum::default();
+            sum.push(bytemuck::cast_slice(&call.read_stats().await?));
+            let divisor = spec.common.divisor(kept as f64);
+            Loss::Reduced(sum.reduced(spec.common.reduction, divisor))
         };
         let dinput = if spec.common.gradient {
             Some(self.download(&values, stored, input.input.dtype()).await?)
@@ -284,27 +301,16 @@ impl OwnedGpu {
             Some((_, drows)) => Some(self.upload(drows, Dtype::F32).await?),
             None => None,
         };
+        let mask = self.upload_mask(input.mask).await?;
         timings.upload += clock.elapsed();
 
-        let logits = matrix(&input.input, &uploaded, stored);
-        let call = match (&second, &drows) {
-            (Some((shape, buffer)), _) => {
-                let upstream = matrix(shape, buffer, stored);
-                self.matrix_backward(op, logits, upstream, &mut timings).await?
-            }
-            (None, Some(drows)) => {
-                let upstream = VectorBuffer::new(&drows.buffer);
-                let buffers =
-                    RowBackwardBuffers { logits, upstream, dlogits: OutputBuffer::InPlace };
-                if op == Transform::EntropyBackward {
-                    let op = EntropyBackward::new().with_unit(input.unit);
-                    self.compute(&op, buffers, &mut timings).await?
-                } else {
-                    self.compute(&LogSumExpBackward, buffers, &mut timings).await?
-                }
-            }
-            (None, None) => self.forward(op, input, logits, &mut timings).await?,
+        let on_device = OnDevice {
+            input: matrix(&input.input, &uploaded, stored),
+            second: second.as_ref().map(|(shape, buffer)| matrix(shape, buffer, stored)),
+            drows: drows.as_ref().map(|drows| VectorBuffer::new(&drows.buffer)),
+            mask: mask.as_ref().map(|mask| MaskBuffer::new(&mask.buffer)),
         };
+        let call = self.transformed(op, input.unit, on_device, &mut timings).await?;
 
         let clock = Clock::start();
         let result = if op.reduces() {
@@ -317,42 +323,75 @@ impl OwnedGpu {
         Ok((result, timings))
     }
 
-    async fn matrix_backward(
+    async fn transformed(
         &self,
         op: Transform,
-        forward: MatrixBuffer<'_>,
-        upstream: MatrixBuffer<'_>,
+        unit: Unit,
+        on_device: OnDevice<'_>,
         timings: &mut Timings,
     ) -> Result<Call> {
-        let buffers = BackwardBuffers { forward, upstream, dlogits: OutputBuffer::InPlace };
-        if op == Transform::SoftmaxBackward {
-            self.compute(&SoftmaxBackward, buffers, timings).await
-        } else {
-            self.compute(&LogSoftmaxBackward, buffers, timings).await
+        match op {
+            Transform::Softmax => self.compute(&Softmax, on_device.matrix(), timings).await,
+            Transform::LogSoftmax => self.compute(&LogSoftmax, on_device.matrix(), timings).await,
+            Transform::Surprisal => {
+                let op = Surprisal::new().with_unit(unit);
+                self.compute(&op, on_device.matrix(), timings).await
+            }
+            Transform::LogSumExp => self.compute(&LogSumExp, on_device.rows(), timings).await,
+            Transform::Entropy => {
+                let op = Entropy::new().with_unit(unit);
+                self.compute(&op, on_device.rows(), timings).await
+            }
+            Transform::SoftmaxBackward => {
+                self.compute(&SoftmaxBackward, on_device.backward()?, timings).await
+            }
+            Transform::LogSoftmaxBackward => {
+                self.compute(&LogSoftmaxBackward, on_device.backward()?, timings).await
+            }
+            Transform::LogSumExpBackward => {
+                self.compute(&LogSumExpBackward, on_device.row_backward()?, timings).await
+            }
+            Transform::EntropyBackward => {
+                let op = EntropyBackward::new().with_unit(unit);
+                self.compute(&op, on_device.row_backward()?, timings).await
+            }
         }
+    }
+}
+
+/// What a transform reads, on the device; its matrix is written over.
+struct OnDevice<'b> {
+    input: MatrixBuffer<'b>,
+    second: Option<MatrixBuffer<'b>>,
+    drows: Option<VectorBuffer<'b>>,
+    mask: Option<MaskBuffer<'b>>,
+}
+
+impl<'b> OnDevice<'b> {
+    fn matrix(&self) -> TransformBuffers<'b> {
+        TransformBuffers::new(self.input, OutputBuffer::InPlace).with_mask(self.mask)
     }
 
-    async fn forward(
-        &self,
-        op: Transform,
-        input: &TransformInput<'_>,
-        logits: MatrixBuffer<'_>,
-        timings: &mut Timings,
-    ) -> Result<Call> {
-        let results = RowResultBuffers { logits };
-        let buffers = TransformBuffers { logits, output: OutputBuffer::InPlace };
-        match op {
-            Transform::LogSumExp => self.compute(&LogSumExp, results, timings).await,
-            Transform::Entropy => {
-                self.compute(&Entropy::new().with_unit(input.unit), results, timings).await
-            }
-            Transform::LogSoftmax => self.compute(&LogSoftmax, buffers, timings).await,
-            Transform::Surprisal => {
-                self.compute(&Surprisal::new().with_unit(input.unit), buffers, timings).await
-            }
-            _ => self.compute(&Softmax, buffers, timings).await,
-        }
+    fn rows(&self) -> RowResultBuffers<'b> {
+        RowResultBuffers::new(self.input).with_mask(self.mask)
     }
+
+    fn backward(&self) -> Result<BackwardBuffers<'b>> {
+        let upstream = self.second.ok_or_else(without_upstream)?;
+        let buffers = BackwardBuffers::new(self.input, upstream, OutputBuffer::InPlace);
+        Ok(buffers.with_mask(self.mask))
+    }
+
+    fn row_backward(&self) -> Result<RowBackwardBuffers<'b>> {
+        let upstream = self.drows.ok_or_else(without_upstream)?;
+        let buffers = RowBackwardBuffers::new(self.input, upstream, OutputBuffer::InPlace);
+        Ok(buffers.with_mask(self.mask))
+    }
+}
+
+fn without_upstream() -> Error {
+    let reason = "is missing".to_owned();
+    Error::InvalidInput { what: "upstream gradient", reason }
 }
 
 /// What is to be computed besides the losses.
@@ -366,12 +405,4 @@ struct Asked {
 /// The two columns of the rows' results.
 pub(super) async fn read_rows(call: &Call) -> Result<(Vec<f32>, Vec<f32>)> {
     Ok(call.read_stats().await?.into_iter().map(|[first, second]| (first, second)).unzip())
-}
-
-/// The reduced loss, or that of each row.
-async fn reported(call: &Call, reduction: Reduction, losses: Vec<f32>) -> Result<Loss> {
-    match reduction {
-        Reduction::None => Ok(Loss::Each(Array::F32(losses))),
-        _ => Ok(Loss::Reduced(call.read_summary().await?.loss.into())),
-    }
 }

@@ -17,6 +17,7 @@ pub(super) struct Alike {
 #[derive(Debug, Clone, Copy)]
 struct First {
     dtypes: [Option<Dtype>; 3],
+    has_mask: bool,
     /// The bits of a number, so that NaN is like NaN.
     upstream: Option<u64>,
 }
@@ -37,6 +38,7 @@ impl Alike {
         &mut self,
         matrices: [Option<Matrix<'_>>; 3],
         upstream: Upstream<'_>,
+        has_mask: bool,
     ) -> Result<()> {
         self.check_whole()?;
         let dtypes = matrices.map(|matrix| matrix.map(|matrix| matrix.dtype()));
@@ -44,11 +46,13 @@ impl Alike {
             Upstream::Scalar(number) => Some(number.to_bits()),
             Upstream::Each(_) => None,
         };
-        let first = *self.first.get_or_insert(First { dtypes, upstream });
+        let first = *self.first.get_or_insert(First { dtypes, has_mask, upstream });
         let which = if first.dtypes != dtypes {
             "its matrices and their dtypes"
         } else if first.upstream != upstream {
             "its upstream gradients"
+        } else if first.has_mask != has_mask {
+            "a mask, or none,"
         } else {
             return Ok(());
         };

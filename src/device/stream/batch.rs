@@ -14,13 +14,25 @@ pub struct Batch<'a> {
     pub(super) shown_columns: usize,
     pub(super) window_rows: usize,
     pub(super) targets: Option<Targets<'a>>,
+    /// Which rows count.
+    pub(super) mask: Option<&'a [bool]>,
+    /// How many elements count.
+    pub(super) kept_elements: Option<usize>,
 }
 
 impl<'a> Batch<'a> {
     /// A batch `[rows, columns]` that comes in windows of no more than `window_rows`.
     pub fn new(rows: usize, columns: usize, window_rows: usize) -> Self {
         let window_rows = window_rows.clamp(1, rows.max(1));
-        Self { rows, columns, shown_columns: columns, window_rows, targets: None }
+        Self {
+            rows,
+            columns,
+            shown_columns: columns,
+            window_rows,
+            targets: None,
+            mask: None,
+            kept_elements: None,
+        }
     }
 
     /// A batch `[rows, columns]` of elements to which rows mean nothing, as matrices of other shapes
@@ -46,6 +58,35 @@ impl<'a> Batch<'a> {
     #[must_use]
     pub fn with_targets(mut self, targets: impl Into<Targets<'a>>) -> Self {
         self.targets = Some(targets.into());
+        self
+    }
+
+    /// Sets which rows count, `[rows]`: one bool each, true counts. Windows need not say it again.
+    ///
+    /// ```
+    /// use surprisal::{Batch, Device, LogSumExp, Matrix};
+    ///
+    /// let device = Device::cpu();
+    /// let batch = Batch::new(2, 1, 1).with_mask(&[false, true]);
+    /// let mut stream = device.stream(&LogSumExp, batch)?;
+    /// let first = stream.push(Matrix::new(&[f32::NAN], 1, 1)?)?;
+    /// let second = stream.push(Matrix::new(&[2.0f32], 1, 1)?)?;
+    /// assert_eq!(first.each.unwrap().to_f64(), [0.0]);
+    /// assert_eq!(second.each.unwrap().to_f64(), [2.0]);
+    /// assert_eq!(stream.finish()?.kept_rows, 1);
+    /// # Ok::<(), surprisal::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_mask(mut self, mask: &'a [bool]) -> Self {
+        self.mask = Some(mask);
+        self
+    }
+
+    /// Sets how many elements count, of an elementwise loss whose windows have masks or ignored
+    /// labels: a mean divides by it. All unless set.
+    #[must_use]
+    pub fn with_kept_elements(mut self, count: usize) -> Self {
+        self.kept_elements = Some(count);
         self
     }
 
@@ -115,10 +156,12 @@ impl Device {
                 // Staged on its way there and back, and returned; on the device, and rounded to f32
                 // on the way where it has to be.
                 let window_row = times(stored + (4 + first) * made).saturating_add(each);
+                // A class index, and of every 4096 rows what they weigh.
+                let has_indices = op.has_indices() && dtypes.len() == 1;
                 StreamBytes {
                     window_row,
                     device_row: times(2 * stored).saturating_add(each),
-                    row: 32,
+                    row: if has_indices { 9 } else { 0 },
                 }
             }
         }

@@ -6,8 +6,8 @@ use crate::device::gpu::OwnedGpu;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::gpu::{
-    CrossEntropyBuffers, Description, DivergenceBuffers, ElementwiseBuffers, MatrixBuffer,
-    OutputBuffer, Piece, Record, RowBackwardBuffers, RowResultBuffers, TargetsBuffer,
+    CrossEntropyBuffers, Description, DivergenceBuffers, ElementwiseBuffers, MaskBuffer,
+    MatrixBuffer, OutputBuffer, Piece, Record, RowBackwardBuffers, RowResultBuffers, TargetsBuffer,
     TransformBuffers, UpstreamBuffer, VectorBuffer,
 };
 use crate::matrix::Matrix;
@@ -41,6 +41,10 @@ pub struct Buffers {
     targets: Option<(wgpu::Buffer, bool)>,
     dloss: Option<wgpu::Buffer>,
     losses: Option<wgpu::Buffer>,
+    /// Of a window's elements, or of all rows.
+    mask: Option<wgpu::Buffer>,
+    /// How many elements of the batch count.
+    kept_elements: u64,
 }
 
 impl Buffers {
@@ -93,7 +97,29 @@ impl Buffers {
             }
             None => None,
         };
-        Ok(Self { shape, stored, input, second, factors, targets, dloss, losses })
+        let mask = match (parts.mask, batch.mask) {
+            (Some(_), _) if made.by_element() => Some(gpu.allocate(shape.elements()).await?),
+            (_, Some(of_rows)) => {
+                let buffer = gpu.allocate(of_rows.len() as u64).await?;
+                gpu.upload_mask_to(&buffer, of_rows).await?;
+                Some(buffer)
+            }
+            _ => None,
+        };
+        let elements = batch.rows().saturating_mul(batch.columns());
+        let kept_elements = batch.kept_elements.unwrap_or(elements) as u64;
+        Ok(Self {
+            shape,
+            stored,
+            input,
+            second,
+            factors,
+            targets,
+            dloss,
+            losses,
+            mask,
+            kept_elements,
+        })
     }
 
     /// Rows that there is room for, in the kernels' shape.
@@ -106,9 +132,9 @@ impl Buffers {
         self.stored
     }
 
-    /// Whether class indices were given.
-    pub(super) fn has_targets(&self) -> bool {
-        self.targets.is_some()
+    /// Rows of the batch, in the kernels' shape.
+    pub(super) fn batch_rows(&self) -> u64 {
+        self.shape.rows
     }
 
     /// A window's first row and how many they are, in the kernels' shape.
@@ -156,6 +182,10 @@ impl Buffers {
         })
     }
 
+    fn mask(&self) -> Option<MaskBuffer<'_>> {
+        self.mask.as_ref().map(MaskBuffer::new)
+    }
+
     fn upstream(&self, parts: &Parts<'_>) -> UpstreamBuffer<'_> {
         match (&self.dloss, parts.upstream) {
             (Some(dloss), _) => {
@@ -185,6 +215,9 @@ impl Buffers {
         if made.matrices() > 0 {
             buffers = buffers.with_dlogits(OutputBuffer::InPlace);
         }
+        if let Some(mask) = self.mask() {
+            buffers = buffers.with_mask(mask);
+        }
         op.describe(buffers)
     }
 
@@ -201,6 +234,9 @@ impl Buffers {
             .with_upstream(self.upstream(parts));
         if made.matrices() > 0 {
             buffers = buffers.with_dstudent(OutputBuffer::InPlace);
+        }
+        if let Some(mask) = self.mask() {
+            buffers = buffers.with_mask(mask);
         }
         op.describe(buffers)
     }
@@ -229,6 +265,10 @@ impl Buffers {
         if made.matrices() > 0 {
             buffers = buffers.with_dinput(OutputBuffer::InPlace);
         }
+        if let Some(mask) = self.mask() {
+            let mask = mask.with_room(self.shape.elements());
+            buffers = buffers.with_counted_mask(mask, self.kept_elements);
+        }
         op.describe(buffers)
     }
 
@@ -236,14 +276,15 @@ impl Buffers {
     where
         O: Record<Buffers<'b> = TransformBuffers<'b>>,
     {
-        op.describe(TransformBuffers { logits: self.input(), output: OutputBuffer::InPlace })
+        let buffers = TransformBuffers::new(self.input(), OutputBuffer::InPlace);
+        op.describe(buffers.with_mask(self.mask()))
     }
 
     pub(super) fn describe_rows<'b, O>(&'b self, op: &O) -> Result<Description<'b>>
     where
         O: Record<Buffers<'b> = RowResultBuffers<'b>>,
     {
-        op.describe(RowResultBuffers { logits: self.input() })
+        op.describe(RowResultBuffers::new(self.input()).with_mask(self.mask()))
     }
 
     pub(super) fn describe_row_backward<'b, O>(
@@ -260,11 +301,15 @@ impl Buffers {
         })?;
         let upstream = VectorBuffer::new(dloss).with_room(self.shape.room);
         let (logits, dlogits) = (self.input(), OutputBuffer::InPlace);
-        op.describe(RowBackwardBuffers { logits, upstream, dlogits })
+        let buffers = RowBackwardBuffers::new(logits, upstream, dlogits);
+        op.describe(buffers.with_mask(self.mask()))
     }
 
     /// A window like the first.
-    pub(super) async fn upload(&self, gpu: &OwnedGpu, parts: &Parts<'_>) -> Result<()> {
+    pub(super) async fn upload(&self, gpu: &OwnedGpu, parts: &Parts<'_>, made: Made) -> Result<()> {
+        if let (Some(buffer), Some(mask), true) = (&self.mask, parts.mask, made.by_element()) {
+            gpu.upload_mask_to(buffer, mask).await?;
+        }
         gpu.upload_to(&self.input, parts.input.values(), self.stored).await?;
         let others = [(&self.second, parts.second), (&self.factors, parts.factors)];
         for (buffer, matrix) in others {

@@ -1,7 +1,7 @@
 //! A linear layer that comes in blocks of classes.
 
 use super::alike::Alike;
-use super::sums::{RowSums, Rows, targets_of};
+use super::sums::{RowSums, Rows};
 use super::{Device, Part, Total};
 use crate::cpu::ClassRows;
 #[cfg(feature = "gpu")]
@@ -10,7 +10,8 @@ use crate::device::{Inner, Timings};
 use crate::error::{Error, Result};
 use crate::matrix::{Array, Matrix, Values};
 use crate::op::{
-    LinearCrossEntropy, LinearCrossEntropyInput, LinearCrossEntropyOutput, Targets, Upstream,
+    BatchTargets, LinearCrossEntropy, LinearCrossEntropyInput, LinearCrossEntropyOutput,
+    RowTargets, Upstream,
 };
 use crate::reference;
 
@@ -53,18 +54,17 @@ impl Device {
         &'a self,
         op: &LinearCrossEntropy,
         classes: usize,
-        targets: impl Into<Targets<'a>>,
+        targets: impl Into<BatchTargets<'a>>,
     ) -> Result<ClassStream<'a>> {
-        let targets = targets.into();
         if classes == 0 {
             let reason = "there are none".to_owned();
             return Err(Error::InvalidInput { what: "classes", reason });
         }
         op.validate_options(classes as u64)?;
-        op.validate_targets(&targets, classes)?;
-        let sums = RowSums::new(op.loss(), &targets, matches!(self.inner, Inner::Reference));
+        let of_rows = op.rows_of(targets.into(), classes)?;
+        let sums = RowSums::new(op.loss(), &of_rows, matches!(self.inner, Inner::Reference));
         let (op, timings) = (op.clone(), Timings::default());
-        Ok(ClassStream { device: &self.inner, op, classes, targets, sums, rows_done: 0, timings })
+        Ok(ClassStream { device: &self.inner, op, classes, of_rows, sums, rows_done: 0, timings })
     }
 }
 
@@ -74,7 +74,7 @@ pub struct ClassStream<'a> {
     device: &'a Inner,
     op: LinearCrossEntropy,
     classes: usize,
-    targets: Targets<'a>,
+    of_rows: RowTargets<'a>,
     sums: RowSums,
     rows_done: usize,
     timings: Timings,
@@ -125,28 +125,28 @@ impl<'a> ClassStream<'a> {
         upstream: Upstream<'_>,
     ) -> Result<ClassWindow<'_, 'a>> {
         let (first, rows, width) = (self.rows_done, hidden.rows(), hidden.classes());
-        if rows > self.targets.len() - first {
+        if rows > self.of_rows.len() - first {
             return Err(Error::ShapeMismatch {
                 what: "window",
-                expected: format!("at most {} rows", self.targets.len() - first),
+                expected: format!("at most {} rows", self.of_rows.len() - first),
                 found: format!("{rows}"),
             });
         }
         upstream.validate(self.op.loss().reduction(), rows, "row of hidden")?;
         let upstream = self.sums.upstream(upstream);
-        let (op, targets) = (self.op.of_window(), targets_of(self.targets, first, rows));
+        let (op, of_rows) = (self.op.of_window(), self.of_rows.window(first, rows));
         let classes = self.classes;
         let on = match self.device {
             Inner::Cpu(set) => {
-                let rows = ClassRows::new(*set, op, classes, hidden, &targets, upstream);
+                let rows = ClassRows::new(*set, op, classes, hidden, &of_rows, upstream);
                 On::Cpu(Box::new(rows))
             }
             #[cfg(feature = "gpu")]
             Inner::Gpu(gpu) => {
-                let rows = ClassBlocks::new(gpu, op, classes, hidden, &targets, upstream);
+                let rows = ClassBlocks::new(gpu, op, classes, hidden, &of_rows, upstream);
                 On::Gpu(Box::new(rows))
             }
-            Inner::Reference => On::Reference(Box::new(Whole::new(op, hidden, targets, upstream))),
+            Inner::Reference => On::Reference(Box::new(Whole::new(op, hidden, of_rows, upstream))),
         };
         Ok(ClassWindow {
             stream: self,
@@ -164,12 +164,12 @@ impl<'a> ClassStream<'a> {
     /// # Errors
     /// [`Error::ShapeMismatch`] if rows are missing.
     pub fn finish(self) -> Result<Total> {
-        if self.rows_done == self.targets.len() {
+        if self.rows_done == self.of_rows.len() {
             return Ok(self.sums.total());
         }
         Err(Error::ShapeMismatch {
             what: "batch",
-            expected: format!("{} rows", self.targets.len()),
+            expected: format!("{} rows", self.of_rows.len()),
             found: format!("{}", self.rows_done),
         })
     }
@@ -195,7 +195,7 @@ impl ClassWindow<'_, '_> {
     /// of another dtype than the first, or comes after one that failed; what can happen to a GPU.
     pub fn push(&mut self, weight: Matrix<'_>, bias: Option<Values<'_>>) -> Result<LayerPart> {
         self.check(weight, bias)?;
-        self.alike.check([Some(weight), None, None], Upstream::default())?;
+        self.alike.check([Some(weight), None, None], Upstream::default(), false)?;
         let first = self.classes_done;
         let part = if self.passes_done == 0 {
             self.see(first, weight, bias).map(|()| LayerPart::default())
@@ -311,7 +311,7 @@ struct Whole<'a> {
     /// With losses one by one.
     op: LinearCrossEntropy,
     hidden: Vec<f64>,
-    targets: Targets<'a>,
+    of_rows: RowTargets<'a>,
     upstream: f64,
     dloss: Option<Vec<f64>>,
     width: usize,
@@ -324,7 +324,7 @@ impl<'a> Whole<'a> {
     fn new(
         op: LinearCrossEntropy,
         hidden: Matrix<'_>,
-        targets: Targets<'a>,
+        of_rows: RowTargets<'a>,
         upstream: Upstream<'_>,
     ) -> Self {
         let (upstream, dloss) = match upstream {
@@ -334,7 +334,7 @@ impl<'a> Whole<'a> {
         Self {
             op,
             hidden: hidden.values().to_f64(),
-            targets,
+            of_rows,
             upstream,
             dloss,
             width: hidden.classes(),
@@ -353,14 +353,16 @@ impl<'a> Whole<'a> {
         let output = if let Some(output) = self.output.take() {
             output
         } else {
-            let hidden = Matrix::new(&self.hidden, self.targets.len(), self.width)?;
+            let RowTargets { targets, mask, .. } = self.of_rows;
+            let hidden = Matrix::new(&self.hidden, targets.len(), self.width)?;
             let weight = Matrix::new(&self.weight, self.bias.len(), self.width)?;
-            let input = LinearCrossEntropyInput::new(hidden, weight, self.targets)
+            let mut input = LinearCrossEntropyInput::new(hidden, weight, targets)
                 .with_bias(Values::from(&self.bias))
                 .with_upstream(match &self.dloss {
                     Some(dloss) => Upstream::Each(dloss.into()),
                     None => Upstream::Scalar(self.upstream),
                 });
+            input.mask = mask;
             reference::linear_cross_entropy(&self.op, &input)?
         };
         Ok(self.output.insert(output))

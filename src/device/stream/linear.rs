@@ -1,7 +1,7 @@
 //! A linear layer's batch that comes in windows of rows.
 
 use super::alike::Alike;
-use super::sums::{RowSums, Rows, no_rows, targets_of};
+use super::sums::{RowSums, Rows, no_rows};
 use super::{Device, Part, Total};
 #[cfg(feature = "gpu")]
 use crate::device::gpu::LinearBatch;
@@ -9,7 +9,7 @@ use crate::device::{Evaluate as _, Inner, Timings};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::matrix::{Array, Matrix, Place, Values};
-use crate::op::{LinearCrossEntropy, LinearCrossEntropyInput, Targets, Upstream};
+use crate::op::{BatchTargets, LinearCrossEntropy, LinearCrossEntropyInput, RowTargets, Upstream};
 #[cfg(feature = "gpu")]
 use crate::op::{Metrics, Reduction};
 
@@ -47,7 +47,7 @@ impl Device {
         op: &LinearCrossEntropy,
         weight: Matrix<'a>,
         bias: Option<Values<'a>>,
-        targets: impl Into<Targets<'a>>,
+        targets: impl Into<BatchTargets<'a>>,
     ) -> Result<LinearStream<'a>> {
         LinearStream::new(self, op, (weight, bias), targets.into())
     }
@@ -59,7 +59,7 @@ pub struct LinearStream<'a> {
     op: LinearCrossEntropy,
     weight: Matrix<'a>,
     bias: Option<Values<'a>>,
-    targets: Targets<'a>,
+    of_rows: RowTargets<'a>,
     rows_done: usize,
     alike: Alike,
     on: On<'a>,
@@ -90,21 +90,21 @@ impl<'a> LinearStream<'a> {
         device: &'a Device,
         op: &LinearCrossEntropy,
         (weight, bias): (Matrix<'a>, Option<Values<'a>>),
-        targets: Targets<'a>,
+        targets: BatchTargets<'a>,
     ) -> Result<Self> {
         let nothing = no_rows(weight.classes())?;
         let input = LinearCrossEntropyInput::new(nothing, weight, &[] as &[i64]).with_bias(bias);
         op.validate(&input)?;
-        op.validate_targets(&targets, weight.rows())?;
+        let of_rows = op.rows_of(targets, weight.rows())?;
         let on = match &device.inner {
             #[cfg(feature = "gpu")]
             Inner::Gpu(gpu) => {
-                On::Gpu(Box::new(LinearBatch::new(gpu, op, (weight, bias), targets)))
+                On::Gpu(Box::new(LinearBatch::new(gpu, op, (weight, bias), of_rows)))
             }
-            inner => On::Host(Box::new(Host::new(inner, op, (weight, bias), &targets))),
+            inner => On::Host(Box::new(Host::new(inner, op, (weight, bias), &of_rows))),
         };
         let (op, alike) = (op.clone(), Alike::windows());
-        Ok(Self { op, weight, bias, targets, rows_done: 0, alike, on })
+        Ok(Self { op, weight, bias, of_rows, rows_done: 0, alike, on })
     }
 
     /// Evaluates the next rows: their gradient is the part's matrix. The upstream gradient is that of the
@@ -115,20 +115,21 @@ impl<'a> LinearStream<'a> {
     /// [`Error::InvalidInput`] if a window is not like the first, or comes after one that failed.
     pub fn push(&mut self, hidden: Matrix<'_>, upstream: Upstream<'_>) -> Result<Part> {
         let (first, rows) = (self.rows_done, hidden.rows());
-        if rows > self.targets.len() - first {
+        if rows > self.of_rows.len() - first {
             return Err(Error::ShapeMismatch {
                 what: "window",
-                expected: format!("at most {} rows", self.targets.len() - first),
+                expected: format!("at most {} rows", self.of_rows.len() - first),
                 found: format!("{rows}"),
             });
         }
         let place = Place { first: first * hidden.classes(), columns: hidden.classes() };
-        let targets = targets_of(self.targets, first, rows);
-        let input = LinearCrossEntropyInput::new(hidden.at(place), self.weight, targets)
+        let RowTargets { targets, mask, .. } = self.of_rows.window(first, rows);
+        let mut input = LinearCrossEntropyInput::new(hidden.at(place), self.weight, targets)
             .with_bias(self.bias)
             .with_upstream(upstream);
+        input.mask = mask;
         self.op.validate(&input)?;
-        self.alike.check([Some(hidden), None, None], upstream)?;
+        self.alike.check([Some(hidden), None, None], upstream, mask.is_some())?;
         let part = self.window(input);
         let part = self.alike.note(part)?;
         self.rows_done += rows;
@@ -155,10 +156,10 @@ impl<'a> LinearStream<'a> {
     /// happen to a GPU.
     pub fn finish(self) -> Result<LinearTotal> {
         self.alike.check_whole()?;
-        if self.rows_done != self.targets.len() {
+        if self.rows_done != self.of_rows.len() {
             return Err(Error::ShapeMismatch {
                 what: "batch",
-                expected: format!("{} rows", self.targets.len()),
+                expected: format!("{} rows", self.of_rows.len()),
                 found: format!("{}", self.rows_done),
             });
         }
@@ -213,7 +214,7 @@ impl<'a> Host<'a> {
         device: &'a Inner,
         op: &LinearCrossEntropy,
         (weight, bias): (Matrix<'a>, Option<Values<'a>>),
-        targets: &Targets<'_>,
+        of_rows: &RowTargets<'_>,
     ) -> Self {
         let is_exact = matches!(device, Inner::Reference);
         let wide = |values: Values<'_>| {
@@ -227,7 +228,7 @@ impl<'a> Host<'a> {
             bias,
             wide_weight: wide(weight.values()),
             wide_bias: bias.and_then(wide),
-            sums: RowSums::new(op.loss(), targets, is_exact),
+            sums: RowSums::new(op.loss(), of_rows, is_exact),
             dweight: None,
             dbias: None,
             has_rows: false,

@@ -29,7 +29,8 @@ use super::{Device, Inner, Timings};
 use crate::cpu::InstructionSet;
 use crate::error::{Error, Result};
 use crate::matrix::{Array, Place};
-use crate::op::{Metrics, Targets};
+use crate::op::mask::validate_mask;
+use crate::op::{Metrics, counts, kept};
 
 /// What a window comes to.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -71,8 +72,8 @@ impl Device {
     /// Evaluates an operation on a batch that is not in memory as a whole: window by window, with the
     /// bits that the whole would give, wherever it is cut.
     ///
-    /// A device holds what belongs to the rows of one window (and on a GPU, 8 to 24 bytes for each row
-    /// of the batch).
+    /// A device holds what belongs to the rows of one window (and on a GPU, with class indices, 9 bytes
+    /// for each row of the batch).
     ///
     /// ```
     /// use surprisal::{Batch, CrossEntropy, CrossEntropyInput, Device, Matrix};
@@ -103,6 +104,7 @@ impl Device {
         op: &'a O,
         batch: Batch<'a>,
     ) -> Result<Streaming<'a, O>> {
+        validate_mask(batch.mask, batch.rows, "row")?;
         let counts = op.begin(&batch)?;
         let stream = Streaming {
             device: self,
@@ -110,6 +112,7 @@ impl Device {
             batch,
             counts,
             rows_done: 0,
+            kept_elements: 0,
             alike: Alike::windows(),
             host: Host::new(matches!(self.inner, Inner::Reference)),
             #[cfg(feature = "gpu")]
@@ -128,6 +131,8 @@ pub struct Streaming<'a, O> {
     batch: Batch<'a>,
     counts: Counts,
     rows_done: usize,
+    /// Of an elementwise loss, how many of the elements before count.
+    kept_elements: usize,
     alike: Alike,
     host: Host,
     #[cfg(feature = "gpu")]
@@ -171,7 +176,7 @@ impl Pending {
     }
 }
 
-impl<O: Stream> Streaming<'_, O> {
+impl<'s, O: Stream> Streaming<'s, O> {
     /// Evaluates the next rows. The input is what the operation reads of them: in the dtypes of the
     /// first window, with its upstream gradient if that is a number, and with the batch's class indices.
     ///
@@ -182,7 +187,7 @@ impl<O: Stream> Streaming<'_, O> {
     /// device. On a GPU a window of an elementwise
     /// loss has to hold whole rows of [`Batch::of_elements`], unless there is a `pos_weight` for each column.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn push(&mut self, input: O::Input<'_>) -> Result<Part> {
+    pub fn push<'w>(&mut self, input: impl Into<O::Input<'w>>) -> Result<Part> {
         self.push_reusing(input, None)
     }
 
@@ -192,7 +197,11 @@ impl<O: Stream> Streaming<'_, O> {
     /// # Errors
     /// As there.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn push_reusing(&mut self, input: O::Input<'_>, spare: Option<Array>) -> Result<Part> {
+    pub fn push_reusing<'w>(
+        &mut self,
+        input: impl Into<O::Input<'w>>,
+        spare: Option<Array>,
+    ) -> Result<Part> {
         pollster::block_on(self.push_async(input, spare))
     }
 
@@ -200,7 +209,11 @@ impl<O: Stream> Streaming<'_, O> {
     ///
     /// # Errors
     /// As there.
-    pub async fn push_async(&mut self, input: O::Input<'_>, spare: Option<Array>) -> Result<Part> {
+    pub async fn push_async<'w>(
+        &mut self,
+        input: impl Into<O::Input<'w>>,
+        spare: Option<Array>,
+    ) -> Result<Part> {
         self.begin_async(input, spare).await?.wait_async().await
     }
 
@@ -225,7 +238,11 @@ impl<O: Stream> Streaming<'_, O> {
     /// # Errors
     /// As [`Self::push`].
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn begin(&mut self, input: O::Input<'_>, spare: Option<Array>) -> Result<Pending> {
+    pub fn begin<'w>(
+        &mut self,
+        input: impl Into<O::Input<'w>>,
+        spare: Option<Array>,
+    ) -> Result<Pending> {
         pollster::block_on(self.begin_async(input, spare))
     }
 
@@ -233,12 +250,12 @@ impl<O: Stream> Streaming<'_, O> {
     ///
     /// # Errors
     /// As there.
-    pub async fn begin_async(
+    pub async fn begin_async<'w>(
         &mut self,
-        input: O::Input<'_>,
+        input: impl Into<O::Input<'w>>,
         spare: Option<Array>,
     ) -> Result<Pending> {
-        let mut parts = O::parts(&input);
+        let mut parts = O::parts(&input.into());
         let (rows, columns) = (parts.input.rows(), parts.input.classes());
         let room = self.batch.window_rows.min(self.batch.rows - self.rows_done);
         if rows > room || columns != self.batch.columns {
@@ -255,24 +272,44 @@ impl<O: Stream> Streaming<'_, O> {
         parts.place(place);
         let losses = if self.op.result().by_element() { rows * columns } else { rows };
         parts.upstream.validate(self.op.reduction_of(), losses, "row or element")?;
+        if !self.op.result().by_element() {
+            parts.mask = self.mask_of(parts.mask, rows)?;
+        }
         self.op.check(&O::join(parts))?;
-        self.check_targets(parts.targets, rows)?;
-        self.alike.check([Some(parts.input), parts.second, parts.factors], parts.upstream)?;
+        self.check_targets(&parts, rows)?;
+        let of_elements = self.op.element_mask(&O::join(parts));
+        parts.mask = of_elements.as_deref().or(parts.mask);
+        let (matrices, has_mask) =
+            ([Some(parts.input), parts.second, parts.factors], parts.mask.is_some());
+        self.alike.check(matrices, parts.upstream, has_mask)?;
         let state = self.hand_over(parts, spare).await;
         let state = self.alike.note(state)?;
         self.rows_done += rows;
+        self.kept_elements += kept(of_elements.as_deref(), rows * columns);
         Ok(Pending(state))
     }
 
-    /// The class indices of a window are those of the batch.
-    fn check_targets(&self, own: Option<Targets<'_>>, rows: usize) -> Result<()> {
+    /// Which of a window's rows count: those of the batch.
+    fn mask_of(&self, own: Option<&[bool]>, rows: usize) -> Result<Option<&'s [bool]>> {
+        let of_batch = self.batch.mask.map(|mask| &mask[self.rows_done..self.rows_done + rows]);
+        if own.is_some() && own != of_batch {
+            let reason = "is not that of the batch, see Batch::with_mask".to_owned();
+            return Err(Error::InvalidInput { what: "mask", reason });
+        }
+        Ok(of_batch)
+    }
+
+    /// The class indices of a window's rows that count are those of the batch.
+    fn check_targets(&self, parts: &Parts<'_>, rows: usize) -> Result<()> {
         let first = self.rows_done;
-        let reason = match (self.batch.targets, own) {
+        let reason = match (self.batch.targets, parts.targets) {
             (None, None) => return Ok(()),
             (None, Some(_)) => "are missing in the batch, see Batch::with_targets".to_owned(),
             (Some(_), None) => "are class indices in the batch, and none in the window".to_owned(),
             (Some(all), Some(own)) => {
-                let differs = |&row: &usize| own.index(row) != all.index(first + row);
+                let differs = |&row: &usize| {
+                    counts(parts.mask, row) && own.index(row) != all.index(first + row)
+                };
                 let Some(row) = (0..rows).find(differs) else { return Ok(()) };
                 let (own, all) = (own.index(row), all.index(first + row));
                 format!("row {}: {own}, and {all} in the batch", first + row)
@@ -326,7 +363,7 @@ impl<O: Stream> Streaming<'_, O> {
     ///
     /// # Errors
     /// [`Error::ShapeMismatch`] if rows are missing; [`Error::InvalidInput`] if a window failed on the
-    /// device; what can happen to a GPU.
+    /// device, or, on a GPU, was not waited for though its losses are part of a sum.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn finish(self) -> Result<Total> {
         pollster::block_on(self.finish_async()).map(|(total, _)| total)
@@ -336,7 +373,7 @@ impl<O: Stream> Streaming<'_, O> {
     ///
     /// # Errors
     /// As there.
-    #[cfg_attr(not(feature = "gpu"), expect(clippy::unused_async, reason = "a GPU is awaited"))]
+    #[expect(clippy::unused_async, reason = "like the other methods of a stream")]
     pub async fn finish_async(self) -> Result<(Total, Timings)> {
         self.alike.check_whole()?;
         if self.rows_done != self.batch.rows {
@@ -346,10 +383,19 @@ impl<O: Stream> Streaming<'_, O> {
                 found: format!("{}", self.rows_done),
             });
         }
+        let expected = self.counts.total_weight;
+        if self.op.result().by_element() && self.kept_elements as f64 != expected {
+            let reason = format!(
+                "{} elements count, {expected} were expected, see Batch::with_kept_elements",
+                self.kept_elements
+            );
+            return Err(Error::InvalidInput { what: "mask", reason });
+        }
         #[cfg(feature = "gpu")]
         if let Some(gpu) = self.gpu {
+            let (total, of_windows) = gpu.finish(self.op, &self.counts)?;
             let mut timings = self.timings;
-            let total = gpu.finish(&self.counts, &mut timings).await?;
+            timings.add(&of_windows);
             return Ok((total, timings));
         }
         Ok((self.host.finish(self.op, &self.counts), self.timings))

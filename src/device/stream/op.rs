@@ -1,5 +1,7 @@
 //! What streaming has to know of each operation.
 
+use std::borrow::Cow;
+
 use super::parts::{Made, Parts};
 use super::{Batch, Counts, Part};
 use crate::cpu::InstructionSet;
@@ -9,8 +11,9 @@ use crate::matrix::Array;
 use crate::op::{
     BinaryCrossEntropy, BinaryFocal, CrossEntropy, CrossEntropyInput, DivergenceInput,
     DivergenceOp as _, Elementwise, ElementwiseInput, ElementwiseOp as _, Entropy, EntropyBackward,
-    EntropyBackwardInput, Focal, JsDivergence, KlDivergence, LogSoftmax, LogSumExp, Loss, Metrics,
-    Reduction, Softmax, Surprisal, Targets, TransformOp as _, Unit, Upstream,
+    EntropyBackwardInput, Focal, JsDivergence, KlDivergence, Labels, LogSoftmax, LogSumExp,
+    LogitsInput, Loss, Metrics, Reduction, Softmax, Surprisal, Targets, TransformOp as _, Unit,
+    Upstream, kept,
 };
 
 /// An operation that [`Device::stream`](crate::Device::stream) can evaluate window by window: all but
@@ -28,6 +31,11 @@ pub trait Stream: Evaluate + Clone {
     fn has_metrics_of(&self) -> bool {
         false
     }
+    /// Whether its targets may be class indices.
+    #[doc(hidden)]
+    fn has_indices(&self) -> bool {
+        false
+    }
     /// The same with losses one by one, after windows with this sum of -log p.
     #[doc(hidden)]
     #[must_use]
@@ -36,6 +44,11 @@ pub trait Stream: Evaluate + Clone {
     fn parts<'w>(input: &Self::Input<'w>) -> Parts<'w>;
     #[doc(hidden)]
     fn join(parts: Parts<'_>) -> Self::Input<'_>;
+    /// Which elements of an elementwise loss count; none if all do.
+    #[doc(hidden)]
+    fn element_mask<'w>(&self, _: &Self::Input<'w>) -> Option<Cow<'w, [bool]>> {
+        None
+    }
     #[doc(hidden)]
     fn check(&self, input: &Self::Input<'_>) -> Result<()>;
     #[doc(hidden)]
@@ -76,6 +89,10 @@ macro_rules! stream_row_loss {
                 Made::RowLosses { gradient: self.has_gradient() }
             }
 
+            fn has_indices(&self) -> bool {
+                true
+            }
+
             fn reduction_of(&self) -> Reduction {
                 self.reduction()
             }
@@ -96,13 +113,15 @@ macro_rules! stream_row_loss {
                     Targets::Probs(probs) => (Some(probs), None),
                     indices => (None, Some(indices)),
                 };
-                Parts { second, targets, upstream: input.upstream, ..Parts::of(input.logits) }
+                let CrossEntropyInput { logits, upstream, mask, .. } = *input;
+                Parts { second, targets, upstream, mask, ..Parts::of(logits) }
             }
 
             fn join(parts: Parts<'_>) -> Self::Input<'_> {
                 let probs = parts.second.map(Targets::Probs);
                 let targets = parts.targets.or(probs).unwrap_or(Targets::I32(&[]));
-                CrossEntropyInput::new(parts.input, targets).with_upstream(parts.upstream)
+                Labels { mask: parts.mask, ..Labels::new(targets).with_upstream(parts.upstream) }
+                    .of(parts.input)
             }
 
             fn check(&self, input: &Self::Input<'_>) -> Result<()> {
@@ -171,12 +190,16 @@ stream_row_loss!(
                 reason: "is not there window by window".to_owned(),
             });
         }
-        let (kept_rows, total_weight) = match &targets {
+        let (kept_rows, total_weight) = match targets {
             Some(targets) => {
-                op.validate_targets(targets, batch.columns())?;
-                op.totals(targets)
+                let of_rows = op.rows(targets, batch.mask);
+                of_rows.validate(batch.columns())?;
+                op.totals(&of_rows)
             }
-            None => (batch.rows() as u64, batch.rows() as f64),
+            None => {
+                let kept = kept(batch.mask, batch.rows());
+                (kept as u64, kept as f64)
+            }
         };
         let divisor = op.normalizer().unwrap_or(total_weight);
         Ok(Counts { kept_rows, total_weight, divisor })
@@ -194,19 +217,18 @@ stream_row_loss!(
             what: "targets",
             reason: "have to be known before the first window".to_owned(),
         })?;
-        CrossEntropy::new()
-            .with_ignore_index(op.ignore_index())
-            .validate_targets(&targets, batch.columns())?;
-        let kept_rows = op.kept_rows(&targets);
-        let total_weight = kept_rows as f64;
-        Ok(Counts { kept_rows, total_weight, divisor: total_weight })
+        let of_rows = op.rows(targets, batch.mask);
+        of_rows.validate(batch.columns())?;
+        let kept = of_rows.kept();
+        Ok(counts(kept, kept, op.normalizer()))
     },
     |op, _| op
 );
 
-fn counts(rows: usize, losses: usize) -> Counts {
+fn counts(rows: usize, losses: usize, normalizer: Option<f64>) -> Counts {
     let total_weight = losses as f64;
-    Counts { kept_rows: rows as u64, total_weight, divisor: total_weight }
+    let divisor = normalizer.unwrap_or(total_weight);
+    Counts { kept_rows: rows as u64, total_weight, divisor }
 }
 
 macro_rules! stream_divergence {
@@ -214,7 +236,8 @@ macro_rules! stream_divergence {
         impl Stream for $op {
             fn begin(&self, batch: &Batch<'_>) -> Result<Counts> {
                 self.spec().validate_options()?;
-                Ok(counts(batch.rows(), batch.rows()))
+                let kept = kept(batch.mask, batch.rows());
+                Ok(counts(kept, kept, self.normalizer()))
             }
 
             fn result(&self) -> Made {
@@ -234,13 +257,14 @@ macro_rules! stream_divergence {
             }
 
             fn parts<'w>(input: &Self::Input<'w>) -> Parts<'w> {
-                let second = Some(input.teacher);
-                Parts { second, upstream: input.upstream, ..Parts::of(input.student) }
+                let DivergenceInput { teacher, student, upstream, mask } = *input;
+                Parts { second: Some(teacher), upstream, mask, ..Parts::of(student) }
             }
 
             fn join(parts: Parts<'_>) -> Self::Input<'_> {
-                let teacher = parts.second.unwrap_or(parts.input);
-                DivergenceInput::new(teacher, parts.input).with_upstream(parts.upstream)
+                let (student, upstream, mask) = (parts.input, parts.upstream, parts.mask);
+                let teacher = parts.second.unwrap_or(student);
+                DivergenceInput { teacher, student, upstream, mask }
             }
 
             fn check(&self, input: &Self::Input<'_>) -> Result<()> {
@@ -271,7 +295,8 @@ macro_rules! stream_elementwise {
             fn begin(&self, batch: &Batch<'_>) -> Result<Counts> {
                 self.spec()?.validate_options(batch.columns() as u64)?;
                 let elements = batch.rows().saturating_mul(batch.columns());
-                Ok(counts(elements / batch.shown_columns.max(1), elements))
+                let kept = batch.kept_elements.unwrap_or(elements);
+                Ok(counts(elements / batch.shown_columns.max(1), kept, self.normalizer()))
             }
 
             fn result(&self) -> Made {
@@ -297,14 +322,18 @@ macro_rules! stream_elementwise {
                     second: Some(input.targets),
                     factors: input.weights,
                     upstream: input.upstream,
+                    mask: input.mask,
                     ..Parts::of(input.input)
                 }
             }
 
             fn join(parts: Parts<'_>) -> Self::Input<'_> {
-                ElementwiseInput::new(parts.input, parts.second.unwrap_or(parts.input))
-                    .with_weights(parts.factors)
-                    .with_upstream(parts.upstream)
+                let Parts { input, second, factors: weights, upstream, mask, .. } = parts;
+                ElementwiseInput { input, targets: second.unwrap_or(input), weights, upstream, mask }
+            }
+
+            fn element_mask<'w>(&self, input: &Self::Input<'w>) -> Option<Cow<'w, [bool]>> {
+                self.spec().ok().and_then(|spec| spec.mask(input))
             }
 
             fn check(&self, input: &Self::Input<'_>) -> Result<()> {
@@ -338,12 +367,13 @@ macro_rules! stream_transform {
                 input: Self::Input<'_>,
                 out: &mut Array,
             ) -> Result<Option<Part>> {
-                self.$into(set, input, out.as_matrix_like(&input)?)?;
+                self.$into(set, input, out.as_matrix_like(&input.logits)?)?;
                 Ok(Some(Part::default()))
             })?
 
             fn begin(&self, batch: &Batch<'_>) -> Result<Counts> {
-                Ok(counts(batch.rows(), batch.rows()))
+                let kept = kept(batch.mask, batch.rows());
+                Ok(counts(kept, kept, None))
             }
 
             fn result(&self) -> Made {
@@ -363,11 +393,11 @@ macro_rules! stream_transform {
             }
 
             fn parts<'w>(input: &Self::Input<'w>) -> Parts<'w> {
-                Parts::of(*input)
+                Parts { mask: input.mask, ..Parts::of(input.logits) }
             }
 
             fn join(parts: Parts<'_>) -> Self::Input<'_> {
-                parts.input
+                LogitsInput { mask: parts.mask, ..parts.input.into() }
             }
 
             fn check(&self, _: &Self::Input<'_>) -> Result<()> {
@@ -404,7 +434,8 @@ stream_transform! {
 /// The upstream gradient goes with the rows.
 impl Stream for EntropyBackward {
     fn begin(&self, batch: &Batch<'_>) -> Result<Counts> {
-        Ok(counts(batch.rows(), batch.rows()))
+        let kept = kept(batch.mask, batch.rows());
+        Ok(counts(kept, kept, None))
     }
 
     fn result(&self) -> Made {
@@ -424,7 +455,8 @@ impl Stream for EntropyBackward {
     }
 
     fn parts<'w>(input: &Self::Input<'w>) -> Parts<'w> {
-        Parts { upstream: Upstream::Each(input.dentropy), ..Parts::of(input.logits) }
+        let upstream = Upstream::Each(input.dentropy);
+        Parts { upstream, mask: input.mask, ..Parts::of(input.logits) }
     }
 
     fn join(parts: Parts<'_>) -> Self::Input<'_> {
@@ -432,7 +464,7 @@ impl Stream for EntropyBackward {
             Upstream::Each(dentropy) => dentropy,
             Upstream::Scalar(_) => (&[0.0f32; 0]).into(),
         };
-        EntropyBackwardInput { logits: parts.input, dentropy }
+        EntropyBackwardInput { logits: parts.input, dentropy, mask: parts.mask }
     }
 
     fn check(&self, input: &Self::Input<'_>) -> Result<()> {

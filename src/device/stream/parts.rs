@@ -15,12 +15,14 @@ pub struct Parts<'w> {
     /// Class indices.
     pub(crate) targets: Option<Targets<'w>>,
     pub(crate) upstream: Upstream<'w>,
+    /// Which rows, or which elements, count.
+    pub(crate) mask: Option<&'w [bool]>,
 }
 
 impl<'w> Parts<'w> {
     pub(super) fn of(input: Matrix<'w>) -> Self {
         let upstream = Upstream::default();
-        Self { input, second: None, factors: None, targets: None, upstream }
+        Self { input, second: None, factors: None, targets: None, upstream, mask: None }
     }
 
     pub(crate) fn place(&mut self, place: Place) {

@@ -3,7 +3,7 @@
 use super::{Part, Total};
 use crate::cpu::LossSum;
 use crate::matrix::{Array, Matrix};
-use crate::op::{CrossEntropy, LinearCrossEntropyOutput, Metrics, Reduction, Targets, Upstream};
+use crate::op::{CrossEntropy, LinearCrossEntropyOutput, Metrics, Reduction, RowTargets, Upstream};
 
 /// What some rows come to.
 pub(super) struct Rows {
@@ -41,8 +41,8 @@ pub(super) struct RowSums {
 
 impl RowSums {
     /// For a batch with these targets.
-    pub(super) fn new(loss: &CrossEntropy, targets: &Targets<'_>, is_exact: bool) -> Self {
-        let (kept_rows, total_weight) = loss.totals(targets);
+    pub(super) fn new(loss: &CrossEntropy, of_rows: &RowTargets<'_>, is_exact: bool) -> Self {
+        let (kept_rows, total_weight) = loss.totals(of_rows);
         Self {
             reduction: loss.reduction(),
             kept_rows,
@@ -98,15 +98,6 @@ impl RowSums {
             .has_metrics
             .then(|| Metrics::new(Vec::new(), self.correct, self.nll, self.kept_rows));
         Total { loss, kept_rows, total_weight, metrics }
-    }
-}
-
-/// The class indices of some rows.
-pub(super) fn targets_of(targets: Targets<'_>, first: usize, rows: usize) -> Targets<'_> {
-    match targets {
-        Targets::I32(v) => Targets::I32(&v[first..first + rows]),
-        Targets::I64(v) => Targets::I64(&v[first..first + rows]),
-        probs @ Targets::Probs(_) => probs,
     }
 }
 

@@ -44,6 +44,7 @@ impl Planner<'_> {
         let mut params = self.base_params(rows);
         let mut available = Vec::new();
         let (range, held) = ([first_row, rows], [first_row - self.held.first, rows]);
+        let results = [first_row - self.results.first, rows];
         let problem = self.problem;
         let (bound, offset, stride) = self.matrix_window(Slot::Input, problem.input, held);
         available.push(bound);
@@ -67,8 +68,16 @@ impl Planner<'_> {
             let width = targets.width.bytes();
             let (bound, residual) = self.window(Slot::Targets, targets.offset, width, width, range);
             available.push(bound);
-            available.push(Bound::new(Slot::Summary, 0, Summary::SIZE));
             params.targets_offset = (residual / width) as u32;
+        }
+        if problem.is_counted() {
+            available.push(Bound::new(Slot::Summary, 0, Summary::SIZE));
+        }
+        if let Some(mask) = problem.element_mask {
+            let (bound, residual) =
+                self.window(Slot::Mask, mask.offset, mask.row_stride, problem.classes, held);
+            available.push(bound);
+            (params.mask_offset, params.mask_stride) = (residual as u32, mask.row_stride as u32);
         }
         match problem.upstream {
             UpstreamRegion::Scalar(_) => {}
@@ -84,7 +93,7 @@ impl Planner<'_> {
             }
         }
         let stats_row = problem.stats_row();
-        let (bound, residual) = self.window(Slot::Stats, 0, stats_row, stats_row, range);
+        let (bound, residual) = self.window(Slot::Stats, 0, stats_row, stats_row, results);
         available.push(bound);
         params.stats_offset = (residual / stats_row) as u32;
         let (bound, residual) = self.window(Slot::Pairs, 0, PAIRS_ROW, PAIRS_ROW, held);
@@ -95,7 +104,7 @@ impl Planner<'_> {
         params.edges_offset = (residual / EDGES_ROW) as u32;
         available.extend(self.weights());
         // An index target of normalised input is all that its row is read for.
-        let reads_all = problem.targets.is_none()
+        let reads_all = !pass.op.has_index_targets()
             || problem.loss.metrics
             || problem.loss.form == InputForm::Logits;
         params.first_row = first_row as u32;

@@ -12,7 +12,7 @@ const LIST_WORKGROUP: u32 = 64;
 
 impl Planner<'_> {
     /// Rows of up to sixteen bytes that a window of whole blocks can have.
-    fn block_window_rows(&self) -> u64 {
+    pub(super) fn block_window_rows(&self) -> u64 {
         let bound = (self.binding_room() / 16 / ROW_BLOCK).max(1) * ROW_BLOCK;
         bound.min(self.block_rows_in_time())
     }
@@ -92,7 +92,7 @@ impl Planner<'_> {
     }
 
     /// A kernel over the results of all rows, by blocks.
-    fn sum_rows(&mut self, kernel: Kernel, blocks: u64) {
+    pub(super) fn sum_rows(&mut self, kernel: Kernel, blocks: u64) {
         let (step, bytes) = (self.block_window_rows(), self.problem.stats_row());
         for first_row in (0..self.problem.rows).step_by(step as usize) {
             let rows = step.min(self.problem.rows - first_row);
@@ -105,7 +105,7 @@ impl Planner<'_> {
         }
     }
 
-    fn fold(&mut self, kernel: Kernel, blocks: u64) {
+    pub(super) fn fold(&mut self, kernel: Kernel, blocks: u64) {
         let size = FOLD_WORKGROUP.min(self.caps.lanes());
         let params = Params { blocks: blocks as u32, ..self.base_params(self.problem.rows) };
         let summary = Bound::new(Slot::Summary, 0, Summary::SIZE);

@@ -66,13 +66,17 @@ impl Planner<'_> {
             | Kernel::SpreadRows
             | Kernel::ClearIgnored(_)
             | Kernel::FitParams => 0,
+            // A byte for each, beside labels.
+            Kernel::MaskLabels { .. } => 2 * rows * self.problem.classes,
             Kernel::JoinEdges
+            | Kernel::MaskTargets(_)
             | Kernel::ListKept(_)
             | Kernel::ScanTargets(..)
             | Kernel::SumLoss { .. }
             | Kernel::SumMetrics => rows * ROW_RESULTS,
             // One workgroup that folds the blocks: 16 ms for 2^32 rows, at a microsecond a step.
             Kernel::FinishTargets
+            | Kernel::FinishCounts
             | Kernel::FinishSum
             | Kernel::FinishMean
             | Kernel::FinishMetrics => blocks * ROW_RESULTS,

@@ -10,6 +10,7 @@ mod classes;
 mod cost;
 mod kept;
 mod layer;
+mod masks;
 mod problem;
 mod product;
 mod rows;
@@ -20,7 +21,8 @@ mod windows;
 pub use layer::{Ignored, Layer};
 pub(crate) use layer::{OnDevice, chunk_region};
 pub use problem::{
-    Destination, LossNumbers, Pass, Problem, Region, Role, TargetRegion, UpstreamRegion,
+    Destination, ElementMask, LabelMask, LossNumbers, Pass, Problem, Region, Role, RowMask,
+    TargetRegion, UpstreamRegion,
 };
 
 pub use product::{MAX_DEPTH, Operand, Product};
@@ -75,6 +77,10 @@ struct Planner<'a> {
     group_rows: Option<u64>,
     window_rows: u64,
     held: Held,
+    /// Of which rows there are results at a time.
+    results: Held,
+    /// Whether the device sums them.
+    sums_rows: bool,
     steps: Vec<Step>,
 }
 
@@ -117,6 +123,8 @@ impl<'a> Planner<'a> {
             group_rows: None,
             window_rows: 0,
             held: Held { first: 0, rows: problem.rows },
+            results: Held { first: 0, rows: problem.rows },
+            sums_rows: true,
             steps: Vec::new(),
         };
         let by_four = problem.classes.is_multiple_of(4)
@@ -165,7 +173,8 @@ impl<'a> Planner<'a> {
     fn finish(self) -> Result<Plan> {
         self.check_bindings()?;
         let (problem, blocks) = (self.problem, self.blocks());
-        let needs_scratch = problem.has_summary() || self.splits > 0;
+        let has_sums = problem.targets.is_some() || problem.has_summary() && self.sums_rows;
+        let sums = if has_sums { 2 * blocks.max(1) } else { 0 };
         let bytes = |needed: bool, rows: u64, row: u64| if needed { rows.max(1) * row } else { 0 };
         // They are bound wherever rows may start anywhere, and used where some start in a u32.
         let binds_edges =
@@ -175,18 +184,21 @@ impl<'a> Planner<'a> {
         let held = self.held.rows.min(problem.rows);
         let plan = Plan {
             has_summary: problem.has_summary(),
-            stats_bytes: bytes(problem.has_stats(), problem.rows, problem.stats_row()),
+            stats_bytes: bytes(
+                problem.has_stats(),
+                self.results.rows.min(problem.rows),
+                problem.stats_row(),
+            ),
             pairs_bytes: bytes(has_pairs, held, PAIRS_ROW),
             edges_bytes: bytes(has_edges, held, EDGES_ROW),
-            scratch_bytes: if needs_scratch {
-                self.split_words().max(2 * blocks.max(1)) * SCRATCH_WORD
-            } else {
-                0
-            },
+            targets_bytes: self.masked_targets_bytes(),
+            mask_bytes: self.made_mask_bytes(),
+            scratch_bytes: self.split_words().max(sums) * SCRATCH_WORD,
             steps: self.steps,
             ..Plan::default()
         };
         let largest = [plan.stats_bytes, plan.pairs_bytes, plan.edges_bytes, plan.scratch_bytes];
+        let largest = [&largest[..], &[plan.targets_bytes, plan.mask_bytes]].concat();
         let largest = largest.into_iter().max().unwrap_or(0);
         if largest > self.caps.max_buffer_bytes {
             let limit = self.caps.max_buffer_bytes;
@@ -224,6 +236,7 @@ impl<'a> Planner<'a> {
             Some(value) => (1, value.cast_unsigned()),
             None => (0, 0),
         };
+        let (logit_scale, z_scale) = problem.loss.scales();
         Params {
             rows: rows as u32,
             classes: problem.classes as u32,
@@ -242,7 +255,8 @@ impl<'a> Planner<'a> {
             smooth_class: problem.loss.label_smoothing / problem.classes as f32,
             weight_sum: problem.loss.weight_sum,
             z_loss: problem.loss.z_loss,
-            logit_scale: problem.loss.logit_scale,
+            logit_scale,
+            z_scale,
             softcap: problem.loss.softcap,
             normalizer: problem.loss.normalizer,
             unit: problem.loss.unit,

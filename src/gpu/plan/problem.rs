@@ -4,7 +4,7 @@ use crate::dtype::Dtype;
 use crate::gpu::fragment::Slot;
 use crate::gpu::kernel::{Chain, Sharing, TargetType, Weighting};
 use crate::gpu::ops::RowOp;
-use crate::op::{InputForm, Reduction};
+use crate::op::{InputForm, Reduction, split_scale};
 
 /// Where a matrix lies in its buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,38 @@ pub struct TargetRegion {
     pub width: TargetType,
     /// The value that marks a row to be skipped.
     pub ignore_index: Option<i64>,
+}
+
+/// A mask of rows, which is made into targets before anything else is done: those of rows that count,
+/// and the ignored value for the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowMask {
+    /// Bytes from the buffer's start.
+    pub offset: u64,
+    /// The index targets as the caller has them; none if the operation has none.
+    pub targets: Option<TargetRegion>,
+}
+
+/// A mask of elements.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ElementMask {
+    /// Bytes from the buffer's start.
+    pub offset: u64,
+    /// Bytes from one row to the next.
+    pub row_stride: u64,
+    /// What it is made from, before anything else is done, where it is not the caller's.
+    pub labels: Option<LabelMask>,
+    /// Whether a mean divides by what the device counts.
+    pub is_counted: bool,
+}
+
+/// What a mask of elements is made from: their labels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LabelMask {
+    /// The label of elements that do not count.
+    pub ignored: f32,
+    /// The caller's own mask, `[rows, classes]`, where there is one: bytes from its buffer's start.
+    pub mask: Option<u64>,
 }
 
 /// Where columns go.
@@ -111,6 +143,17 @@ pub struct LossNumbers {
     /// The shares of teacher and student in the mixture of a Jensen-Shannon divergence, minus their
     /// logarithms, and the logarithm of the student's over the teacher's.
     pub mixture: [f32; 5],
+}
+
+impl LossNumbers {
+    /// What logits are multiplied by, and what distances between them.
+    pub(super) fn scales(&self) -> (f32, f32) {
+        if self.softcap != 0.0 {
+            return (self.logit_scale, 1.0);
+        }
+        let (of_logits, of_distances) = split_scale(self.logit_scale.into());
+        (of_logits as f32, of_distances as f32)
+    }
 }
 
 impl Default for LossNumbers {
@@ -186,6 +229,10 @@ pub enum Role {
     Limits,
     /// Those numbers.
     Fitted,
+    /// The caller's targets, where the slot's are made from them and a mask.
+    OwnTargets,
+    /// The caller's mask, where the slot's is made from it and labels.
+    OwnMask,
 }
 
 /// What is to be computed, with everything that the plan depends on.
@@ -203,8 +250,12 @@ pub struct Problem {
     pub second: Option<Region>,
     /// The weights of elements.
     pub factors: Option<Region>,
-    /// The index targets.
+    /// The index targets, or what a mask of rows is made into.
     pub targets: Option<TargetRegion>,
+    /// Which rows count.
+    pub row_mask: Option<RowMask>,
+    /// Which elements count.
+    pub element_mask: Option<ElementMask>,
     /// The upstream gradient.
     pub upstream: UpstreamRegion,
     /// Whether what is written lies in a buffer that is read as well.
@@ -243,6 +294,11 @@ impl Problem {
     /// Whether rows have results of their own.
     pub(super) fn has_stats(&self) -> bool {
         self.passes.iter().any(|pass| pass.op.has_stats())
+    }
+
+    /// Whether a mean divides by what the device counts.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.targets.is_some() || self.element_mask.is_some_and(|mask| mask.is_counted)
     }
 
     /// Whether rows' losses are summed, or what metrics are made of.

@@ -90,9 +90,9 @@ impl Planner<'_> {
         let upstream = match problem.upstream {
             UpstreamRegion::Rows(_) => UpstreamFrom::Rows,
             UpstreamRegion::Elements(_) => UpstreamFrom::Elements,
-            // Without targets what a mean divides by is known beforehand.
+            // Elsewhere what a mean divides by is known beforehand.
             UpstreamRegion::Scalar(_)
-                if problem.reduction == Reduction::Mean && problem.targets.is_some() =>
+                if problem.reduction == Reduction::Mean && problem.is_counted() =>
             {
                 UpstreamFrom::Mean
             }
@@ -111,6 +111,7 @@ impl Planner<'_> {
             form: problem.loss.form,
             metrics: problem.loss.metrics,
             factors: problem.factors.is_some(),
+            masked: problem.row_mask.is_some() || problem.element_mask.is_some(),
             sharing: problem.sharing,
         };
         Kernel::Rows(kernel.canonical())

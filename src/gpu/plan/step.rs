@@ -55,6 +55,10 @@ pub struct Plan {
     pub pairs_bytes: u64,
     /// Bytes of the buffer for the elements that share a u32 with another row's, 0 if none do.
     pub edges_bytes: u64,
+    /// Bytes of the buffer with targets that a mask is made into, 0 if they are the caller's.
+    pub targets_bytes: u64,
+    /// Bytes of the buffer with a mask that is made from labels, 0 if there is none.
+    pub mask_bytes: u64,
     /// Bytes of the buffer of intermediate results.
     pub scratch_bytes: u64,
     /// Bytes of the buffer with a chunk of logits, 0 if they are the caller's.

@@ -3,7 +3,7 @@
 use super::{Builder, Description, Part, Record, unasked};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
-use crate::gpu::buffers::{MatrixBuffer, TargetsBuffer, UpstreamBuffer, VectorBuffer};
+use crate::gpu::buffers::{MaskBuffer, MatrixBuffer, TargetsBuffer, UpstreamBuffer, VectorBuffer};
 use crate::gpu::kernel::TargetType;
 use crate::gpu::ops::RowOp;
 use crate::gpu::plan::{Destination, Ignored, Layer, Region, Role, chunk_region};
@@ -11,7 +11,7 @@ use crate::op::LinearCrossEntropy;
 
 /// What [`LinearCrossEntropy`] binds on a GPU.
 ///
-/// Rows whose target is ignored are left out on the device, which moves the others together: they are
+/// Rows whose target is ignored, or that a mask leaves out, are left out on the device, which moves the others together: they are
 /// neither multiplied nor read, whatever stands in them.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
@@ -24,6 +24,7 @@ pub struct LinearCrossEntropyBuffers<'a> {
     dhidden: Option<MatrixBuffer<'a>>,
     dweight: Option<MatrixBuffer<'a>>,
     dbias: Option<VectorBuffer<'a>>,
+    mask: Option<MaskBuffer<'a>>,
 }
 
 impl<'a> LinearCrossEntropyBuffers<'a> {
@@ -35,8 +36,8 @@ impl<'a> LinearCrossEntropyBuffers<'a> {
         targets: TargetsBuffer<'a>,
     ) -> Self {
         let upstream = UpstreamBuffer::default();
-        let (dhidden, dweight) = (None, None);
-        Self { hidden, weight, targets, bias: None, upstream, dhidden, dweight, dbias: None }
+        let (bias, dhidden, dweight, dbias, mask) = (None, None, None, None, None);
+        Self { hidden, weight, targets, bias, upstream, dhidden, dweight, dbias, mask }
     }
 
     /// The bias, `[classes]` of f32.
@@ -50,6 +51,13 @@ impl<'a> LinearCrossEntropyBuffers<'a> {
     #[must_use]
     pub fn with_upstream(mut self, upstream: UpstreamBuffer<'a>) -> Self {
         self.upstream = upstream;
+        self
+    }
+
+    /// Which rows count, a byte each; all unless set.
+    #[must_use]
+    pub fn with_mask(mut self, mask: impl Into<Option<MaskBuffer<'a>>>) -> Self {
+        self.mask = mask.into();
         self
     }
 
@@ -140,6 +148,7 @@ impl Record for LinearCrossEntropy {
         let mut builder = Builder::over(RowOp::CrossEntropy, "linear cross-entropy", shape, chunk)
             .cross_entropy(self.loss(), false)?
             .targets(vector, width, self.loss().ignore_index())?
+            .row_mask(buffers.mask)?
             .reduction(self.loss().reduction(), None, buffers.upstream)?;
         builder.insert(Role::Hidden, buffers.hidden.buffer, buffers.hidden.range());
         builder.insert(Role::Weight, buffers.weight.buffer, buffers.weight.range());
@@ -147,7 +156,7 @@ impl Record for LinearCrossEntropy {
             builder.insert(Role::Bias, bias.buffer, bias.range(classes, 4));
         }
         self.gradients(&mut layer, &mut builder, &buffers)?;
-        if self.loss().ignore_index().is_some() {
+        if self.loss().ignore_index().is_some() || buffers.mask.is_some() {
             layer.ignored = Ignored::LeftOut;
         }
         if self.has_gradient() {

@@ -2,7 +2,7 @@
 
 use super::{Builder, Description, Record, unasked};
 use crate::error::{Error, Result};
-use crate::gpu::buffers::{MatrixBuffer, OutputBuffer, TargetsBuffer, UpstreamBuffer};
+use crate::gpu::buffers::{MaskBuffer, MatrixBuffer, OutputBuffer, TargetsBuffer, UpstreamBuffer};
 use crate::gpu::kernel::{Chain, TargetType, Weighting};
 use crate::gpu::ops::{ElementOp, RowOp};
 use crate::gpu::plan::LossNumbers;
@@ -25,13 +25,14 @@ pub struct CrossEntropyBuffers<'a> {
     upstream: UpstreamBuffer<'a>,
     dlogits: Option<OutputBuffer<'a>>,
     dtargets: Option<MatrixBuffer<'a>>,
+    mask: Option<MaskBuffer<'a>>,
 }
 
 impl<'a> CrossEntropyBuffers<'a> {
     /// Logits and their targets.
     pub fn new(logits: MatrixBuffer<'a>, targets: TargetsBuffer<'a>) -> Self {
         let upstream = UpstreamBuffer::default();
-        Self { logits, targets, upstream, dlogits: None, dtargets: None }
+        Self { logits, targets, upstream, dlogits: None, dtargets: None, mask: None }
     }
 
     /// Where the gradient goes. Needed if the operation has one, and only then.
@@ -56,6 +57,13 @@ impl<'a> CrossEntropyBuffers<'a> {
         self.upstream = upstream;
         self
     }
+
+    /// Which rows count, a byte each; all unless set.
+    #[must_use]
+    pub fn with_mask(mut self, mask: impl Into<Option<MaskBuffer<'a>>>) -> Self {
+        self.mask = mask.into();
+        self
+    }
 }
 
 impl Record for CrossEntropy {
@@ -78,13 +86,12 @@ impl Record for CrossEntropy {
             }
             TargetsBuffer::Probs(matrix) => builder.second("targets", matrix)?,
         };
-        let normalizer = self.normalizer();
-        let rows = probs.map(|matrix| matrix.rows);
-        builder = match (rows, normalizer) {
-            // Rows are counted here, not on the device; the caller's number is, too.
-            (Some(_), Some(n)) => builder.mean_over(self.reduction(), n, buffers.upstream)?,
-            (rows, _) => builder.reduction(self.reduction(), rows, buffers.upstream)?,
-        };
+        builder = builder.row_mask(buffers.mask)?;
+        // Without targets and masks rows are counted here, not on the device.
+        let rows = probs.map_or(0, |matrix| matrix.rows) as f64;
+        let is_counted = builder.problem.is_counted();
+        let mean_of = (!is_counted).then(|| self.normalizer().unwrap_or(rows));
+        builder = builder.reduction(self.reduction(), mean_of, buffers.upstream)?;
         builder = match (self.has_target_gradient(), buffers.dtargets) {
             (true, Some(matrix)) => {
                 builder.before(RowOp::TargetGradient, Some(("dtargets", matrix)))?
@@ -149,6 +156,7 @@ impl Record for Focal {
             weighting: if self.alpha().is_some() { Weighting::Weights } else { Weighting::None },
             gamma: self.gamma() as f32,
             unit: self.unit().per_nat() as f32,
+            normalizer: self.normalizer().unwrap_or(0.0) as f32,
             ..LossNumbers::default()
         };
         builder.weights = self.alpha().map(|alpha| alpha.iter().map(|&a| a as f32).collect());
@@ -167,6 +175,7 @@ impl Record for Focal {
         }
         builder
             .targets(vector, width, self.ignore_index())?
+            .row_mask(buffers.mask)?
             .reduction(self.reduction(), None, buffers.upstream)?
             .output_if(self.has_gradient(), "dlogits", buffers.dlogits)?
             .finish()
@@ -182,12 +191,14 @@ pub struct DivergenceBuffers<'a> {
     student: MatrixBuffer<'a>,
     upstream: UpstreamBuffer<'a>,
     dstudent: Option<OutputBuffer<'a>>,
+    mask: Option<MaskBuffer<'a>>,
 }
 
 impl<'a> DivergenceBuffers<'a> {
     /// A teacher and a student.
     pub fn new(teacher: MatrixBuffer<'a>, student: MatrixBuffer<'a>) -> Self {
-        Self { teacher, student, upstream: UpstreamBuffer::default(), dstudent: None }
+        let upstream = UpstreamBuffer::default();
+        Self { teacher, student, upstream, dstudent: None, mask: None }
     }
 
     /// Where the gradient goes; in place means over the student. Needed if the operation has one, and
@@ -202,6 +213,13 @@ impl<'a> DivergenceBuffers<'a> {
     #[must_use]
     pub fn with_upstream(mut self, upstream: UpstreamBuffer<'a>) -> Self {
         self.upstream = upstream;
+        self
+    }
+
+    /// Which rows count, a byte each; all unless set.
+    #[must_use]
+    pub fn with_mask(mut self, mask: impl Into<Option<MaskBuffer<'a>>>) -> Self {
+        self.mask = mask.into();
         self
     }
 }
@@ -223,18 +241,17 @@ fn divergence<'a>(
         form: spec.teacher,
         logit_scale: (1.0 / spec.temperature) as f32,
         unit: spec.common.unit.per_nat() as f32,
+        normalizer: spec.common.normalizer.unwrap_or(0.0) as f32,
         ..LossNumbers::default()
     };
     if let DivergenceKind::Js(of) = spec.kind {
         builder.problem.loss.mixture =
             [of.teacher, of.student, of.log_teacher, of.log_student, of.shift].map(|x| x as f32);
     }
-    let rows = builder.problem.rows;
-    builder = builder.second("teacher", buffers.teacher)?.reduction(
-        spec.common.reduction,
-        Some(rows),
-        buffers.upstream,
-    )?;
+    builder = builder.second("teacher", buffers.teacher)?.row_mask(buffers.mask)?;
+    let rows = builder.problem.rows as f64;
+    let mean_of = (!builder.problem.is_counted()).then(|| spec.common.divisor(rows));
+    builder = builder.reduction(spec.common.reduction, mean_of, buffers.upstream)?;
     if row_op == RowOp::Js {
         builder = builder.before(RowOp::PairStats, None)?;
     }
@@ -253,13 +270,17 @@ pub struct ElementwiseBuffers<'a> {
     upstream: UpstreamBuffer<'a>,
     losses: Option<OutputBuffer<'a>>,
     dinput: Option<OutputBuffer<'a>>,
+    mask: Option<MaskBuffer<'a>>,
+    /// How many elements count, where the mask says all that there is to say, and this is known.
+    kept: Option<u64>,
 }
 
 impl<'a> ElementwiseBuffers<'a> {
     /// An input and its targets.
     pub fn new(input: MatrixBuffer<'a>, targets: MatrixBuffer<'a>) -> Self {
         let upstream = UpstreamBuffer::default();
-        Self { input, targets, weights: None, upstream, losses: None, dinput: None }
+        let (losses, dinput, mask) = (None, None, None);
+        Self { input, targets, weights: None, upstream, losses, dinput, mask, kept: None }
     }
 
     /// A factor for each element's loss.
@@ -290,6 +311,18 @@ impl<'a> ElementwiseBuffers<'a> {
     pub fn with_dinput(mut self, dinput: OutputBuffer<'a>) -> Self {
         self.dinput = Some(dinput);
         self
+    }
+
+    /// Which elements count, a byte each; all unless set.
+    #[must_use]
+    pub fn with_mask(mut self, mask: impl Into<Option<MaskBuffer<'a>>>) -> Self {
+        self.mask = mask.into();
+        self
+    }
+
+    /// A mask that leaves ignored labels out already, and how many elements of the batch count.
+    pub(crate) fn with_counted_mask(self, mask: MaskBuffer<'a>, kept: u64) -> Self {
+        Self { mask: Some(mask), kept: Some(kept), ..self }
     }
 }
 
@@ -324,6 +357,7 @@ fn elementwise<'a>(
             Some(PosWeight::Columns(_)) => Weighting::Weights,
         },
         unit: common.unit.per_nat() as f32,
+        normalizer: common.normalizer.unwrap_or(0.0) as f32,
         label: spec.labels.scale_and_offset(),
         ..LossNumbers::default()
     };
@@ -343,12 +377,19 @@ fn elementwise<'a>(
         }
     }
     builder.problem.loss = loss;
-    let elements = builder.problem.rows.saturating_mul(builder.problem.classes);
-    builder = builder.second("targets", buffers.targets)?.reduction(
-        common.reduction,
-        Some(elements),
-        buffers.upstream,
+    let ignored = spec.ignore_index.filter(|_| buffers.kept.is_none());
+    let is_counted = common.reduction == Reduction::Mean
+        && common.normalizer.is_none()
+        && buffers.kept.is_none();
+    builder = builder.second("targets", buffers.targets)?.element_mask(
+        buffers.mask,
+        ignored,
+        is_counted,
     )?;
+    let elements = builder.problem.rows.saturating_mul(builder.problem.classes);
+    let kept = buffers.kept.unwrap_or(elements) as f64;
+    let mean_of = (!builder.problem.is_counted()).then(|| common.divisor(kept));
+    builder = builder.reduction(common.reduction, mean_of, buffers.upstream)?;
     if let Some(weights) = buffers.weights {
         builder = builder.factors("weights", weights)?;
     }

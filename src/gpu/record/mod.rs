@@ -12,14 +12,15 @@ pub use linear::LinearCrossEntropyBuffers;
 pub use loss::{CrossEntropyBuffers, DivergenceBuffers, ElementwiseBuffers};
 pub use transform::{BackwardBuffers, RowBackwardBuffers, RowResultBuffers, TransformBuffers};
 
-use crate::gpu::buffers::{MatrixBuffer, OutputBuffer, UpstreamBuffer, VectorBuffer};
+use crate::gpu::buffers::{MaskBuffer, MatrixBuffer, OutputBuffer, UpstreamBuffer, VectorBuffer};
 use crate::gpu::call::{Call, Roles};
 use crate::gpu::context::Gpu;
 use crate::gpu::fragment::Slot;
 use crate::gpu::kernel::{Sharing, TargetType};
 use crate::gpu::ops::RowOp;
 use crate::gpu::plan::{
-    Destination, Layer, LossNumbers, Pass, Problem, Region, Role, TargetRegion, UpstreamRegion,
+    Destination, ElementMask, LabelMask, Layer, LossNumbers, Pass, Problem, Region, Role, RowMask,
+    TargetRegion, UpstreamRegion,
 };
 use crate::op::{Reduction, sealed};
 
@@ -109,6 +110,8 @@ impl<'a> Builder<'a> {
             second: None,
             factors: None,
             targets: None,
+            row_mask: None,
+            element_mask: None,
             upstream: UpstreamRegion::Scalar(1.0),
             sharing: Sharing::Apart,
             reduction: Reduction::None,
@@ -222,17 +225,72 @@ impl<'a> Builder<'a> {
         Ok(self)
     }
 
-    /// The reduction, with what a mean divides by (`None`: the total weight of the targets), and the
-    /// upstream gradient, with the unit and what a mean divides by taken into a number.
+    /// Which rows count, beside what index targets there are.
+    fn row_mask(mut self, mask: Option<MaskBuffer<'a>>) -> Result<Self> {
+        let Some(mask) = mask else { return Ok(self) };
+        let range = mask.range(self.problem.rows)?;
+        for part in self.parts.iter_mut().filter(|part| part.role == Role::Slot(Slot::Targets)) {
+            part.role = Role::OwnTargets;
+        }
+        self.insert(Role::Slot(Slot::Mask), mask.buffer, range);
+        let own = self.problem.targets;
+        self.problem.row_mask = Some(RowMask { offset: mask.offset, targets: own });
+        // Where no value is ignored, one that is no class stands for the mask.
+        let ignored = own.and_then(|own| own.ignore_index).unwrap_or(i64::MIN);
+        let width = TargetType::I64;
+        self.problem.targets = Some(TargetRegion { offset: 0, width, ignore_index: Some(ignored) });
+        Ok(self)
+    }
+
+    /// Which elements count: those of a mask, if there is one, whose label is not the ignored one.
+    fn element_mask(
+        mut self,
+        mask: Option<MaskBuffer<'a>>,
+        ignored: Option<f64>,
+        is_counted: bool,
+    ) -> Result<Self> {
+        let (rows, classes) = (self.problem.rows, self.problem.classes);
+        // Labels are f32 at most: no other number is one of them.
+        let ignored = ignored.map(|label| label as f32).filter(|&l| Some(f64::from(l)) == ignored);
+        let own = match mask {
+            Some(mask) => Some((mask, mask.range(rows.saturating_mul(classes))?)),
+            None if ignored.is_none() => return Ok(self),
+            None => None,
+        };
+        let offset = own.as_ref().map(|(mask, _)| mask.offset);
+        let role = if ignored.is_some() { Role::OwnMask } else { Role::Slot(Slot::Mask) };
+        if let Some((mask, range)) = own {
+            self.insert(role, mask.buffer, range);
+        }
+        self.problem.element_mask = Some(match ignored {
+            Some(ignored) => ElementMask {
+                offset: 0,
+                row_stride: classes.next_multiple_of(4),
+                labels: Some(LabelMask { ignored, mask: offset }),
+                is_counted,
+            },
+            None => ElementMask {
+                offset: offset.unwrap_or(0),
+                row_stride: classes,
+                labels: None,
+                is_counted,
+            },
+        });
+        Ok(self)
+    }
+
+    /// The reduction, with what a mean divides by (`None`: what the device counts, or the normalizer
+    /// among the loss's numbers), and the upstream gradient, with the unit and what a mean divides by
+    /// taken into a number.
     fn reduction(
         mut self,
         reduction: Reduction,
-        mean_of: Option<u64>,
+        mean_of: Option<f64>,
         upstream: UpstreamBuffer<'a>,
     ) -> Result<Self> {
         self.problem.reduction = reduction;
-        if let (Some(count), Reduction::Mean) = (mean_of, reduction) {
-            self.problem.loss.normalizer = count as f32;
+        if let (Some(divisor), Reduction::Mean) = (mean_of, reduction) {
+            self.problem.loss.normalizer = divisor as f32;
         }
         let scalar = matches!(upstream, UpstreamBuffer::Scalar(_));
         if !scalar && reduction != Reduction::None {
@@ -254,7 +312,7 @@ impl<'a> Builder<'a> {
         }
         let unit = self.problem.loss.unit;
         let divisor = match (mean_of, reduction) {
-            (Some(count), Reduction::Mean) => count as f32,
+            (Some(divisor), Reduction::Mean) => divisor as f32,
             _ => 1.0,
         };
         match upstream {
@@ -270,20 +328,6 @@ impl<'a> Builder<'a> {
                 Ok(self)
             }
         }
-    }
-
-    /// [`Self::reduction`] where the caller says what a mean divides by.
-    fn mean_over(
-        self,
-        reduction: Reduction,
-        divisor: f64,
-        upstream: UpstreamBuffer<'a>,
-    ) -> Result<Self> {
-        let upstream = match upstream {
-            UpstreamBuffer::Scalar(dloss) => UpstreamBuffer::Scalar(dloss / divisor as f32),
-            each => each,
-        };
-        self.reduction(reduction, None, upstream)
     }
 
     fn row_upstream(mut self, name: &'static str, vector: VectorBuffer<'a>) -> Result<Self> {

@@ -2,7 +2,7 @@
 
 use super::{Builder, Description, Record};
 use crate::error::Result;
-use crate::gpu::buffers::{MatrixBuffer, OutputBuffer, VectorBuffer};
+use crate::gpu::buffers::{MaskBuffer, MatrixBuffer, OutputBuffer, VectorBuffer};
 use crate::gpu::ops::RowOp;
 use crate::op::{
     Entropy, EntropyBackward, LogSoftmax, LogSoftmaxBackward, LogSumExp, LogSumExpBackward,
@@ -11,11 +11,25 @@ use crate::op::{
 
 /// What [`Softmax`] and [`LogSoftmax`] bind on a GPU.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct TransformBuffers<'a> {
-    /// `[rows, classes]`.
-    pub logits: MatrixBuffer<'a>,
-    /// Where the result goes.
-    pub output: OutputBuffer<'a>,
+    logits: MatrixBuffer<'a>,
+    output: OutputBuffer<'a>,
+    mask: Option<MaskBuffer<'a>>,
+}
+
+impl<'a> TransformBuffers<'a> {
+    /// `[rows, classes]`, and where the result goes.
+    pub fn new(logits: MatrixBuffer<'a>, output: OutputBuffer<'a>) -> Self {
+        Self { logits, output, mask: None }
+    }
+
+    /// Which rows count, a byte each; all unless set.
+    #[must_use]
+    pub fn with_mask(mut self, mask: impl Into<Option<MaskBuffer<'a>>>) -> Self {
+        self.mask = mask.into();
+        self
+    }
 }
 
 impl Record for Softmax {
@@ -23,6 +37,7 @@ impl Record for Softmax {
 
     fn describe<'a>(&self, buffers: Self::Buffers<'a>) -> Result<Description<'a>> {
         Builder::new(RowOp::Softmax, "softmax", "logits", buffers.logits)?
+            .row_mask(buffers.mask)?
             .output("probs", buffers.output)?
             .finish()
     }
@@ -33,6 +48,7 @@ impl Record for LogSoftmax {
 
     fn describe<'a>(&self, buffers: Self::Buffers<'a>) -> Result<Description<'a>> {
         Builder::new(RowOp::LogSoftmax, "log-softmax", "logits", buffers.logits)?
+            .row_mask(buffers.mask)?
             .output("log_probs", buffers.output)?
             .finish()
     }
@@ -44,35 +60,70 @@ impl Record for Surprisal {
     fn describe<'a>(&self, buffers: Self::Buffers<'a>) -> Result<Description<'a>> {
         let mut builder = Builder::new(RowOp::LogSoftmax, "surprisal", "logits", buffers.logits)?;
         builder.problem.loss.unit = -self.unit().per_nat() as f32;
-        builder.output("surprisal", buffers.output)?.finish()
+        builder.row_mask(buffers.mask)?.output("surprisal", buffers.output)?.finish()
     }
 }
 
 /// What [`LogSumExp`] and [`Entropy`] bind on a GPU. The log-sum-exp is the second column of
 /// [`Call::stats`](crate::gpu::Call::stats), the entropy the first.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct RowResultBuffers<'a> {
+    logits: MatrixBuffer<'a>,
+    mask: Option<MaskBuffer<'a>>,
+}
+
+impl<'a> RowResultBuffers<'a> {
     /// `[rows, classes]`.
-    pub logits: MatrixBuffer<'a>,
+    pub fn new(logits: MatrixBuffer<'a>) -> Self {
+        Self { logits, mask: None }
+    }
+
+    /// Which rows count, a byte each; all unless set.
+    #[must_use]
+    pub fn with_mask(mut self, mask: impl Into<Option<MaskBuffer<'a>>>) -> Self {
+        self.mask = mask.into();
+        self
+    }
 }
 
 impl Record for LogSumExp {
     type Buffers<'a> = RowResultBuffers<'a>;
 
     fn describe<'a>(&self, buffers: Self::Buffers<'a>) -> Result<Description<'a>> {
-        Builder::new(RowOp::LogSumExp, "logsumexp", "logits", buffers.logits)?.finish()
+        Builder::new(RowOp::LogSumExp, "logsumexp", "logits", buffers.logits)?
+            .row_mask(buffers.mask)?
+            .finish()
     }
 }
 
 /// What [`SoftmaxBackward`] and [`LogSoftmaxBackward`] bind on a GPU.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct BackwardBuffers<'a> {
-    /// What the forward returned, `[rows, classes]`.
-    pub forward: MatrixBuffer<'a>,
-    /// The gradient with respect to it, of the same shape.
-    pub upstream: MatrixBuffer<'a>,
-    /// Where the gradient with respect to the logits goes; in place means over `forward`.
-    pub dlogits: OutputBuffer<'a>,
+    forward: MatrixBuffer<'a>,
+    upstream: MatrixBuffer<'a>,
+    dlogits: OutputBuffer<'a>,
+    mask: Option<MaskBuffer<'a>>,
+}
+
+impl<'a> BackwardBuffers<'a> {
+    /// What the forward returned, `[rows, classes]`; the gradient with respect to it, of the same shape;
+    /// and where the gradient with respect to the logits goes, in place meaning over `forward`.
+    pub fn new(
+        forward: MatrixBuffer<'a>,
+        upstream: MatrixBuffer<'a>,
+        dlogits: OutputBuffer<'a>,
+    ) -> Self {
+        Self { forward, upstream, dlogits, mask: None }
+    }
+
+    /// Which rows count, a byte each; all unless set.
+    #[must_use]
+    pub fn with_mask(mut self, mask: impl Into<Option<MaskBuffer<'a>>>) -> Self {
+        self.mask = mask.into();
+        self
+    }
 }
 
 impl Record for SoftmaxBackward {
@@ -80,6 +131,7 @@ impl Record for SoftmaxBackward {
 
     fn describe<'a>(&self, buffers: Self::Buffers<'a>) -> Result<Description<'a>> {
         Builder::new(RowOp::SoftmaxBackward, "softmax-backward", "probs", buffers.forward)?
+            .row_mask(buffers.mask)?
             .second("dprobs", buffers.upstream)?
             .output("dlogits", buffers.dlogits)?
             .finish()
@@ -92,6 +144,7 @@ impl Record for LogSoftmaxBackward {
     fn describe<'a>(&self, buffers: Self::Buffers<'a>) -> Result<Description<'a>> {
         let name = "log-softmax-backward";
         Builder::new(RowOp::LogSoftmaxBackward, name, "log_probs", buffers.forward)?
+            .row_mask(buffers.mask)?
             .second("dlog_probs", buffers.upstream)?
             .output("dlogits", buffers.dlogits)?
             .finish()
@@ -104,19 +157,37 @@ impl Record for Entropy {
     fn describe<'a>(&self, buffers: Self::Buffers<'a>) -> Result<Description<'a>> {
         let mut builder = Builder::new(RowOp::Entropy, "entropy", "logits", buffers.logits)?;
         builder.problem.loss.unit = self.unit().per_nat() as f32;
-        builder.finish()
+        builder.row_mask(buffers.mask)?.finish()
     }
 }
 
 /// What [`LogSumExpBackward`] and [`EntropyBackward`] bind on a GPU.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct RowBackwardBuffers<'a> {
-    /// `[rows, classes]`.
-    pub logits: MatrixBuffer<'a>,
-    /// The gradient with respect to the rows' results, `[rows]` of f32.
-    pub upstream: VectorBuffer<'a>,
-    /// Where the gradient with respect to the logits goes.
-    pub dlogits: OutputBuffer<'a>,
+    logits: MatrixBuffer<'a>,
+    upstream: VectorBuffer<'a>,
+    dlogits: OutputBuffer<'a>,
+    mask: Option<MaskBuffer<'a>>,
+}
+
+impl<'a> RowBackwardBuffers<'a> {
+    /// `[rows, classes]`; the gradient with respect to the rows' results, `[rows]` of f32; and where the
+    /// gradient with respect to the logits goes.
+    pub fn new(
+        logits: MatrixBuffer<'a>,
+        upstream: VectorBuffer<'a>,
+        dlogits: OutputBuffer<'a>,
+    ) -> Self {
+        Self { logits, upstream, dlogits, mask: None }
+    }
+
+    /// Which rows count, a byte each; all unless set.
+    #[must_use]
+    pub fn with_mask(mut self, mask: impl Into<Option<MaskBuffer<'a>>>) -> Self {
+        self.mask = mask.into();
+        self
+    }
 }
 
 impl Record for LogSumExpBackward {
@@ -124,6 +195,7 @@ impl Record for LogSumExpBackward {
 
     fn describe<'a>(&self, buffers: Self::Buffers<'a>) -> Result<Description<'a>> {
         Builder::new(RowOp::LogSumExp, "logsumexp-backward", "logits", buffers.logits)?
+            .row_mask(buffers.mask)?
             .row_upstream("dlse", buffers.upstream)?
             .output("dlogits", buffers.dlogits)?
             .finish()
@@ -138,6 +210,7 @@ impl Record for EntropyBackward {
         let mut builder = Builder::new(RowOp::Entropy, name, "logits", buffers.logits)?;
         builder.problem.loss.unit = self.unit().per_nat() as f32;
         builder
+            .row_mask(buffers.mask)?
             .row_upstream("dentropy", buffers.upstream)?
             .output("dlogits", buffers.dlogits)?
             .finish()

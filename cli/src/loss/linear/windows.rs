@@ -121,7 +121,10 @@ impl Needs {
             DeviceKind::Cpu if own != 2 => own + gradient(8),
             _ => own + 4 + gradient(4 + own.max(4)),
         };
-        let resident = weight.len() as u64 * element + job.resident(rows);
+        let resident = weight.len() as u64 * element
+            + job.resident(rows)
+            + hidden.scratch()
+            + weight.scratch();
         // What is read, as it is stored, its gradient, and both as f32 in the operation; the reference has
         // all logits of a window, twice.
         let (computed, logits) = match kind {

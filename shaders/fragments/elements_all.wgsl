@@ -1,0 +1,5 @@
+// Every element counts.
+
+fn element_counts(at: Starts, word: u32) -> Mask {
+    return Mask(true);
+}

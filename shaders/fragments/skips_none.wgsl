@@ -1,5 +1,0 @@
-// No row is ignored.
-
-fn is_skipped(coef: Coef) -> bool {
-    return false;
-}
