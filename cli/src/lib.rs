@@ -36,7 +36,7 @@ pub fn main() -> ExitCode {
     // lost, which the library turns into an error: nothing is to be printed then.
     std::panic::set_hook(Box::new(|_| {}));
     interrupt::watch();
-    match catch_unwind(|| run(std::env::args_os().collect())) {
+    match catch_unwind(|| run(&std::env::args_os().collect::<Vec<_>>())) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => fail(&failure),
         Err(panic) => {
@@ -81,8 +81,8 @@ fn shown(message: &str) -> String {
 }
 
 /// Does what the arguments say, of which the first is the program's name.
-pub fn run(args: Vec<OsString>) -> Result<()> {
-    let args = match Args::try_parse_from(&args) {
+pub fn run(args: &[OsString]) -> Result<()> {
+    let args = match Args::try_parse_from(args) {
         Ok(args) => args,
         Err(error) if !error.use_stderr() => {
             // --help and --version.

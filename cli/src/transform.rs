@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use surprisal::{
-    Array, Entropy, EntropyBackward, EntropyBackwardInput, Error, LogSoftmax, LogSumExp,
+    Array, Device, Entropy, EntropyBackward, EntropyBackwardInput, Error, LogSoftmax, LogSumExp,
     LogitsInput, Matrix, Op, Softmax, Stream, Timings, Unit, Upstream,
 };
 
-use crate::args::{DeviceArg, EntropyArgs, NumberOrFile, TransformArgs};
+use crate::args::{DeviceArg, EntropyArgs, MemoryLimit, NumberOrFile, TransformArgs};
 use crate::device;
 use crate::error::{Failure, Result};
 use crate::files::{
@@ -18,7 +18,7 @@ use crate::progress::Progress;
 use crate::report::{Clock, Report, Work, shortest};
 use crate::shapes;
 use crate::storage::{returned, stored};
-use crate::stream::{Context, Files, FromAbove, Mask, Rows};
+use crate::stream::{Context, Files, FromAbove, Mask, Matrices, Place, Rows};
 
 pub(crate) fn softmax(args: &TransformArgs) -> Result<()> {
     run(&Softmax, args, &Shape { name: "softmax", tensor: "probs", columns: Columns::Kept }, None)
@@ -129,93 +129,26 @@ where
         check_dtype(&outputs, like_logits, logits.dtype)?;
     }
     let progress = Progress::new(args.common.quiet.into());
+    let started = Instant::now();
     let mask = mask.map(|spec| read_mask(spec, &logits, &progress)).transpose()?;
-    let mask = mask.as_deref();
     let dentropy = gradient.map(|gradient| gradient.of_rows(&logits, &progress)).transpose()?;
+    clock.read = started.elapsed();
     let gradient = gradient.map(|gradient| &gradient.op).zip(dentropy.as_ref());
-    let mut files_out = Outputs::open(&outputs)?;
-    let device = device::open(&args.common)?;
+    let (files, device) = (Outputs::open(&outputs)?, device::open(&args.common)?);
 
     let asked = args.common.dtype;
     let leading = logits.leading().to_vec();
     let (dtype, out_shape) = (logits.dtype, if kept { logits.shape.clone() } else { leading });
-    let place = ("--out", shape.tensor, &out_shape[..]);
+    let out = Out { place: ("--out", shape.tensor, &out_shape), kept };
     let limit = args.common.memory_limit.as_ref().filter(|_| !logits.is_empty());
-    let blame = |error: &Error| Failure::of(error, &args.logits);
-    let (sum, timings) = if let Some(limit) = limit {
-        logits.expect_floats()?;
-        let files = Files {
-            matrices: vec![logits],
-            upstream: FromAbove::One(1.0),
-            targets: None,
-            mask: Mask::rows(mask),
-            resident: 0,
-            rows: Rows::Whole,
-            matrix: kept.then_some(place),
-            each: (!kept).then_some(place),
-            lse: None,
-        };
-        let mut context = Context {
-            device: &device,
-            outputs: &mut files_out,
-            progress: &progress,
-            clock: &mut clock,
-            limit,
-            asked,
-        };
-        let streamed = context.run(op, files, |window| window.all[0].into(), &blame)?;
-        let mut timings = streamed.timings;
-        if let Some((op, dentropy)) = gradient {
-            let logits = InputArray::open(&args.logits)?;
-            let shape = logits.shape.clone();
-            let files = Files {
-                matrices: vec![logits],
-                upstream: FromAbove::Each(dentropy),
-                targets: None,
-                mask: Mask::rows(mask),
-                resident: dentropy.as_bytes().len() as u64,
-                rows: Rows::Whole,
-                matrix: Some(("--grad", "dlogits", &shape)),
-                each: None,
-                lse: None,
-            };
-            let more = context.run(
-                op,
-                files,
-                |window| entropy_backward(window.all[0], window.upstream),
-                &blame,
-            )?;
-            add(&mut timings, &more.timings);
-        }
-        (streamed.sum, timings)
-    } else {
-        let started = Instant::now();
-        let data = stored(logits.read_floats(&progress)?, asked);
-        clock.read = started.elapsed();
-        progress.start("computing", 0);
-        let mut input = LogitsInput::from(matrix(&logits, &data)?);
-        input.mask = mask;
-        let (output, timings) = device.run_timed(op, input).map_err(|error| blame(&error))?;
-        let started = Instant::now();
-        let output = if kept { returned(output, dtype, asked, &device) } else { output };
-        files_out.write(place.0, place.1, &output, place.2, &progress)?;
-        clock.write = started.elapsed();
-        let mut timings = timings;
-        if let Some((op, dentropy)) = gradient {
-            let mut input =
-                entropy_backward(matrix(&logits, &data)?, Upstream::Each(dentropy.values()));
-            input.mask = mask;
-            let (dlogits, more) = device.run_timed(op, input).map_err(|error| blame(&error))?;
-            add(&mut timings, &more);
-            let started = Instant::now();
-            let dlogits = returned(dlogits, dtype, asked, &device);
-            files_out.write("--grad", "dlogits", &dlogits, &logits.shape, &progress)?;
-            clock.write += started.elapsed();
-        }
-        (if kept { 0.0 } else { output.to_f64().iter().sum::<f64>() }, timings)
+    let mut job = Job { args, mask: mask.as_deref(), device, files, progress, clock };
+    let (sum, timings) = match limit {
+        Some(limit) => job.in_windows(op, logits, &out, (gradient, limit))?,
+        None => job.at_once(op, &mut logits, &out, gradient)?,
     };
+    let Job { mask, device, mut files, progress, mut clock, .. } = job;
     let started = Instant::now();
-    files_out.complete()?;
+    files.complete()?;
     progress.finish();
     clock.write += started.elapsed();
 
@@ -233,7 +166,122 @@ where
     for (option, spec) in outputs {
         report.wrote(if option == "--grad" { "gradient" } else { shape.name }, spec);
     }
-    files_out.publish(|| report.print(&args.common, &clock, &timings))
+    files.publish(|| report.print(&args.common, &clock, &timings))
+}
+
+/// Where a result goes, and whether it is as large as the logits.
+struct Out<'a> {
+    place: Place<'a>,
+    kept: bool,
+}
+
+/// A run whose files are open.
+struct Job<'a> {
+    args: &'a TransformArgs,
+    /// Which rows count.
+    mask: Option<&'a [bool]>,
+    device: Device,
+    files: Outputs,
+    progress: Progress,
+    clock: Clock,
+}
+
+impl Job<'_> {
+    fn blame(&self, error: &Error) -> Failure {
+        Failure::of(error, &self.args.logits)
+    }
+
+    /// Window by window, and once more for the gradient. Returns the sum of what the rows come to.
+    fn in_windows<O>(
+        &mut self,
+        op: &O,
+        logits: InputArray,
+        out: &Out<'_>,
+        (gradient, limit): (Option<(&EntropyBackward, &Array)>, &MemoryLimit),
+    ) -> Result<(f64, Timings)>
+    where
+        O: Stream + for<'a> Op<Input<'a> = LogitsInput<'a>, Output = Array>,
+    {
+        let Self { args, mask, device, files, progress, clock } = self;
+        let mask = Mask::rows(*mask);
+        logits.expect_floats()?;
+        if gradient.is_some() && args.logits.is_pipe() {
+            let reason = "is a pipe; with --memory-limit --grad reads the logits a second time";
+            return Err(Failure::input(format!("{}: {reason}", args.logits)));
+        }
+        let shape = logits.shape.clone();
+        let blame = |error: &Error| Failure::of(error, &args.logits);
+        let asked = args.common.dtype;
+        let batch = |logits, upstream, matrix, each| Files {
+            matrices: vec![logits],
+            upstream,
+            targets: None,
+            mask,
+            resident: gradient.map_or(0, |(_, dentropy)| dentropy.as_bytes().len() as u64),
+            rows: Rows::Whole,
+            matrix,
+            each,
+            lse: None,
+        };
+        let mut context = Context { device, outputs: files, progress, clock, limit, asked };
+        let (matrix, each) = (out.kept.then_some(out.place), (!out.kept).then_some(out.place));
+        let of_rows = batch(logits, FromAbove::One(1.0), matrix, each);
+        let streamed = context.run(op, of_rows, |window| window.all[0].into(), &blame)?;
+        let mut timings = streamed.timings;
+        if let Some((op, dentropy)) = gradient {
+            let place = ("--grad", "dlogits", &shape[..]);
+            let again = InputArray::open(&args.logits)?;
+            let again = batch(again, FromAbove::Each(dentropy), Some(place), None);
+            add(&mut timings, &context.run(op, again, window_backward, &blame)?.timings);
+        }
+        Ok((streamed.sum, timings))
+    }
+
+    /// The same of a batch in memory.
+    fn at_once<O>(
+        &mut self,
+        op: &O,
+        logits: &mut InputArray,
+        out: &Out<'_>,
+        gradient: Option<(&EntropyBackward, &Array)>,
+    ) -> Result<(f64, Timings)>
+    where
+        O: Stream + for<'a> Op<Input<'a> = LogitsInput<'a>, Output = Array>,
+    {
+        let (asked, dtype) = (self.args.common.dtype, logits.dtype);
+        let started = Instant::now();
+        let data = stored(logits.read_floats(&self.progress)?, asked);
+        self.clock.read += started.elapsed();
+        self.progress.start("computing", 0);
+        let logits = &*logits;
+        let mut input = LogitsInput::from(matrix(logits, &data)?);
+        input.mask = self.mask;
+        let result = self.device.run_timed(op, input);
+        let (output, mut timings) = result.map_err(|error| self.blame(&error))?;
+        let started = Instant::now();
+        let output = if out.kept { returned(output, dtype, asked, &self.device) } else { output };
+        let (option, tensor, shape) = out.place;
+        self.files.write(option, tensor, &output, shape, &self.progress)?;
+        self.clock.write = started.elapsed();
+        if let Some((op, dentropy)) = gradient {
+            let upstream = Upstream::Each(dentropy.values());
+            let mut input = entropy_backward(matrix(logits, &data)?, upstream);
+            input.mask = self.mask;
+            let result = self.device.run_timed(op, input);
+            let (dlogits, more) = result.map_err(|error| self.blame(&error))?;
+            add(&mut timings, &more);
+            let started = Instant::now();
+            let dlogits = returned(dlogits, dtype, asked, &self.device);
+            self.files.write("--grad", "dlogits", &dlogits, &logits.shape, &self.progress)?;
+            self.clock.write += started.elapsed();
+        }
+        let sum = if out.kept { 0.0 } else { output.to_f64().iter().sum() };
+        Ok((sum, timings))
+    }
+}
+
+fn window_backward<'w>(window: &'w Matrices<'w>) -> EntropyBackwardInput<'w> {
+    entropy_backward(window.all[0], window.upstream)
 }
 
 /// Which rows count.

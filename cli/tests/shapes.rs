@@ -85,10 +85,10 @@ impl Files {
 /// What the command says of these arguments, in this process: nothing, or why not.
 fn said(words: &[&str], files: &[&Path]) -> Option<String> {
     let mut args: Vec<OsString> = vec!["surprisal".into(), words[0].into()];
-    args.extend(files.iter().map(|file| file.into()));
+    args.extend(files.iter().map(OsString::from));
     args.extend(words[1..].iter().map(OsString::from));
     args.extend(["--quiet", "--device", "cpu"].map(OsString::from));
-    let failure = surprisal_cli::run(args).err()?;
+    let failure = surprisal_cli::run(&args).err()?;
     assert_eq!(failure.code, 2, "{}", failure.message);
     Some(failure.message)
 }
@@ -138,12 +138,15 @@ fn class_indices_belong_to_rows() {
     }
 }
 
+/// Words, and whether they take a matrix of a shape.
+type Command<'a> = (&'a [&'a str], fn(&[u64]) -> bool);
+
 #[test]
 fn two_matrices_have_one_shape() {
     let files = Files::new(shapes(4, &[0, 1, 2, 3]));
     let rows = |shape: &[u64]| has_rows(shape);
     let any = |_: &[u64]| true;
-    let commands: [(&[&str], fn(&[u64]) -> bool); 5] = [
+    let commands: [Command<'_>; 5] = [
         (&["kl-divergence"], rows),
         (&["js-divergence", "--memory-limit", "1M"], rows),
         (&["cross-entropy"], rows),

@@ -8,7 +8,7 @@ use crate::matrix::{Matrix, Values};
 
 /// Elements that a thread goes through at a time, and of which one by one is looked at where some do not fit.
 const BLOCK: usize = 1 << 16;
-/// Elements without a branch between them.
+/// Elements that are counted before the count is looked at, so that vectors do it.
 const RUN: usize = 1 << 10;
 
 /// What NaN is where probabilities are wanted.
@@ -28,8 +28,8 @@ pub(super) fn no_probability(
 ) -> Option<usize> {
     let takes_nan = nan == Nan::Taken;
     match matrix.values() {
-        Values::F32(v) => first(v, |x| in_unit(x, 0.0, 1.0) | (takes_nan & x.is_nan()), counts),
-        Values::F64(v) => first(v, |x| in_unit(x, 0.0, 1.0) | (takes_nan & x.is_nan()), counts),
+        Values::F32(v) => first(v, |x| (0.0..=1.0).contains(&x) || takes_nan && x.is_nan(), counts),
+        Values::F64(v) => first(v, |x| (0.0..=1.0).contains(&x) || takes_nan && x.is_nan(), counts),
         Values::F16(v) => {
             first(bytemuck::cast_slice(v), |x| bits_in_unit(x, 0x3c00, 0x7c00, takes_nan), counts)
         }
@@ -39,15 +39,10 @@ pub(super) fn no_probability(
     }
 }
 
-/// Whether a number is in [zero, one], without a branch.
-fn in_unit<T: PartialOrd>(x: T, zero: T, one: T) -> bool {
-    (x >= zero) & (x <= one)
-}
-
-/// The same of 16 bits, of which those of numbers from 0 up are in their order.
+/// Whether 16 bits are of a number in [0, 1]: those of numbers from 0 up are in their order.
 fn bits_in_unit(bits: u16, one: u16, infinity: u16, takes_nan: bool) -> bool {
     const MINUS_ZERO: u16 = 0x8000;
-    (bits <= one) | (bits == MINUS_ZERO) | (takes_nan & (bits & !MINUS_ZERO > infinity))
+    bits <= one || bits == MINUS_ZERO || takes_nan && bits & !MINUS_ZERO > infinity
 }
 
 /// The first element that does not fit and counts.

@@ -233,9 +233,10 @@ impl OwnedGpu {
         let losses = if each { Some(self.take(elements * 4).await?) } else { None };
         timings.upload += clock.elapsed();
 
-        let shape = match spec.has_columns() {
-            true => (input.input.rows() as u64, input.input.classes() as u64),
-            false => folded(elements),
+        let shape = if spec.has_columns() {
+            (input.input.rows() as u64, input.input.classes() as u64)
+        } else {
+            folded(elements)
         };
         let mut buffers =
             ElementwiseBuffers::new(view(&values, shape, stored), view(&targets, shape, stored));
