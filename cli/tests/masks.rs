@@ -162,9 +162,9 @@ fn elements_that_do_not_count() {
             for (option, limit) in [
                 ("--mask mask.npy", ""),
                 ("--ignore-index 255", ""),
-                ("--mask mask.npy", " --memory-limit 200K"),
-                ("--ignore-index 255", " --memory-limit 200K"),
-                ("--mask mask.npy --ignore-index 255", " --memory-limit 200K"),
+                ("--mask mask.npy", " --memory-limit 500K"),
+                ("--ignore-index 255", " --memory-limit 500K"),
+                ("--mask mask.npy --ignore-index 255", " --memory-limit 500K"),
             ] {
                 let line = format!("{command} x.npy y.npy --grad grad.npy {option}{limit}");
                 let (got, of_all) = run(folder, device, &line);
@@ -196,7 +196,7 @@ fn a_normalizer_of_every_mean() {
         for device in DEVICES {
             let sum = report(folder.path(), device, &words(&format!("{line} --reduction sum")));
             let sum = sum["loss"].as_f64().expect("a sum");
-            for limit in ["", " --memory-limit 200K"] {
+            for limit in ["", " --memory-limit 500K"] {
                 let line = format!("{line} --normalizer 8{limit}");
                 let mean = report(folder.path(), device, &words(&line));
                 let mean = mean["loss"].as_f64().expect("a mean");

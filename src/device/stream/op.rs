@@ -105,7 +105,7 @@ macro_rules! stream_row_loss {
 
             fn of_window(&self, nll_before: f64) -> Self {
                 let window: fn(Self, f64) -> Self = $window;
-                window(self.clone().with_reduction(Reduction::None), nll_before)
+                window(self.clone().with_reduction(Reduction::None).with_normalizer(None), nll_before)
             }
 
             fn parts<'w>(input: &Self::Input<'w>) -> Parts<'w> {
@@ -253,7 +253,7 @@ macro_rules! stream_divergence {
             }
 
             fn of_window(&self, _: f64) -> Self {
-                self.clone().with_reduction(Reduction::None)
+                self.clone().with_reduction(Reduction::None).with_normalizer(None)
             }
 
             fn parts<'w>(input: &Self::Input<'w>) -> Parts<'w> {
@@ -314,7 +314,7 @@ macro_rules! stream_elementwise {
             }
 
             fn of_window(&self, _: f64) -> Self {
-                self.clone().with_reduction(Reduction::None)
+                self.clone().with_reduction(Reduction::None).with_normalizer(None)
             }
 
             fn parts<'w>(input: &Self::Input<'w>) -> Parts<'w> {
