@@ -322,7 +322,7 @@ where
             .expect("the whole");
         let batch = Batch::new(shape[0], shape[1], cut);
         let got = streamed(device, op, batch, |at, push| {
-            push(LogitsInput::from(rows_of(&logits, shape[1], at)))
+            push(LogitsInput::from(rows_of(&logits, shape[1], at)));
         });
         let got = [got.matrix, got.each].concat();
         assert_eq!(got, bits(&whole), "{dtype} in {cut}s on {}", device.info());
@@ -518,7 +518,7 @@ fn sums_that_hang_on_their_order() {
     let x = [&x[..], &x[..]].concat();
     // Of sizes so far apart that two f32s do not hold the sum of a few.
     let weights = noise(HALF, 42, 1.0);
-    let size = |i: usize| 2f32.powi((i * 37 % 80) as i32 - 40);
+    let size = |i: usize| 2f32.powi(i32::try_from(i * 37 % 80).expect("small") - 40);
     let weights: Vec<f32> = weights.iter().enumerate().map(|(i, w)| w * size(i)).collect();
     let weights: Vec<f32> = weights.iter().copied().chain(weights.iter().map(|w| -w)).collect();
     let y = vec![0.0f32; 2 * HALF];

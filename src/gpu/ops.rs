@@ -136,20 +136,7 @@ impl RowKernel {
             },
             RowOp::Focal => OpFiles {
                 reads: vec![&CHAIN_NONE, self.class_weights()],
-                ..row_stat(
-                    vec![
-                        self.targets.fragment(),
-                        &TARGET_KIND,
-                        &STATS,
-                        &STATS_LSE,
-                        &FORM_LOGITS,
-                        &ROW_TARGET,
-                        &MODULATION,
-                        &STORE_FOCAL,
-                    ],
-                    &FINISH_FOCAL,
-                    vec![&COLUMN_EXP, &SHIFT_NONE],
-                )
+                ..row_stat(self.focal_row(), &FINISH_FOCAL, vec![&COLUMN_EXP, &SHIFT_NONE])
             },
             RowOp::Softmax => {
                 row_stat(vec![&ROW_PLAIN], &FINISH_EXP, vec![&COLUMN_EXP, &SHIFT_NONE])
@@ -202,6 +189,15 @@ impl RowKernel {
                 column: vec![&COEF_SUM],
             },
         }
+    }
+
+    fn focal_row(self) -> Vec<&'static Fragment> {
+        let targets = self.targets.fragment();
+        let own = [&MODULATION, &STORE_FOCAL];
+        [targets, &TARGET_KIND, &STATS, &STATS_LSE, &FORM_LOGITS, &ROW_TARGET]
+            .into_iter()
+            .chain(own)
+            .collect()
     }
 
     fn cross_entropy(self) -> OpFiles {

@@ -160,7 +160,7 @@ impl RowOp {
 
 /// Without, and with, what an operation can have.
 fn either(can_have: bool) -> &'static [bool] {
-    &[false, true][..1 + usize::from(can_have)]
+    &[false, true][..=usize::from(can_have)]
 }
 
 impl RowKernel {
@@ -252,9 +252,10 @@ impl RowKernel {
         }
         self.metrics &= op.can_measure();
         self.factors &= op.is_elementwise() && op != RowOp::ElementCounts;
-        let finds_what_counts = match op.is_elementwise() {
-            true => self.family != Family::SplitFinish,
-            false => self.finds_rows(),
+        let finds_what_counts = if op.is_elementwise() {
+            self.family != Family::SplitFinish
+        } else {
+            self.finds_rows()
         };
         self.masked &= !op.has_index_targets() && finds_what_counts;
         // Elements are counted where some do not count.

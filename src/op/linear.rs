@@ -201,7 +201,7 @@ impl LinearCrossEntropy {
             });
         }
         self.validate_options(classes as u64)?;
-        self.expect_indices(&input.targets)?;
+        expect_indices(&input.targets)?;
         if input.targets.len() != rows {
             return Err(Error::ShapeMismatch {
                 what: "targets",
@@ -220,20 +220,20 @@ impl LinearCrossEntropy {
         of_batch: BatchTargets<'a>,
         classes: usize,
     ) -> Result<RowTargets<'a>> {
-        self.expect_indices(&of_batch.targets)?;
+        expect_indices(&of_batch.targets)?;
         validate_mask(of_batch.mask, of_batch.targets.len(), "row of hidden")?;
         let rows = self.loss.rows(of_batch.targets, of_batch.mask);
         rows.validate(classes)?;
         Ok(rows)
     }
+}
 
-    pub(crate) fn expect_indices(&self, targets: &Targets<'_>) -> Result<()> {
-        if targets.probs().is_some() {
-            let reason = "are probabilities, as large as the logits; class indices are taken";
-            return Err(Error::InvalidInput { what: "targets", reason: reason.to_owned() });
-        }
-        Ok(())
+fn expect_indices(targets: &Targets<'_>) -> Result<()> {
+    if targets.probs().is_some() {
+        let reason = "are probabilities, as large as the logits; class indices are taken";
+        return Err(Error::InvalidInput { what: "targets", reason: reason.to_owned() });
     }
+    Ok(())
 }
 
 /// What [`LinearCrossEntropy`] reads.

@@ -237,12 +237,11 @@ pub fn cross_entropy(
     let (mut best, mut correct, mut plain_nll) = (vec![-1; rows], 0, op.nll_before);
     for i in (0..rows).filter(|&i| of_rows.counts(i)) {
         let columns = i * classes..(i + 1) * classes;
-        let q: Vec<f64> = match &probs {
-            Some(probs) => probs[columns.clone()].to_vec(),
-            None => {
-                let y = of_rows.class(i);
-                (0..classes).map(|j| f64::from(u8::from(Some(j) == y))).collect()
-            }
+        let q: Vec<f64> = if let Some(probs) = &probs {
+            probs[columns.clone()].to_vec()
+        } else {
+            let y = of_rows.class(i);
+            (0..classes).map(|j| f64::from(u8::from(Some(j) == y))).collect()
         };
         let scores = Scores::of(op, &logits[columns.clone()]);
         lse[i] = scores.lse();

@@ -150,9 +150,9 @@ where
     let op = op(&mut job)?;
     let (elements, shape) = (input.len(), input.shown_shape());
     let some_count = job.mask.is_some() || ignored.is_some();
-    let over = |kept: usize| match some_count {
-        false => format!("{elements} elements {shape}"),
-        true => format!("{kept} of {elements} elements {shape}"),
+    let over = |kept: usize| {
+        let of = if some_count { format!("{kept} of ") } else { String::new() };
+        format!("{of}{elements} elements {shape}")
     };
     if job.streams() {
         input.expect_floats()?;

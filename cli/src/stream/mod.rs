@@ -62,6 +62,14 @@ impl<'a> Mask<'a> {
         }
     }
 
+    /// The matrices of a window, and which of its elements count.
+    fn split(self, arrays: &[Array]) -> (&[Array], Option<Vec<bool>>) {
+        match (self, arrays.split_last()) {
+            (Self::Elements(_), Some((mask, others))) => (others, Some(nonzero(mask))),
+            _ => (arrays, None),
+        }
+    }
+
     /// Bytes that are in memory.
     fn resident(self) -> u64 {
         if let Self::Rows(mask) = self { mask.len() as u64 } else { 0 }
@@ -182,8 +190,7 @@ impl Context<'_> {
             matrices.iter().chain(later.as_deref()).map(|file| file.dtype).collect();
         let shape = matrices[0].rows_and_columns();
         let (batch, windows) = self.room(resident, rows).batch(op, shape, &dtypes)?;
-        let batch = targets.map_or(batch, |targets| batch.with_targets(targets));
-        let batch = mask.of_batch(batch);
+        let batch = mask.of_batch(targets.map_or(batch, |targets| batch.with_targets(targets)));
         let places = [files.matrix, files.each, files.lse];
         self.begin(places, like)?;
         let mut stream = self.device.stream(op, batch).map_err(|error| blame(&error))?;
@@ -210,16 +217,12 @@ impl Context<'_> {
             },
             compute: |rows: Range<usize>, window: &mut Window| {
                 let matrix = |array| Matrix::new(Array::values(array), rows.len(), columns);
-                let (arrays, elements) = match (mask, window.arrays.split_last()) {
-                    (Mask::Elements(_), Some((last, others))) => (others, Some(nonzero(last))),
-                    _ => (&window.arrays[..], None),
-                };
-                let all: std::result::Result<Vec<_>, Error> = arrays.iter().map(matrix).collect();
+                let (arrays, elements) = mask.split(&window.arrays);
+                let all = arrays.iter().map(matrix).collect::<surprisal::Result<Vec<_>>>()?;
                 let later = is_later.then_some(&window.upstream);
                 let upstream = upstream.of_window(later, rows.clone());
                 let targets = targets.map(|targets| some_of(targets, rows));
-                let mask = elements.as_deref();
-                let matrices = Matrices { all: all?, targets, mask, upstream };
+                let matrices = Matrices { all, targets, mask: elements.as_deref(), upstream };
                 let spare = window.spare.take();
                 window.pending = Some(stream.begin(join(&matrices), spare)?);
                 Ok(())

@@ -282,7 +282,7 @@ impl<'s, O: Stream> Streaming<'s, O> {
         let (matrices, has_mask) =
             ([Some(parts.input), parts.second, parts.factors], parts.mask.is_some());
         self.alike.check(matrices, parts.upstream, has_mask)?;
-        let state = self.hand_over(parts, spare).await;
+        let state = self.hand_over(&parts, spare).await;
         let state = self.alike.note(state)?;
         self.rows_done += rows;
         self.kept_elements += kept(of_elements.as_deref(), rows * columns);
@@ -319,12 +319,12 @@ impl<'s, O: Stream> Streaming<'s, O> {
     }
 
     #[cfg_attr(not(feature = "gpu"), expect(clippy::unused_async, reason = "a GPU is awaited"))]
-    async fn hand_over(&mut self, parts: Parts<'_>, spare: Option<Array>) -> Result<State> {
+    async fn hand_over(&mut self, parts: &Parts<'_>, spare: Option<Array>) -> Result<State> {
         Ok(match &self.device.inner {
             #[cfg(feature = "gpu")]
             Inner::Gpu(device) => {
                 let (batch, first) = (&self.batch, self.rows_done);
-                let window = gpu::Window { parts, batch, first, spare };
+                let window = gpu::Window { parts: *parts, batch, first, spare };
                 let own = (&mut self.gpu, &mut self.timings);
                 State::Gpu(Box::new(gpu::begin(self.op, device, own, window).await?))
             }
@@ -336,11 +336,11 @@ impl<'s, O: Stream> Streaming<'s, O> {
     fn on_cpu(
         &mut self,
         set: InstructionSet,
-        parts: Parts<'_>,
+        parts: &Parts<'_>,
         spare: Option<Array>,
     ) -> Result<Part> {
         let (host, counts) = (&mut self.host, &self.counts);
-        let (op, parts) = host.prepare(self.op, counts, parts);
+        let (op, parts) = host.prepare(self.op, counts, *parts);
         let mut spare = spare.unwrap_or(Array::F32(Vec::new()));
         let into = |spare| op.cpu_into_array(set, O::join(parts), spare);
         if let Some(part) = self.timings.compute(|| into(&mut spare))? {
@@ -351,9 +351,9 @@ impl<'s, O: Stream> Streaming<'s, O> {
         Ok(host.take(self.op, part, metrics))
     }
 
-    fn on_reference(&mut self, parts: Parts<'_>) -> Result<Part> {
+    fn on_reference(&mut self, parts: &Parts<'_>) -> Result<Part> {
         let (host, counts) = (&mut self.host, &self.counts);
-        let (op, parts) = host.prepare(self.op, counts, parts);
+        let (op, parts) = host.prepare(self.op, counts, *parts);
         let output = self.timings.compute(|| op.on_reference(O::join(parts)))?;
         let (part, metrics) = O::part(output);
         Ok(host.take(self.op, part, metrics))

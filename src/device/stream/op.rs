@@ -190,16 +190,13 @@ stream_row_loss!(
                 reason: "is not there window by window".to_owned(),
             });
         }
-        let (kept_rows, total_weight) = match targets {
-            Some(targets) => {
-                let of_rows = op.rows(targets, batch.mask);
-                of_rows.validate(batch.columns())?;
-                op.totals(&of_rows)
-            }
-            None => {
-                let kept = kept(batch.mask, batch.rows());
-                (kept as u64, kept as f64)
-            }
+        let (kept_rows, total_weight) = if let Some(targets) = targets {
+            let of_rows = op.rows(targets, batch.mask);
+            of_rows.validate(batch.columns())?;
+            op.totals(&of_rows)
+        } else {
+            let kept = kept(batch.mask, batch.rows());
+            (kept as u64, kept as f64)
         };
         let divisor = op.normalizer().unwrap_or(total_weight);
         Ok(Counts { kept_rows, total_weight, divisor })

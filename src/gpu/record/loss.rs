@@ -326,13 +326,8 @@ impl<'a> ElementwiseBuffers<'a> {
     }
 }
 
-fn elementwise<'a>(
-    op: &impl ElementwiseOp,
-    buffers: &ElementwiseBuffers<'a>,
-) -> Result<Description<'a>> {
-    let spec = op.spec()?;
-    let common = spec.common;
-    let element = match spec.kind {
+fn element_op(kind: &ElementKind) -> ElementOp {
+    match kind {
         ElementKind::BinaryLogits => ElementOp::BinaryLogits,
         ElementKind::BinaryProbs => ElementOp::BinaryProbs,
         ElementKind::BinaryFocal { .. } => ElementOp::BinaryFocal,
@@ -340,7 +335,16 @@ fn elementwise<'a>(
         ElementKind::Absolute => ElementOp::Absolute,
         ElementKind::Huber { .. } => ElementOp::Huber,
         ElementKind::Hinge => ElementOp::Hinge,
-    };
+    }
+}
+
+fn elementwise<'a>(
+    op: &impl ElementwiseOp,
+    buffers: &ElementwiseBuffers<'a>,
+) -> Result<Description<'a>> {
+    let spec = op.spec()?;
+    let common = spec.common;
+    let element = element_op(&spec.kind);
     let each = common.reduction == Reduction::None;
     // Losses one by one need a pass of their own only if there is a gradient as well.
     let main = if each && !common.gradient {
