@@ -208,19 +208,10 @@ fn check_words(step: &Step, problem: &Problem) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn check_step(
-    step: &Step,
-    problem: &Problem,
-    plan: &Plan,
-    caps: &Caps,
-) -> Result<(), TestCaseError> {
+/// Workgroups without which something would not be computed.
+fn groups_needed(step: &Step) -> u64 {
     let p = &step.params;
-    prop_assert!(step.workgroup_size.is_power_of_two());
-    prop_assert!(step.workgroup_size <= caps.max_workgroup_size);
-    prop_assert!(step.grid.iter().all(|&n| 0 < n && n <= caps.max_workgroups.max(1)));
-    prop_assert_eq!(p.grid_width, step.grid[0]);
-    let groups = u64::from(step.grid[0]) * u64::from(step.grid[1]);
-    let needed = match row_kernel(step).map(|k| k.family) {
+    match row_kernel(step).map(|k| k.family) {
         Some(Family::Lane) => u64::from(p.rows).div_ceil(step.workgroup_size.into()),
         Some(Family::SplitSweep | Family::SplitColumns) => u64::from(p.rows) * u64::from(p.splits),
         Some(_) => p.rows.into(),
@@ -242,7 +233,22 @@ fn check_step(
             u64::from(p.rows).div_ceil(ROW_BLOCK)
         }
         None => 1,
-    };
+    }
+}
+
+fn check_step(
+    step: &Step,
+    problem: &Problem,
+    plan: &Plan,
+    caps: &Caps,
+) -> Result<(), TestCaseError> {
+    let p = &step.params;
+    prop_assert!(step.workgroup_size.is_power_of_two());
+    prop_assert!(step.workgroup_size <= caps.max_workgroup_size);
+    prop_assert!(step.grid.iter().all(|&n| 0 < n && n <= caps.max_workgroups.max(1)));
+    prop_assert_eq!(p.grid_width, step.grid[0]);
+    let groups = u64::from(step.grid[0]) * u64::from(step.grid[1]);
+    let needed = groups_needed(step);
     prop_assert!(groups >= needed, "{groups} workgroups, {needed} needed");
     prop_assert!(groups - needed <= u64::from(step.grid[0]), "no row of the grid to spare");
 

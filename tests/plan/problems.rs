@@ -140,6 +140,25 @@ fn choice(classes: u64) -> impl Strategy<Value = Choice> {
     )
 }
 
+/// The main pass, and those beside it.
+fn passes_of(op: RowOp, output: Destination, fourth: Region, extra: bool) -> Vec<Pass> {
+    let mut passes = vec![main_pass(op, output)];
+    let aside = Destination::Separate(fourth);
+    match op {
+        RowOp::Js => passes.insert(0, main_pass(RowOp::PairStats, Destination::None)),
+        RowOp::LabelCrossEntropy if extra => {
+            passes.insert(0, Pass { op: RowOp::TargetGradient, output: aside, role: Role::Aside });
+        }
+        RowOp::Elements(element) if extra => {
+            let op = RowOp::ElementLosses(element);
+            let output = Destination::Separate(in_f32(fourth));
+            passes.insert(0, Pass { op, output, role: Role::Aside });
+        }
+        _ => {}
+    }
+    passes
+}
+
 /// The problem that a recording would make of a choice.
 fn problem_of(rows: u64, classes: u64, choice: Choice) -> Problem {
     let Choice { op, matrices: [input, second, third, fourth], .. } = choice;
@@ -162,20 +181,7 @@ fn problem_of(rows: u64, classes: u64, choice: Choice) -> Problem {
         (_, Some(true)) => Destination::Separate(third),
         _ => Destination::InPlace,
     };
-    let mut passes = vec![main_pass(op, output)];
-    let aside = Destination::Separate(fourth);
-    match op {
-        RowOp::Js => passes.insert(0, main_pass(RowOp::PairStats, Destination::None)),
-        RowOp::LabelCrossEntropy if choice.extra => {
-            passes.insert(0, Pass { op: RowOp::TargetGradient, output: aside, role: Role::Aside });
-        }
-        RowOp::Elements(element) if choice.extra => {
-            let op = RowOp::ElementLosses(element);
-            let output = Destination::Separate(in_f32(fourth));
-            passes.insert(0, Pass { op, output, role: Role::Aside });
-        }
-        _ => {}
-    }
+    let passes = passes_of(op, output, fourth, choice.extra);
     let is_loss = !is_plain && !by_row;
     let reduction = if is_loss { choice.reduction } else { Reduction::None };
     let upstream = match choice.per_loss {
