@@ -46,7 +46,7 @@ pub(crate) const RECORDED: &[Mutant] = &[
         "blocks' weights forgotten",
         "finish_targets.wgsl",
         "acc.weight = pairwise_total(count)",
-        "acc.weight = partial_sums[0]",
+        "acc.weight = 0.0",
     ),
     mutant(
         "blocks' -log p forgotten",
