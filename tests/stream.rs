@@ -487,7 +487,7 @@ fn sums_that_hang_on_their_order() {
     let x = [&x[..], &turned(&x)].concat();
     // Of sizes so far apart that two f32s do not hold the sum of a few.
     let weights = noise(HALF, 42, 1.0);
-    let size = |i: usize| 2f32.powi((i * 37 % 80) as i32 - 40);
+    let size = |i: usize| ((i * 37 % 80) as f32 - 40.0).exp2();
     let weights: Vec<f32> = weights.iter().enumerate().map(|(i, w)| w * size(i)).collect();
     let opposite: Vec<f32> = turned(&weights).iter().map(|w| -w).collect();
     let weights = [weights, opposite].concat();
