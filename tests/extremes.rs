@@ -61,13 +61,18 @@ fn scaled_logits_that_overflow() {
             let got = subject.device.run(&op, input).expect("sound");
             let best = if scale < 0.0 { x.map(|x| -x) } else { x };
             let first = (0..3).rev().max_by(|&a, &b| best[a].total_cmp(&best[b])).expect("three");
-            assert_eq!(got.metrics.expect("asked for").argmax, [first as i64], "{what}");
+            assert_eq!(
+                got.metrics.expect("asked for").argmax,
+                [i64::try_from(first).expect("few")],
+                "{what}"
+            );
             assert_like(&format!("{what}: loss"), got.loss.each().expect("by rows"), &[loss]);
             assert_like(&what, &got.dlogits.expect("asked for"), &gradient);
 
             // The same by probability targets, with their gradient: scaled distances and log 1.
-            let q =
-                std::array::from_fn::<f32, 3, _>(|j| if j as i64 == target { 1.0 } else { 0.0 });
+            let q = std::array::from_fn::<f32, 3, _>(|j| {
+                if usize::try_from(target) == Ok(j) { 1.0 } else { 0.0 }
+            });
             let q = Matrix::new(&q, 1, 3).expect("a row");
             let op = op.with_target_gradient();
             let input = CrossEntropyInput::new(matrix, q);
@@ -87,7 +92,7 @@ fn scaled_logits_that_overflow() {
 #[test]
 fn scaled_logits_with_a_z_loss_and_smoothing() {
     let x = [2.5e38f32, 2.5e38, 1.5e38];
-    let lse = 3.0 * 2.5e38f32 as f64;
+    let lse = 3.0 * f64::from(2.5e38f32);
     for subject in subjects() {
         let run = |op: CrossEntropy, target: i64| {
             let op = op.with_reduction(Reduction::None).with_logit_scale(3.0).with_gradient();

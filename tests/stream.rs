@@ -515,12 +515,15 @@ fn a_fault_at_any_call() {
 fn sums_that_hang_on_their_order() {
     const HALF: usize = 10_000;
     let x = noise(HALF, 41, 3.0);
-    let x = [&x[..], &x[..]].concat();
+    // The second half begins elsewhere, so that no row is another's opposite.
+    let turned = |values: &[f32]| [&values[777..], &values[..777]].concat();
+    let x = [&x[..], &turned(&x)].concat();
     // Of sizes so far apart that two f32s do not hold the sum of a few.
     let weights = noise(HALF, 42, 1.0);
-    let size = |i: usize| 2f32.powi(i32::try_from(i * 37 % 80).expect("small") - 40);
+    let size = |i: usize| ((i * 37 % 80) as f32 - 40.0).exp2();
     let weights: Vec<f32> = weights.iter().enumerate().map(|(i, w)| w * size(i)).collect();
-    let weights: Vec<f32> = weights.iter().copied().chain(weights.iter().map(|w| -w)).collect();
+    let opposite: Vec<f32> = turned(&weights).iter().map(|w| -w).collect();
+    let weights = [weights, opposite].concat();
     let y = vec![0.0f32; 2 * HALF];
     let op = Elementwise::new(ElementwiseLoss::Squared).with_reduction(Reduction::Sum);
     for device in common::devices() {

@@ -73,8 +73,8 @@ fn many_short_rows_fit_a_small_limit() {
             "cross-entropy x.npy y.npy --grad grad.npy --memory-limit 24M",
         ] {
             let args: Vec<&str> = args.split(' ').chain(["--quiet", "--device", device]).collect();
-            let run = surprisal(folder.path(), &args);
-            assert_eq!(run.code, 0, "{args:?}: {:?}", run.stderr);
+            let done = surprisal(folder.path(), &args);
+            assert_eq!(done.code, 0, "{args:?}: {:?}", done.stderr);
         }
     }
 }

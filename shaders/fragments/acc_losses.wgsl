@@ -6,23 +6,23 @@ struct Acc { sum: f32, lost: f32 }
 const ACC_WORDS: u32 = 1u;
 
 // Words collected in one run.
-const SWEEP_RUN: u32 = 1u;
+const SWEEP_RUN: u32 = 64u;
 
-// WIDTH independent sums, one for each component of a word.
-struct LaneAcc { sum: Values }
+// The sum of all words but the last, and the last.
+struct LaneAcc { total: Acc, last: Values }
 
 fn lane_identity() -> LaneAcc {
-    return LaneAcc(Values(0.0));
+    return LaneAcc(acc_identity(), Values(0.0));
 }
 
 fn lane_push(acc: LaneAcc, x: Values) -> LaneAcc {
-    return LaneAcc(acc.sum + x);
+    return LaneAcc(lane_collapse(acc), x);
 }
 
-// After a push in the components that the mask has, before it in the others.
+// After a push in the components that the mask has, before it in the others: there is nothing of
+// the last word in those.
 fn lane_select(before: LaneAcc, after: LaneAcc, mask: Mask) -> LaneAcc {
-    return LaneAcc(
-        select(before.sum, after.sum, mask));
+    return LaneAcc(after.total, select(Values(0.0), after.last, mask));
 }
 
 // Compilers may take (a + b) - a for b. They cannot know that nothing is changed here.
@@ -30,7 +30,7 @@ fn rounded(x: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(x) ^ params.zero);
 }
 
-// What b lost on its way into the sum, and a, is exact (Knuth's sum of two).
+// What the sum has of b, and what a and b lost on their way into it, is exact (Knuth's sum of two).
 fn acc_combine(a: Acc, b: Acc) -> Acc {
     let sum = rounded(a.sum + b.sum);
     let of_b = rounded(sum - a.sum);
@@ -42,13 +42,15 @@ fn acc_identity() -> Acc {
     return Acc(0.0, 0.0);
 }
 
-fn lane_collapse(acc: LaneAcc) -> Acc {
-    let first = component(acc.sum, 0u);
+fn word_sum(x: Values) -> f32 {
     if (WIDTH == 1u) {
-        return Acc(first, 0.0);
+        return component(x, 0u);
     }
-    let others = component(acc.sum, 2u) + component(acc.sum, 3u);
-    return Acc((first + component(acc.sum, 1u)) + others, 0.0);
+    return (component(x, 0u) + component(x, 1u)) + (component(x, 2u) + component(x, 3u));
+}
+
+fn lane_collapse(acc: LaneAcc) -> Acc {
+    return acc_combine(acc.total, Acc(word_sum(acc.last), 0.0));
 }
 
 fn acc_pack(acc: Acc) -> array<vec4<u32>, ACC_WORDS> {

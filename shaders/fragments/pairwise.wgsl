@@ -16,7 +16,7 @@ fn pairwise_push(count: u32, x: f32) {
 // The sum of so many.
 fn pairwise_total(count: u32) -> f32 {
     var total = 0.0;
-    for (var i = 0u; i < 32u; i += 1u) {
+    for (var i = 0u; i < 32u - countLeadingZeros(count); i += 1u) {
         if (((count >> i) & 1u) == 1u) {
             total = partial_sums[i] + total;
         }

@@ -59,11 +59,21 @@ pub(crate) type Roles<'a> = HashMap<Role, &'a wgpu::Buffer>;
 
 impl Call {
     pub(crate) async fn new(gpu: &Gpu, description: Description<'_>) -> Result<Self> {
-        let Description { name, problem, roles, weights, layer } = description;
-        let plan = match layer {
-            Some(layer) => layer.plan(&problem, gpu.caps(), gpu.tuning_ref())?,
-            None => Plan::new(&problem, gpu.caps(), gpu.tuning_ref())?,
+        let plan = match &description.layer {
+            Some(layer) => layer.plan(&description.problem, gpu.caps(), gpu.tuning_ref())?,
+            None => Plan::new(&description.problem, gpu.caps(), gpu.tuning_ref())?,
         };
+        Self::planned(gpu, description, plan).await
+    }
+
+    /// A call after which the host sums what it reads of rows: its summary tells of targets alone.
+    pub(crate) async fn without_sums(gpu: &Gpu, description: Description<'_>) -> Result<Self> {
+        let plan = Plan::without_sums(&description.problem, gpu.caps(), gpu.tuning_ref())?;
+        Self::planned(gpu, description, plan).await
+    }
+
+    async fn planned(gpu: &Gpu, description: Description<'_>, plan: Plan) -> Result<Self> {
+        let Description { name, problem, roles, weights, .. } = description;
         let pipelines = pipelines(gpu, &plan.steps).await?;
         gpu.scoped(name, |gpu| {
             let owned = Owned::new(gpu, &plan, weights.as_deref())?;

@@ -11,7 +11,7 @@ const LOSSES: &str = "fragments/acc_losses.wgsl";
 pub(crate) const RECORDED: &[Mutant] = &[
     mutant("a partial sum forgotten", PAIRWISE, "partial_sums[i] + sum", "sum"),
     mutant("what is left over forgotten", PAIRWISE, "partial_sums[i] + total", "partial_sums[i]"),
-    mutant("few partial sums added", PAIRWISE, "i < 32u", "i < 3u"),
+    mutant("few partial sums added", PAIRWISE, "i < 32u - countLeadingZeros(count)", "i < 3u"),
     mutant(
         "losses one after the other",
         "sum_loss.wgsl",
@@ -46,7 +46,7 @@ pub(crate) const RECORDED: &[Mutant] = &[
         "blocks' weights forgotten",
         "finish_targets.wgsl",
         "acc.weight = pairwise_total(count)",
-        "acc.weight = partial_sums[0]",
+        "acc.weight = 0.0",
     ),
     mutant(
         "blocks' -log p forgotten",
@@ -67,7 +67,7 @@ pub(crate) const RECORDED: &[Mutant] = &[
 pub(crate) const OF_A_DEVICE: &[Mutant] = &[
     mutant("what rounding takes forgotten", LOSSES, "(a.lost + b.lost) + lost", "a.lost + b.lost"),
     mutant("what lanes lost forgotten", LOSSES, "(a.lost + b.lost) + lost", "lost"),
-    mutant("elements of a word forgotten", LOSSES, "+ others, 0.0", ", 0.0"),
+    mutant("elements of a word forgotten", LOSSES, "+ (component(x, 2u) + component(x, 3u))", ""),
     mutant(
         "what a row lost kept from the host",
         "fragments/row_elements.wgsl",

@@ -64,6 +64,11 @@ impl Plan {
     pub fn new(problem: &Problem, caps: &Caps, tuning: &Tuning) -> Result<Self> {
         Planner::new(problem, caps, tuning)?.plan()
     }
+
+    /// The same without sums over rows, where the host sums what it reads of them.
+    pub(crate) fn without_sums(problem: &Problem, caps: &Caps, tuning: &Tuning) -> Result<Self> {
+        Planner { sums_rows: false, ..Planner::new(problem, caps, tuning)? }.plan()
+    }
 }
 
 struct Planner<'a> {
@@ -166,7 +171,9 @@ impl<'a> Planner<'a> {
     fn plan(mut self) -> Result<Plan> {
         self.begin();
         self.rows_of([0, self.problem.rows]);
-        self.end();
+        if self.sums_rows {
+            self.end();
+        }
         self.finish()
     }
 
