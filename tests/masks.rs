@@ -39,10 +39,10 @@ fn rows_on_a_gpu() {
     for (i, subject) in gpu_subjects().iter().enumerate() {
         let which = if i == 0 { Kept::EACH } else { Kept::MIXED };
         // Compiling is what takes the time: of two subjects that are alike each has half of the operations.
-        let chosen = |op: usize| i == 0 || (op + i) % 2 == 0;
+        let chosen = |op: usize| i == 0 || (op + i).is_multiple_of(2);
         check_rows(subject, SHAPES[i % 4], Dtype::F32, which, chosen).expect(ROWS);
         let dtype = if i % 2 == 0 { Dtype::F16 } else { Dtype::Bf16 };
-        let chosen = |op: usize| (op + i) % 3 == 0;
+        let chosen = |op: usize| (op + i).is_multiple_of(3);
         check_rows(subject, SHAPES[(i + 2) % 4], dtype, Kept::MIXED, chosen).expect(ROWS);
     }
 }
@@ -75,6 +75,10 @@ fn what_does_not_count_is_not_validated() {
     }
 }
 
+fn matrix(values: &[f32], rows: usize) -> Matrix<'_> {
+    Matrix::new(values, rows, values.len() / rows).expect("its shape")
+}
+
 /// A layer of which some rows are masked against one of which they are ignored, whole, in windows, in blocks
 /// of classes: the same bits.
 #[test]
@@ -86,12 +90,9 @@ fn linear_layers() {
     let (sound, weight, bias) = (normal(rows * width), normal(classes * width), normal(classes));
     let hidden: Vec<f32> =
         (0..sound.len()).map(|i| if mask[i / width] { sound[i] } else { f32::NAN }).collect();
-    let class = |row: usize| (row * 29 % classes) as i64;
+    let class = |row: usize| i64::try_from(row * 29 % classes).expect("small");
     let ignored: Vec<i64> = (0..rows).map(|i| if mask[i] { class(i) } else { -100 }).collect();
     let masked: Vec<i64> = (0..rows).map(|i| if mask[i] { class(i) } else { 1 << 33 }).collect();
-    fn matrix(values: &[f32], rows: usize) -> Matrix<'_> {
-        Matrix::new(values, rows, values.len() / rows).expect("its shape")
-    }
     let op = LinearCrossEntropy::new(CrossEntropy::new().with_metrics()).with_gradient();
     for device in devices() {
         let input = |targets| {
