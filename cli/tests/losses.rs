@@ -237,7 +237,7 @@ fn focal() {
     fails(&["x.npy", "bits.npy", "--binary", "--alpha", "1.5"], &["--alpha: 1.5"]);
     fails(&["x.npy", "bits.npy", "--binary", "--lse", "lse.npy"], &["--lse", "each element"]);
     fails(&["x.npy", "y.npy", "--binary"], &["y.npy", "[2, 1]", "[2, 1, 2]"]);
-    fails(&["x.npy", "bits.npy", "--binary", "--ignore-index", "1"], &["--ignore-index"]);
+    fails(&["x.npy", "bits.npy", "--binary", "--ignore-index", "1.5"], &["--ignore-index"]);
     fails(&["x.npy", "signs.npy", "--binary"], &["signs.npy: -1 of row 0, column 0"]);
 }
 
