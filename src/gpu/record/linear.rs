@@ -1,6 +1,6 @@
 //! Cross-entropy of a linear layer, bound to buffers.
 
-use super::{Builder, Description, Part, Record, unasked};
+use super::{Builder, Description, Part, Record, mask_buffer_option, unasked};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::gpu::buffers::{MaskBuffer, MatrixBuffer, TargetsBuffer, UpstreamBuffer, VectorBuffer};
@@ -51,13 +51,6 @@ impl<'a> LinearCrossEntropyBuffers<'a> {
     #[must_use]
     pub fn with_upstream(mut self, upstream: UpstreamBuffer<'a>) -> Self {
         self.upstream = upstream;
-        self
-    }
-
-    /// Which rows count, a byte each; all unless set.
-    #[must_use]
-    pub fn with_mask(mut self, mask: impl Into<Option<MaskBuffer<'a>>>) -> Self {
-        self.mask = mask.into();
         self
     }
 
@@ -120,6 +113,8 @@ impl<'a> LinearCrossEntropyBuffers<'a> {
         })
     }
 }
+
+mask_buffer_option!(LinearCrossEntropyBuffers, "rows");
 
 fn vector_region(vector: VectorBuffer<'_>) -> Region {
     Region { offset: vector.offset, row_stride: 0, dtype: Dtype::F32 }

@@ -1,6 +1,6 @@
 //! The losses, bound to buffers.
 
-use super::{Builder, Description, Record, unasked};
+use super::{Builder, Description, Record, mask_buffer_option, unasked};
 use crate::error::{Error, Result};
 use crate::gpu::buffers::{MaskBuffer, MatrixBuffer, OutputBuffer, TargetsBuffer, UpstreamBuffer};
 use crate::gpu::kernel::{Chain, TargetType, Weighting};
@@ -57,14 +57,9 @@ impl<'a> CrossEntropyBuffers<'a> {
         self.upstream = upstream;
         self
     }
-
-    /// Which rows count, a byte each; all unless set.
-    #[must_use]
-    pub fn with_mask(mut self, mask: impl Into<Option<MaskBuffer<'a>>>) -> Self {
-        self.mask = mask.into();
-        self
-    }
 }
+
+mask_buffer_option!(CrossEntropyBuffers, "rows");
 
 impl Record for CrossEntropy {
     type Buffers<'a> = CrossEntropyBuffers<'a>;
@@ -215,14 +210,9 @@ impl<'a> DivergenceBuffers<'a> {
         self.upstream = upstream;
         self
     }
-
-    /// Which rows count, a byte each; all unless set.
-    #[must_use]
-    pub fn with_mask(mut self, mask: impl Into<Option<MaskBuffer<'a>>>) -> Self {
-        self.mask = mask.into();
-        self
-    }
 }
+
+mask_buffer_option!(DivergenceBuffers, "rows");
 
 fn divergence<'a>(
     op: &impl DivergenceOp,
@@ -313,18 +303,13 @@ impl<'a> ElementwiseBuffers<'a> {
         self
     }
 
-    /// Which elements count, a byte each; all unless set.
-    #[must_use]
-    pub fn with_mask(mut self, mask: impl Into<Option<MaskBuffer<'a>>>) -> Self {
-        self.mask = mask.into();
-        self
-    }
-
     /// A mask that leaves ignored labels out already, and how many elements of the batch count.
     pub(crate) fn with_counted_mask(self, mask: MaskBuffer<'a>, kept: u64) -> Self {
         Self { mask: Some(mask), kept: Some(kept), ..self }
     }
 }
+
+mask_buffer_option!(ElementwiseBuffers, "elements");
 
 fn element_op(kind: &ElementKind) -> ElementOp {
     match kind {

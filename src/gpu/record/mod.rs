@@ -24,6 +24,21 @@ use crate::gpu::plan::{
 };
 use crate::op::{Reduction, sealed};
 
+/// The builder's method for the mask of a call, `$each` of which it has a byte for.
+macro_rules! mask_buffer_option {
+    ($type:ident, $each:literal) => {
+        impl<'a> $type<'a> {
+            #[doc = concat!("Which ", $each, " count, a byte each; all unless set.")]
+            #[must_use]
+            pub fn with_mask(mut self, mask: impl Into<Option<MaskBuffer<'a>>>) -> Self {
+                self.mask = mask.into();
+                self
+            }
+        }
+    };
+}
+use mask_buffer_option;
+
 /// An operation that can be recorded into a command encoder, with the buffers that it needs.
 ///
 /// The trait is sealed; the operations of this crate are its only implementations.

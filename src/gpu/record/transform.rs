@@ -1,6 +1,6 @@
 //! The row transforms, bound to buffers.
 
-use super::{Builder, Description, Record};
+use super::{Builder, Description, Record, mask_buffer_option};
 use crate::error::Result;
 use crate::gpu::buffers::{MaskBuffer, MatrixBuffer, OutputBuffer, VectorBuffer};
 use crate::gpu::ops::RowOp;
@@ -23,14 +23,9 @@ impl<'a> TransformBuffers<'a> {
     pub fn new(logits: MatrixBuffer<'a>, output: OutputBuffer<'a>) -> Self {
         Self { logits, output, mask: None }
     }
-
-    /// Which rows count, a byte each; all unless set.
-    #[must_use]
-    pub fn with_mask(mut self, mask: impl Into<Option<MaskBuffer<'a>>>) -> Self {
-        self.mask = mask.into();
-        self
-    }
 }
+
+mask_buffer_option!(TransformBuffers, "rows");
 
 impl Record for Softmax {
     type Buffers<'a> = TransformBuffers<'a>;
@@ -78,14 +73,9 @@ impl<'a> RowResultBuffers<'a> {
     pub fn new(logits: MatrixBuffer<'a>) -> Self {
         Self { logits, mask: None }
     }
-
-    /// Which rows count, a byte each; all unless set.
-    #[must_use]
-    pub fn with_mask(mut self, mask: impl Into<Option<MaskBuffer<'a>>>) -> Self {
-        self.mask = mask.into();
-        self
-    }
 }
+
+mask_buffer_option!(RowResultBuffers, "rows");
 
 impl Record for LogSumExp {
     type Buffers<'a> = RowResultBuffers<'a>;
@@ -117,14 +107,9 @@ impl<'a> BackwardBuffers<'a> {
     ) -> Self {
         Self { forward, upstream, dlogits, mask: None }
     }
-
-    /// Which rows count, a byte each; all unless set.
-    #[must_use]
-    pub fn with_mask(mut self, mask: impl Into<Option<MaskBuffer<'a>>>) -> Self {
-        self.mask = mask.into();
-        self
-    }
 }
+
+mask_buffer_option!(BackwardBuffers, "rows");
 
 impl Record for SoftmaxBackward {
     type Buffers<'a> = BackwardBuffers<'a>;
@@ -181,14 +166,9 @@ impl<'a> RowBackwardBuffers<'a> {
     ) -> Self {
         Self { logits, upstream, dlogits, mask: None }
     }
-
-    /// Which rows count, a byte each; all unless set.
-    #[must_use]
-    pub fn with_mask(mut self, mask: impl Into<Option<MaskBuffer<'a>>>) -> Self {
-        self.mask = mask.into();
-        self
-    }
 }
+
+mask_buffer_option!(RowBackwardBuffers, "rows");
 
 impl Record for LogSumExpBackward {
     type Buffers<'a> = RowBackwardBuffers<'a>;
