@@ -18,7 +18,7 @@ use crate::progress::Progress;
 use crate::report::{Clock, Report, Work, shortest};
 use crate::shapes;
 use crate::storage::{returned, stored};
-use crate::stream::{Context, Files, FromAbove, Mask, Matrices, Place, Rows};
+use crate::stream::{self, Context, Files, FromAbove, Mask, Matrices, Place, Rows};
 
 pub(crate) fn softmax(args: &TransformArgs) -> Result<()> {
     run(&Softmax, args, &Shape { name: "softmax", tensor: "probs", columns: Columns::Kept }, None)
@@ -155,7 +155,7 @@ where
     let read = (dtype, (rows * classes) as u64);
     let moved = if kept || gradient.is_some() { vec![read, read] } else { vec![read] };
     let work = Work { rows, classes, moved, asked };
-    let counted = mask.map_or(rows, |mask| mask.iter().filter(|&&counts| counts).count());
+    let counted = stream::kept(mask, rows);
     let of_rows = if mask.is_some() { format!("{counted} of {rows}") } else { rows.to_string() };
     let mut heading = format!("{} of {of_rows} rows, {classes} classes", shape.name);
     if !kept && counted > 0 {

@@ -8,7 +8,7 @@ use crate::args::{DivergenceArgs, JsDivergenceArgs, KlDivergenceArgs};
 use crate::error::Result;
 use crate::files::{InputArray, matrix};
 use crate::shapes;
-use crate::stream::{Mask, Rows};
+use crate::stream::{Mask, Rows, kept};
 
 pub(crate) fn kl_divergence(args: &KlDivergenceArgs) -> Result<()> {
     let divergence = &args.divergence;
@@ -82,7 +82,7 @@ where
         DivergenceInput::new(matrix(&teacher, &teacher_data)?, matrix(&student, &student_data)?)
             .with_upstream(job.upstream());
     input.mask = mask;
-    let kept = mask.map_or(rows, |mask| mask.iter().filter(|&&counts| counts).count());
+    let kept = kept(mask, rows);
     let (output, timings) = job.compute(op, input)?;
     let outcome = Outcome {
         loss: output.loss,

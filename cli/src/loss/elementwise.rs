@@ -15,7 +15,7 @@ use crate::args::{
 use crate::error::{Failure, Result};
 use crate::files::{InputArray, InputSpec, matrix};
 use crate::shapes;
-use crate::stream::{Mask, Rows, nonzero, restore};
+use crate::stream::{self, Mask, Rows, nonzero, restore};
 
 /// Why there is none.
 pub(super) const NO_LSE: &str =
@@ -237,7 +237,7 @@ fn count_kept(
             restore(&mut labels, job.work.asked);
             kept += kept_of(counts.as_deref(), &labels, ignored);
         } else {
-            kept += counts.map_or(0, |counts| counts.iter().filter(|&&counts| counts).count());
+            kept += stream::kept(counts.as_deref(), window.len());
         }
     }
     job.start.clock.read += started.elapsed();

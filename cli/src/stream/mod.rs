@@ -288,6 +288,11 @@ pub(crate) fn restore(array: &mut Array, asked: Option<DtypeArg>) {
     }
 }
 
+/// How many of so many rows or elements count.
+pub(crate) fn kept(mask: Option<&[bool]>, all: usize) -> usize {
+    mask.map_or(all, |mask| mask.iter().filter(|&&counts| counts).count())
+}
+
 /// What of a mask's window counts.
 pub(crate) fn nonzero(mask: &Array) -> Vec<bool> {
     mask.to_f64().iter().map(|&value| value != 0.0).collect()
