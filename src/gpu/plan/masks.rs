@@ -34,10 +34,15 @@ impl Planner<'_> {
         }
     }
 
+    /// Lanes of a dispatch of workgroups of a size, in a grid of two dimensions.
+    fn lanes_in_grid(&self, size: u32) -> u64 {
+        u64::from(self.caps.max_workgroups).pow(2).saturating_mul(size.into())
+    }
+
     /// Targets from a mask, and from the caller's targets if there are any.
     fn mask_targets(&mut self, mask: RowMask, masked: TargetRegion) {
         let (caps, size) = (self.caps, LANES.min(self.caps.lanes()));
-        let step = self.block_window_rows();
+        let step = self.block_window_rows().min(self.lanes_in_grid(size));
         for first_row in (0..self.problem.rows).step_by(step as usize) {
             let rows = step.min(self.problem.rows - first_row);
             let (bytes, at) = window(caps, Slot::Mask, mask.offset + first_row, rows);
@@ -70,9 +75,8 @@ impl Planner<'_> {
         let Some(region) = self.problem.second else { return };
         let (caps, size) = (self.caps, LANES.min(self.caps.lanes()));
         let (classes, words) = (self.problem.classes, made.row_stride / 4);
-        // A lane a word of the mask, in a grid of two dimensions.
-        let lanes = u64::from(caps.max_workgroups).pow(2).saturating_mul(size.into());
-        let step = self.window_rows.min((lanes / words).max(1));
+        // A lane a word of the mask.
+        let step = self.window_rows.min((self.lanes_in_grid(size) / words).max(1));
         for first_row in (0..self.problem.rows).step_by(step as usize) {
             let rows = step.min(self.problem.rows - first_row);
             let (second, offset, stride) =
