@@ -1,5 +1,5 @@
-// Folds the blocks of sum_loss into the summary's loss, over the total weight for a mean; one
-// workgroup, pairwise, in a fixed order.
+// Folds the blocks of sum_loss into the summary: the loss, or what a mean divides by; one workgroup,
+// pairwise, in a fixed order.
 
 @compute @workgroup_size(WG_SIZE)
 fn main(lane: Lane) {
@@ -10,6 +10,6 @@ fn main(lane: Lane) {
     }
     let total = workgroup_reduce(lane, Acc(pairwise_total(count)));
     if (lane.index == 0u) {
-        summary.loss = reduced(total.sum);
+        store_reduced(total.sum);
     }
 }

@@ -1,6 +1,6 @@
 // The reduced loss of a mean: NaN when nothing that weighs was kept.
 
-fn reduced(sum: f32) -> f32 {
+fn store_reduced(sum: f32) {
     let divisor = mean_divisor(summary.total_weight);
-    return select(sum / divisor, params.nan, divisor == 0.0);
+    summary.loss = select(sum / divisor, params.nan, divisor == 0.0);
 }

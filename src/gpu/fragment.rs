@@ -235,6 +235,7 @@ fragments! {
     SCRATCH_PIECES = "fragments/scratch_pieces.wgsl";
     REDUCED_SUM = "fragments/reduced_sum.wgsl";
     REDUCED_MEAN = "fragments/reduced_mean.wgsl";
+    REDUCED_COUNTS = "fragments/reduced_counts.wgsl";
     LEFT_F32 = "fragments/left_f32.wgsl" binds Input Read;
     LEFT_F32X4 = "fragments/left_f32x4.wgsl" binds Input Read;
     LEFT_HALVES = "fragments/left_halves.wgsl" binds Input Read;
@@ -271,7 +272,6 @@ fragments! {
     FINISH_TARGETS = "finish_targets.wgsl";
     MASK_TARGETS = "mask_targets.wgsl" binds Output ReadWrite;
     MASK_LABELS = "mask_labels.wgsl" binds Output ReadWrite;
-    FINISH_COUNTS = "finish_counts.wgsl";
     KEPT = "fragments/kept.wgsl" binds Kept Read;
     LIST_KEPT = "list_kept.wgsl" binds Kept ReadWrite;
     GATHER_ROWS = "gather_rows.wgsl" binds Input Read, Output ReadWrite;

@@ -295,17 +295,15 @@ impl Kernel {
 
     /// The files of what folds blocks into the summary.
     fn finish_fragments(&self) -> Vec<&'static Fragment> {
+        let folded =
+            |reduced| vec![&WORD_F32, &ACC_SUM, &REDUCE_TREE, &SCRATCH, reduced, &FINISH_LOSS];
         let mut list = vec![&PARAMS, &SUMMARY, &SUMMARY_WRITE, &PAIRWISE];
         list.extend(match self {
             Self::FinishTargets => vec![&ACC_TARGETS, &REDUCE_TREE, &SCRATCH, &FINISH_TARGETS],
             Self::FinishMetrics => vec![&ACC_METRICS, &REDUCE_TREE, &SCRATCH, &FINISH_METRICS],
-            Self::FinishCounts => {
-                vec![&WORD_F32, &ACC_SUM, &REDUCE_TREE, &SCRATCH, &FINISH_COUNTS]
-            }
-            Self::FinishSum => {
-                vec![&WORD_F32, &ACC_SUM, &REDUCE_TREE, &SCRATCH, &REDUCED_SUM, &FINISH_LOSS]
-            }
-            _ => vec![&WORD_F32, &ACC_SUM, &REDUCE_TREE, &SCRATCH, &REDUCED_MEAN, &FINISH_LOSS],
+            Self::FinishCounts => folded(&REDUCED_COUNTS),
+            Self::FinishSum => folded(&REDUCED_SUM),
+            _ => folded(&REDUCED_MEAN),
         });
         list
     }

@@ -82,7 +82,7 @@ pub(crate) const MASKS: &[Mutant] = &[
         "acc.sum",
         "1.0",
     )),
-    recorded(mutant("nothing counted", "finish_counts.wgsl", "= total.sum", "= 0.0")),
+    recorded(mutant("nothing counted", "fragments/reduced_counts.wgsl", "= sum", "= 0.0")),
     recorded(mutant(
         "a mean's gradient as a sum's",
         "fragments/upstream_mean.wgsl",
