@@ -1,5 +1,5 @@
-// Folds the blocks of sum_loss into the summary: the loss, or what a mean divides by; one workgroup,
-// pairwise, in a fixed order.
+// Folds the blocks of sum_loss into the summary: the loss, or what a mean divides by; one
+// workgroup, pairwise, in a fixed order.
 
 @compute @workgroup_size(WG_SIZE)
 fn main(lane: Lane) {
