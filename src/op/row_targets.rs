@@ -71,7 +71,7 @@ impl<'a> RowTargets<'a> {
         let targets = match self.targets {
             Targets::I32(v) => Targets::I32(&v[first..first + rows]),
             Targets::I64(v) => Targets::I64(&v[first..first + rows]),
-            probs @ Targets::Probs(_) => probs,
+            Targets::Probs(probs) => Targets::Probs(probs.part(first..first + rows)),
         };
         Self { targets, mask: self.mask.map(|mask| &mask[first..first + rows]), ..*self }
     }
