@@ -23,6 +23,7 @@ fi
 
 gpu_tests=(--test golden --test suite --test options --test narrow --test family --test losses
     --test recording --test recording_losses --test recording_narrow --test recording_linear --test recording_kept
+    --test recording_masks --test masks --test js_beta --test probabilities --test pos_weight
     --test products --test linear --test linear_gpu --test budget --test threads)
 # And those that say something of limits or of errors themselves, or are about more than a driver.
 all_gpu_tests=("${gpu_tests[@]}" --test cpu --test dtypes --test downlevel --test errors --test hot_path
@@ -82,7 +83,7 @@ step_mutants() { ./scripts/mutants.py; }
 
 step_fuzz() {
     local target
-    for target in operations npy safetensors; do
+    for target in operations npy npz safetensors; do
         cargo +nightly fuzz run "$target" --fuzz-dir fuzz -- \
             -max_total_time="$fuzz_seconds" -max_len=1024 -timeout=10
     done

@@ -3,10 +3,14 @@
 @compute @workgroup_size(WG_SIZE)
 fn main(lane: Lane) {
     var acc = Acc(0u, NO_ROW, 0.0);
+    var count = 0u;
     for (var block = lane.index; block < params.blocks; block += WG_SIZE) {
         let part = scratch[2u * block];
-        acc = acc_combine(acc, Acc(part.x, part.y, bitcast<f32>(scratch[2u * block + 1u].x)));
+        pairwise_push(count, bitcast<f32>(scratch[2u * block + 1u].x));
+        count += 1u;
+        acc = acc_combine(acc, Acc(part.x, part.y, 0.0));
     }
+    acc.weight = pairwise_total(count);
     let total = workgroup_reduce(lane, acc);
     if (lane.index == 0u) {
         summary.total_weight = total.weight;

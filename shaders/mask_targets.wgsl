@@ -1,4 +1,4 @@
-// What a mask leaves of targets: those of rows that count, and the ignored value for the others; one
+// What a mask leaves of targets: those of rows that count, the ignored value for the others; one
 // lane a row.
 
 @group(0) @binding(2) var<storage, read_write> masked: array<vec2<u32>>;    // [rows], as i64

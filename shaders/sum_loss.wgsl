@@ -1,4 +1,4 @@
-// Sums the losses of a block of ROW_BLOCK rows in a fixed order; one workgroup a block.
+// Sums the losses of a block of ROW_BLOCK rows pairwise, in a fixed order; one workgroup a block.
 
 @compute @workgroup_size(WG_SIZE)
 fn main(@builtin(workgroup_id) group: vec3<u32>, lane: Lane) {
@@ -7,11 +7,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, lane: Lane) {
         return;
     }
     let end = min((block + 1u) * ROW_BLOCK, params.rows);
-    var sum = 0.0;
+    var count = 0u;
     for (var row = block * ROW_BLOCK + lane.index; row < end; row += WG_SIZE) {
-        sum += stored_loss(row);
+        pairwise_push(count, stored_loss(row));
+        count += 1u;
     }
-    let total = workgroup_reduce(lane, Acc(sum));
+    let total = workgroup_reduce(lane, Acc(pairwise_total(count)));
     if (lane.index == 0u) {
         scratch[params.first_block + block] = vec4<u32>(bitcast<u32>(total.sum), 0u, 0u, 0u);
     }

@@ -123,8 +123,8 @@ pub use op::{
     ElementwiseLoss, ElementwiseOutput, Entropy, EntropyBackward, EntropyBackwardInput, Focal,
     InputForm, JsDivergence, KlDivergence, Labels, LinearCrossEntropy, LinearCrossEntropyInput,
     LinearCrossEntropyOutput, LogSoftmax, LogSoftmaxBackward, LogSoftmaxBackwardInput, LogSumExp,
-    LogSumExpBackward, LogSumExpBackwardInput, LogitsInput, Loss, Metrics, Op, Reduction, Softmax,
-    SoftmaxBackward, SoftmaxBackwardInput, Surprisal, Targets, Unit, Upstream,
+    LogSumExpBackward, LogSumExpBackwardInput, LogitsInput, Loss, Metrics, Op, PosWeight,
+    Reduction, Softmax, SoftmaxBackward, SoftmaxBackwardInput, Surprisal, Targets, Unit, Upstream,
 };
 /// The version of wgpu whose types this crate takes.
 #[cfg(feature = "gpu")]

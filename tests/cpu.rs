@@ -155,7 +155,7 @@ fn check_places(device: &Device, case: &Case, array: &Array) {
     assert_eq!(with_one_before(&want).as_bytes(), memory.as_bytes(), "{}", name());
     let mut over = with_one_before(array);
     let matrix = MatrixMut::new(but_the_first(&mut over), rows, classes).expect("its shape");
-    device.run_in_place(&LogSoftmax, matrix, ()).expect("sound");
+    device.run_in_place(&LogSoftmax, matrix, None).expect("sound");
     assert_eq!(over.as_bytes(), memory.as_bytes(), "{}", name());
 }
 

@@ -8,13 +8,14 @@ use common::one_family_each;
 use surprisal::{
     Array, BinaryCrossEntropy, CrossEntropy, CrossEntropyInput, CrossEntropyOutput, Device,
     DivergenceInput, DivergenceOutput, ElementwiseInput, ElementwiseOutput, Entropy, Error, Focal,
-    InputForm, JsDivergence, KlDivergence, LogSoftmax, LogSumExp, Loss, Matrix, Reduction, Softmax,
-    SoftmaxBackward, SoftmaxBackwardInput, Upstream, Values,
+    InputForm, JsDivergence, KlDivergence, LogSoftmax, LogSumExp, LogitsInput, Loss, Matrix,
+    Reduction, Softmax, SoftmaxBackward, SoftmaxBackwardInput, Upstream, Values,
 };
 
 const ROWS: usize = 5;
 const CLASSES: usize = 77;
 const TARGETS: [i64; ROWS] = [3, 0, -100, 76, 5];
+const MASK: [bool; ROWS] = [true, false, true, true, false];
 const BY_ROW: Upstream<'static> = Upstream::Each(Values::F32(&[1.0, -2.0, 0.5, 3.0, 0.0]));
 
 /// What an operation came to.
@@ -117,6 +118,25 @@ const OPERATIONS: &[Row] = &[
     }),
     ("metrics, upstream by row", FITS, |input, device| {
         input.by_row(device, &CrossEntropy::new().with_metrics())
+    }),
+    ("masked cross-entropy", FITS, |input, device| {
+        let op = CrossEntropy::new().with_gradient();
+        let input = CrossEntropyInput::new(input.logits(), &TARGETS).with_mask(&MASK);
+        device.run(&op, input).map(|out| of_targets(&out))
+    }),
+    ("masked softmax", FITS, |input, device| {
+        let input = LogitsInput::new(input.logits()).with_mask(&MASK);
+        device.run(&Softmax, input).map(|y| y.to_f64())
+    }),
+    ("masked probability targets", FITS, |input, device| {
+        let op = CrossEntropy::new().with_gradient();
+        let input = CrossEntropyInput::new(input.logits(), input.probs()).with_mask(&MASK);
+        device.run(&op, input).map(|out| of_targets(&out))
+    }),
+    ("masked probability targets with class weights", REFUSED, |input, device| {
+        let op = CrossEntropy::new().with_class_weights(vec![0.5f32; CLASSES]).with_gradient();
+        let input = CrossEntropyInput::new(input.logits(), input.probs()).with_mask(&MASK);
+        device.run(&op, input).map(|out| of_targets(&out))
     }),
     ("class weights of probability targets", FITS, |input, device| {
         let op = CrossEntropy::new().with_class_weights(vec![0.5f32; CLASSES]).with_gradient();

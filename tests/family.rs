@@ -165,10 +165,12 @@ fn gradients_of_divergences() {
             let gradient = values(run(&x).dstudent.as_ref());
             assert_gradient(&gradient, &x, |x| reduced(&run(x).loss));
         }
-        let op = JsDivergence::new().with_teacher(form).with_gradient();
-        let run = |x: &[f64]| reference::js_divergence(&op, &pair(&teacher, x)).expect("sound");
-        let gradient = values(run(&x).dstudent.as_ref());
-        assert_gradient(&gradient, &x, |x| reduced(&run(x).loss));
+        for beta in [0.5, 0.125, 0.9] {
+            let op = JsDivergence::new().with_teacher(form).with_beta(beta).with_gradient();
+            let run = |x: &[f64]| reference::js_divergence(&op, &pair(&teacher, x)).expect("sound");
+            let gradient = values(run(&x).dstudent.as_ref());
+            assert_gradient(&gradient, &x, |x| reduced(&run(x).loss));
+        }
     }
 }
 
@@ -526,15 +528,11 @@ fn a_difference_of_infinities_is_nan() {
 }
 
 #[test]
-fn an_infinite_or_nan_label_is_its_row_s() {
+fn a_nan_label_is_its_row_s() {
     let x = logits(22);
-    for (device, bad) in common::devices()
-        .into_iter()
-        .flat_map(|d| [(d, NAN)])
-        .chain(common::devices().into_iter().map(|d| (d, INF)))
-    {
+    for device in common::devices() {
         let mut q = probs(23);
-        q[CLASSES + 2] = bad;
+        q[CLASSES + 2] = NAN;
         let op = CrossEntropy::new().with_reduction(Reduction::None).with_gradient();
         let output = device.run(&op, CrossEntropyInput::new(matrix(&x), matrix(&q)));
         let output = output.expect("sound");
@@ -632,6 +630,10 @@ fn numbers_out_of_range() {
         let weighed = probs.clone().with_pos_weight([1.0; CLASSES]);
         assert_invalid(device.run(&weighed, pair(&good, &good)), "pos_weight");
         let weighed = binary().with_pos_weight([1.0; 2]);
+        assert_invalid(device.run(&weighed, pair(&good, &good)), "pos_weight");
+        let weighed = binary().with_pos_weight_of_all(1e39);
+        assert_invalid(device.run(&weighed, pair(&good, &good)), "pos_weight");
+        let weighed = probs.clone().with_pos_weight_of_all(2.0);
         assert_invalid(device.run(&weighed, pair(&good, &good)), "pos_weight");
         let gamma = BinaryFocal::new().with_gamma(-1.0);
         assert_invalid(device.run(&gamma, pair(&good, &good)), "gamma");

@@ -22,6 +22,7 @@ fn options(classes: usize) -> Vec<CrossEntropy> {
         new().with_class_weights(weights.clone()),
         new().with_label_smoothing(0.1).with_normalizer(17.5),
         new().with_z_loss(1e-2).with_logit_scale(0.5),
+        new().with_logit_scale(-1.5).with_label_smoothing(0.2).with_metrics(),
         new().with_softcap(3.0),
         new()
             .with_class_weights(weights)

@@ -20,6 +20,8 @@ fn options(classes: usize) -> Vec<CrossEntropy> {
         new().with_label_smoothing(1.0),
         new().with_z_loss(1e-3),
         new().with_logit_scale(0.5),
+        new().with_logit_scale(3.0),
+        new().with_logit_scale(-1.5).with_label_smoothing(0.2).with_z_loss(1e-2),
         new().with_softcap(20.0),
         new().with_normalizer(17.5),
         new()

@@ -4,7 +4,7 @@
 mod common;
 
 use common::bench::Bench;
-use common::kept::{Choice, PLAIN, Rows, check, run};
+use common::kept::{Choice, LeftOut, PLAIN, Rows, check, run};
 use common::small_windows;
 use surprisal::{CrossEntropy, Dtype, LinearCrossEntropy, Reduction};
 
@@ -63,7 +63,7 @@ fn all_of_them() {
 fn by_a_mask() {
     let gpu = common::gpu();
     for choice in [PLAIN, Choice { gradient: false, wide: false, ..PLAIN }] {
-        let choice = Choice { by_mask: true, ..choice };
+        let choice = Choice { left_out: LeftOut::ByMask, ..choice };
         check(&gpu, choice, |row| row % 7 != 3).expect("the same bits");
         check(&small_windows(&gpu), choice, |row| row > 4500).expect("the same bits");
     }

@@ -77,6 +77,45 @@ fn probability_targets_with_both_gradients() {
     }
 }
 
+/// Nobody has looked at them: what is no probability goes through formula (15), and what is not finite is
+/// its row's.
+#[test]
+fn probability_targets_that_the_host_has_not_seen() {
+    let bench = Bench::new();
+    let classes = 5;
+    let case = case(6, classes);
+    let mut q = labels(&case, 73);
+    (q[0], q[classes + 1], q[2 * classes + 3]) = (2.0, -0.5, -100.0);
+    (q[3 * classes], q[4 * classes + 4]) = (f32::INFINITY, f32::NAN);
+    let (logits, targets) = (bench.buffer(&case.logits), bench.buffer(&q));
+    let view = |buffer| MatrixBuffer::new(buffer, 6, classes as u64);
+    let buffers = CrossEntropyBuffers::new(view(&logits), TargetsBuffer::Probs(view(&targets)))
+        .with_dlogits(OutputBuffer::InPlace);
+    let op = CrossEntropy::new().with_gradient().with_reduction(Reduction::None);
+    let got = losses(&run(&bench, &op, buffers));
+    let dlogits: Vec<f32> = bench.read(&logits);
+    for row in 0..6 {
+        let columns = row * classes..(row + 1) * classes;
+        if row == 3 || row == 4 {
+            assert!(got[row].is_nan() && dlogits[columns].iter().all(|x| x.is_nan()), "row {row}");
+            continue;
+        }
+        let of_row =
+            |x: &[f32]| x[columns.clone()].iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+        let (x, q) = (of_row(&case.logits), of_row(&q));
+        let lse = x.iter().map(|x| x.exp()).sum::<f64>().ln();
+        let sum: f64 = q.iter().sum();
+        let want: f64 = x.iter().zip(&q).map(|(x, q)| q * (lse - x)).sum();
+        let size: f64 = x.iter().zip(&q).map(|(x, q)| (q * (lse - x)).abs()).sum();
+        assert!((f64::from(got[row]) - want).abs() < 1e-6 * (1.0 + size), "row {row}: {want}");
+        let gradient: Vec<f64> = x.iter().zip(&q).map(|(x, q)| sum * (x - lse).exp() - q).collect();
+        let largest = q.iter().fold(1.0, |most: f64, q| most.max(q.abs()));
+        for (got, want) in of_row(&dlogits).iter().zip(&gradient) {
+            assert!((got - want).abs() < 1e-6 * largest, "row {row}: {got}, {want}");
+        }
+    }
+}
+
 #[test]
 fn divergences_in_place_and_separate() {
     let bench = Bench::new();

@@ -149,21 +149,24 @@ fn core_kernels_bind_at_most_four_storage_buffers() {
         };
         // GL's floor is four. Beyond it: weights of classes or elements, an upstream gradient for
         // each row or element, split rows, which leave their pieces in a buffer of their own,
-        // 16-bit rows, which leave their edges in another, and the Jensen-Shannon divergence with
+        // 16-bit rows, which leave their edges in another, masks, and the Jensen-Shannon divergence with
         // its two passes.
         let core = !matches!(row.upstream, UpstreamFrom::Rows | UpstreamFrom::Elements)
             && row.family != Family::SplitFinish
             && row.weighting == Weighting::None
             && row.op != RowOp::Js
             && !row.word.is_ragged()
-            && !row.factors;
+            && !row.factors
+            && !row.masked;
         if core {
             assert!(kernel.storage_bindings() <= 4, "{}", kernel.name());
         }
-        // The floor of WebGPU.
-        assert!(kernel.storage_bindings() <= 8, "{}", kernel.name());
+        // The floor of WebGPU; one more with a mask beside everything else that elements can have, and a
+        // gradient that is not in place.
+        let masked = u32::from(row.masked);
+        assert!(kernel.storage_bindings() <= 8 + masked, "{}", kernel.name());
         if row.op == RowOp::Softmax && !row.word.is_ragged() {
-            assert!(kernel.storage_bindings() <= 3, "{}", kernel.name());
+            assert!(kernel.storage_bindings() <= 3 + masked, "{}", kernel.name());
         }
     }
 }
@@ -222,6 +225,7 @@ fn params_agree_with_the_host() {
         weight_sum,
         z_loss,
         logit_scale,
+        z_scale,
         softcap,
         normalizer,
         swept_words,
@@ -245,7 +249,17 @@ fn params_agree_with_the_host() {
         continued,
         window_row,
         window_rows,
-        last_word
+        last_word,
+        mask_offset,
+        mask_stride,
+        ignored_label,
+        zero,
+        mix_teacher,
+        mix_student,
+        mix_log_teacher,
+        mix_log_student,
+        mix_shift,
+        weight
     );
     let (shader, span) = members(Kernel::SumLoss { metrics: false }, "Params");
     assert_eq!(shader, host);

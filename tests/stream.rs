@@ -8,8 +8,9 @@ use surprisal::gpu::Fault;
 use surprisal::{
     Array, Batch, BinaryCrossEntropy, BinaryFocal, CrossEntropy, CrossEntropyInput,
     CrossEntropyOutput, Device, DivergenceInput, Elementwise, ElementwiseInput, ElementwiseLoss,
-    Entropy, Error, Focal, InputForm, JsDivergence, KlDivergence, LogSoftmax, LogSumExp, Loss,
-    Matrix, Op, Part, Reduction, Softmax, Stream, Surprisal, Total, Unit, Upstream, Values,
+    Entropy, EntropyBackward, EntropyBackwardInput, Error, Focal, InputForm, JsDivergence,
+    KlDivergence, LogSoftmax, LogSumExp, LogitsInput, Loss, Matrix, Op, Part, Reduction, Softmax,
+    Stream, Surprisal, Total, Unit, Upstream, Values,
 };
 
 const REDUCTIONS: [Reduction; 3] = [Reduction::Mean, Reduction::Sum, Reduction::None];
@@ -296,6 +297,8 @@ fn elementwise_losses() {
             {
                 let batch = Batch::of_elements(shape[0], shape[1], elements);
                 check_elements(&binary, &device, each, batch, shape);
+                let alike = binary.clone().with_pos_weight_of_all(2.5);
+                check_elements(&alike, &device, each, batch, shape);
                 check_elements(&focal, &device, each, batch, shape);
                 check_elements(&huber, &device, each, batch, shape);
             }
@@ -310,13 +313,17 @@ fn elementwise_losses() {
 
 fn check_transform<O>(op: &O, device: &Device, shape: [usize; 2], cut: usize)
 where
-    O: Stream + for<'a> Op<Input<'a> = Matrix<'a>, Output = Array>,
+    O: Stream + for<'a> Op<Input<'a> = LogitsInput<'a>, Output = Array>,
 {
     for dtype in ["f32", "bf16"] {
         let logits = stored(&noise(shape[0] * shape[1], 31, 8.0), dtype);
-        let whole = device.run(op, rows_of(&logits, shape[1], [0, shape[0]])).expect("the whole");
+        let whole = device
+            .run(op, LogitsInput::from(rows_of(&logits, shape[1], [0, shape[0]])))
+            .expect("the whole");
         let batch = Batch::new(shape[0], shape[1], cut);
-        let got = streamed(device, op, batch, |at, push| push(rows_of(&logits, shape[1], at)));
+        let got = streamed(device, op, batch, |at, push| {
+            push(LogitsInput::from(rows_of(&logits, shape[1], at)));
+        });
         let got = [got.matrix, got.each].concat();
         assert_eq!(got, bits(&whole), "{dtype} in {cut}s on {}", device.info());
     }
@@ -331,6 +338,32 @@ fn transforms() {
             check_transform(&Surprisal::new().with_unit(Unit::Bits), &device, shape, cut);
             check_transform(&LogSumExp, &device, shape, cut);
             check_transform(&Entropy::new(), &device, shape, cut);
+        }
+    }
+}
+
+#[test]
+fn entropy_backward() {
+    let (rows, classes) = (41, 23);
+    let dentropy = noise(rows, 33, 2.0);
+    for device in common::devices() {
+        for dtype in ["f32", "bf16", "f64"] {
+            let logits = stored(&noise(rows * classes, 32, 8.0), dtype);
+            let input = |at: [usize; 2]| {
+                EntropyBackwardInput::new(rows_of(&logits, classes, at), &dentropy[at[0]..at[1]])
+            };
+            let op = EntropyBackward::new().with_unit(Unit::Bits);
+            let whole = device.run(&op, input([0, rows])).expect("the whole");
+            for cut in [1, 9, 40] {
+                let batch = Batch::new(rows, classes, cut);
+                let got = streamed(&device, &op, batch, |at, push| push(input(at)));
+                assert_eq!(got.matrix, bits(&whole), "{dtype} in {cut}s on {}", device.info());
+            }
+            let mut stream = device.stream(&op, Batch::new(rows, classes, 9)).expect("a stream");
+            let short =
+                EntropyBackwardInput::new(rows_of(&logits, classes, [0, 9]), &dentropy[..2]);
+            let error = stream.push(short).expect_err("two numbers for nine rows");
+            assert!(matches!(error, Error::ShapeMismatch { .. }), "{error}");
         }
     }
 }
@@ -482,9 +515,15 @@ fn a_fault_at_any_call() {
 fn sums_that_hang_on_their_order() {
     const HALF: usize = 10_000;
     let x = noise(HALF, 41, 3.0);
-    let x = [&x[..], &x[..]].concat();
-    let weights = noise(HALF, 42, 1e9);
-    let weights: Vec<f32> = weights.iter().copied().chain(weights.iter().map(|w| -w)).collect();
+    // The second half begins elsewhere, so that no row is another's opposite.
+    let turned = |values: &[f32]| [&values[777..], &values[..777]].concat();
+    let x = [&x[..], &turned(&x)].concat();
+    // Of sizes so far apart that two f32s do not hold the sum of a few.
+    let weights = noise(HALF, 42, 1.0);
+    let size = |i: usize| ((i * 37 % 80) as f32 - 40.0).exp2();
+    let weights: Vec<f32> = weights.iter().enumerate().map(|(i, w)| w * size(i)).collect();
+    let opposite: Vec<f32> = turned(&weights).iter().map(|w| -w).collect();
+    let weights = [weights, opposite].concat();
     let y = vec![0.0f32; 2 * HALF];
     let op = Elementwise::new(ElementwiseLoss::Squared).with_reduction(Reduction::Sum);
     for device in common::devices() {

@@ -3,8 +3,8 @@
 use surprisal::{
     BinaryCrossEntropy, BinaryFocal, BinaryLabels, CrossEntropy, CrossEntropyInput,
     DivergenceInput, Elementwise, ElementwiseInput, ElementwiseLoss, Entropy, Error, Focal,
-    InputForm, JsDivergence, KlDivergence, LinearCrossEntropy, Matrix, Reduction, Targets, Unit,
-    reference,
+    InputForm, JsDivergence, KlDivergence, LinearCrossEntropy, Matrix, PosWeight, Reduction,
+    Targets, Unit, reference,
 };
 
 #[test]
@@ -51,7 +51,9 @@ fn the_other_losses_tell_their_options() {
     let op = BinaryCrossEntropy::new().with_form(InputForm::Probs).with_pos_weight([2.0, 3.0]);
     let op = op.with_labels(BinaryLabels::PlusMinus);
     assert_eq!((op.form(), op.labels()), (InputForm::Probs, BinaryLabels::PlusMinus));
-    assert_eq!(op.pos_weight(), Some(&[2.0, 3.0][..]));
+    assert_eq!(op.pos_weight(), Some(&PosWeight::Columns(vec![2.0, 3.0])));
+    let op = op.with_pos_weight_of_all(3.0);
+    assert_eq!(op.pos_weight(), Some(&PosWeight::All(3.0)));
     assert_eq!(BinaryCrossEntropy::new().pos_weight(), None);
 
     let loss = ElementwiseLoss::Huber { delta: 0.5 };

@@ -38,11 +38,6 @@ impl Failure {
         Self { code: INPUT, message: message.to_string(), is_of_device: false }
     }
 
-    /// A file that cannot be read is bad input.
-    pub(crate) fn read(path: &Path, error: impl Display) -> Self {
-        Self::input(format!("{}: {error}", path.display()))
-    }
-
     pub(crate) fn write(path: &Path, error: impl Display) -> Self {
         Self::run(format!("{}: cannot write: {error}", path.display()))
     }

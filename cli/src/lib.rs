@@ -14,11 +14,13 @@ mod interrupt;
 mod loss;
 pub mod progress;
 mod report;
+pub mod shapes;
 mod storage;
 mod stream;
 mod transform;
 mod undo;
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::panic::catch_unwind;
 use std::process::ExitCode;
@@ -34,7 +36,7 @@ pub fn main() -> ExitCode {
     // lost, which the library turns into an error: nothing is to be printed then.
     std::panic::set_hook(Box::new(|_| {}));
     interrupt::watch();
-    match catch_unwind(run) {
+    match catch_unwind(|| run(&std::env::args_os().collect::<Vec<_>>())) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => fail(&failure),
         Err(panic) => {
@@ -78,16 +80,16 @@ fn shown(message: &str) -> String {
     start.iter().chain(&[' ', '…', ' ']).chain(end).collect()
 }
 
-fn run() -> Result<()> {
-    let args = match Args::try_parse() {
+/// Does what the arguments say, of which the first is the program's name.
+pub fn run(args: &[OsString]) -> Result<()> {
+    let args = match Args::try_parse_from(args) {
         Ok(args) => args,
         Err(error) if !error.use_stderr() => {
             // --help and --version.
             return write!(std::io::stdout(), "{error}").map_err(Failure::stdout);
         }
         Err(error) => {
-            let args: Vec<_> = std::env::args_os().skip(1).collect();
-            return Err(Failure::usage(&error, &args));
+            return Err(Failure::usage(&error, args.get(1..).unwrap_or_default()));
         }
     };
     fallback::run(args.command, start)

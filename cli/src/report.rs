@@ -9,7 +9,7 @@ use surprisal::{Device, DeviceKind, Metrics, Timings};
 
 use crate::args::{CommonArgs, DtypeArg};
 use crate::error::{Failure, Result};
-use crate::files::FileDtype;
+use crate::files::{FileDtype, OutputSpec};
 use crate::storage;
 
 /// The JSON object of a run; the fields are the command's contract.
@@ -27,6 +27,8 @@ pub(crate) struct Report {
     pub(crate) metrics: Option<MetricsReport>,
     device: DeviceReport,
     dtype: String,
+    /// What everything is computed in, whatever matrices are stored as.
+    computed_in: &'static str,
     seconds: Seconds,
     bytes_moved: u64,
     /// What to print where a person reads: a heading and the files written.
@@ -34,6 +36,12 @@ pub(crate) struct Report {
     heading: String,
     #[serde(skip)]
     files: Vec<String>,
+    /// What f64 files are rounded to, where there are some and the device has no f64.
+    #[serde(skip)]
+    rounded_to: Option<String>,
+    /// Whether stdout has an array.
+    #[serde(skip)]
+    to_stderr: bool,
 }
 
 /// What --metrics adds.
@@ -105,6 +113,8 @@ impl Report {
         let info = device.info();
         let dtypes: Vec<_> = work.moved.iter().map(|(dtype, _)| *dtype).collect();
         let stored = storage::on_device(device, &dtypes, work.asked);
+        let is_reference = info.kind == DeviceKind::Reference;
+        let wide = dtypes.iter().position(|dtype| *dtype == FileDtype::F64 && !is_reference);
         let bytes = stored.iter().zip(&work.moved).map(|(as_, (_, len))| as_.size() as u64 * len);
         Self {
             loss: None,
@@ -119,15 +129,23 @@ impl Report {
                 backend: info.backend,
             },
             dtype: stored[0].to_string(),
+            computed_in: if is_reference { "f64" } else { "f32" },
             seconds: Seconds::default(),
             bytes_moved: bytes.sum(),
             heading,
             files: Vec::new(),
+            rounded_to: wide.map(|i| stored[i].to_string()),
+            to_stderr: false,
         }
     }
 
-    pub(crate) fn wrote(&mut self, what: &str, path: &std::path::Path) {
-        self.files.push(format!("{what} written to {}", path.display()));
+    pub(crate) fn wrote(&mut self, what: &str, spec: &OutputSpec) {
+        self.to_stderr |= spec.is_stdout();
+        let to = match spec.path().display().to_string() {
+            stdout if stdout == "-" => "standard output".to_owned(),
+            path => path,
+        };
+        self.files.push(format!("{what} written to {to}"));
     }
 
     pub(crate) fn print(
@@ -151,6 +169,10 @@ impl Report {
         } else {
             self.readable()
         };
+        if self.to_stderr {
+            let failed = |error| Failure::run(format!("cannot write to stderr: {error}"));
+            return std::io::stderr().write_all(text.as_bytes()).map_err(failed);
+        }
         std::io::stdout().write_all(text.as_bytes()).map_err(Failure::stdout)
     }
 
@@ -165,6 +187,11 @@ impl Report {
         }
         text +=
             &format!("on {}: {}, {}\n", self.device.kind, self.device.name, self.device.backend);
+        if let Some(dtype) = &self.rounded_to {
+            text += &format!(
+                "f64 files were rounded to {dtype} and computed in f32; --device reference computes in f64\n"
+            );
+        }
         text += &format!(
             "{:.3} s: read {:.3}, upload {:.3}, compute {:.3}, download {:.3}, write {:.3}\n",
             s.total, s.read, s.upload, s.compute, s.download, s.write

@@ -103,3 +103,40 @@ fn goes_with_every_command() {
     let none = surprisal(folder, &["softmax", "x.npy", "--dtype", "f8"]);
     none.fails(2, &["--dtype", "f8"]);
 }
+
+/// f64 files are computed in f32 where the device has no f64, and written as f64: the report says so.
+#[test]
+fn f64_files_are_told() {
+    let folder = folder();
+    let folder = folder.path();
+    for device in DEVICES {
+        let told = |args: &[&str]| {
+            let run = surprisal(folder, &[args, &["--device", device]].concat());
+            assert_eq!(run.code, 0, "{:?}", run.stderr);
+            run.stdout.lines().find(|line| line.contains("f64 files")).map(str::to_owned)
+        };
+        let is_reference = device == "reference";
+        for (args, dtype) in [
+            (&["cross-entropy", "x.npy", "y.npy"][..], "f32"),
+            (&["softmax", "x.npy", "--dtype", "bf16"], "bf16"),
+            (&["js-divergence", "x.npy", "x.npy", "--memory-limit", "1M"], "f32"),
+            (&["cross-entropy", "x.npy", "q.npy"], "f32"),
+        ] {
+            let line = told(args);
+            assert_eq!(line.is_some(), !is_reference, "{args:?} on {device}");
+            let line = line.unwrap_or_default();
+            assert!(is_reference || line.contains(&format!("rounded to {dtype} ")), "{line}");
+            let computed_in = if is_reference { "f64" } else { "f32" };
+            assert_eq!(report(folder, device, args)["computed_in"], computed_in);
+        }
+        assert_eq!(told(&["softmax", "fine.npy"]), None, "an f32 file on {device}");
+        // Written as f64, with the digits of what it was computed in.
+        npy(&folder.join("wide.npy"), &[1, 2], &[0.1f64, 0.0]);
+        report(folder, device, &["softmax", "wide.npy", "--out", "p.npy"]);
+        let p = read_npy::<f64>(&folder.join("p.npy")).1;
+        assert_eq!(p.iter().all(|&p| f64::from(p as f32) == p), !is_reference, "{p:?}");
+        // What the reference writes is f64 whatever it read.
+        report(folder, device, &["softmax", "fine.npy", "--out", "p.npy"]);
+        assert_eq!(read_floats(&folder.join("p.npy"), device).0, [1, 2]);
+    }
+}

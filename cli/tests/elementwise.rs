@@ -35,6 +35,10 @@ fn binary_cross_entropy() {
     reports(folder, &with(&["--unit", "bits", "--reduction", "sum"]), 4.0);
     reports(folder, &with(&["--weights", "w.npy", "--reduction", "sum"]), 2.0 * LN_2);
     reports(folder, &with(&["--pos-weight", "pos.npy", "--reduction", "sum"]), 6.0 * LN_2);
+    // One number for all.
+    reports(folder, &with(&["--pos-weight", "3", "--reduction", "sum"]), 6.0 * LN_2);
+    let limited = ["--pos-weight", "3", "--reduction", "sum", "--memory-limit", "1M"];
+    reports(folder, &with(&limited), 6.0 * LN_2);
     writes(folder, &with(&["--reduction", "none", "--out", "l.npy"]), "l.npy", &[3], &losses);
     let upstream = with(&["--reduction", "none", "--upstream", "w.npy", "--grad", "g.npy"]);
     writes(folder, &upstream, "g.npy", &[3], &[-0.5, 0.375, 0.0]);
@@ -70,14 +74,20 @@ fn errors_of_binary_cross_entropy() {
     fails(&["bad_probs.npy", "bits.npy", "--input", "probs"], &["bad_probs.npy: 1.5 of row 1"]);
     fails(&["x.npy", "y.npy"], &["y.npy", "[2, 1]", "x.npy", "[2, 1, 2]"]);
     fails(&["x.npy", "bits.npy", "--weights", "flat.npy"], &["flat.npy", "[2, 2]", "[2, 1, 2]"]);
-    fails(&["x.npy", "bits.npy", "--pos-weight", "three.npy"], &["three.npy", "[3]", "2 columns"]);
+    fails(
+        &["x.npy", "bits.npy", "--pos-weight", "three.npy"],
+        &["three.npy", "[3]", "[2], one for each column"],
+    );
     fails(
         &["probs.npy", "bits.npy", "--input", "probs", "--pos-weight", "alpha.npy"],
         &["--pos-weight", "is for logits"],
     );
     fails(&["x.npy", "bits.npy", "--input", "log-probs"], &["--input", "log-probs"]);
     fails(&["x.npy", "bits.npy", "--lse", "lse.npy"], &["--lse", "each element"]);
-    fails(&["x.npy", "bits.npy", "--upstream", "up.npy"], &["up.npy", "[2, 1]", "[]"]);
+    fails(
+        &["x.npy", "bits.npy", "--grad", "g.npy", "--upstream", "up.npy"],
+        &["up.npy", "[2, 1]", "[]"],
+    );
     fails(&["bits.npy", "bits.npy"], &["bits.npy", "u8"]);
     fails(&["x.npy", "bits.npy", "--weights", "l.npy"], &["--out", "l.npy"]);
 }

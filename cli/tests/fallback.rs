@@ -70,7 +70,7 @@ fn every_command_falls_back() {
         "linear-cross-entropy x.npy t.npy y.npy --grad grad.npy --lse lse.npy",
         "kl-divergence t.npy x.npy --grad grad.npy --lse lse.npy",
         "js-divergence t.npy x.npy --grad grad.npy --out out.npy --reduction none",
-        "binary-cross-entropy x.npy bits.npy --reduction none --upstream each.npy --out out.npy",
+        "binary-cross-entropy x.npy bits.npy --reduction none --upstream each.npy --out out.npy --grad g.npy",
         "elementwise --loss huber x.npy t.npy --grad grad.npy --dtype f16",
         "softmax x.npy --out out.npy",
         "log-softmax h.npy --out out.npy",
@@ -92,8 +92,8 @@ fn every_command_falls_back() {
 fn a_shader_that_does_not_compile() {
     let folder = batch(60);
     let folder = folder.path();
-    // Of the sum of the losses, which a stream needs at its end.
-    let fault = "shader:finish_loss.wgsl";
+    // Of rows, which every window goes through.
+    let fault = "shader:row.wgsl";
     for limit in ["", " --memory-limit 60K"] {
         let line = "cross-entropy x.npy y.npy --grad grad.npy".to_owned() + limit;
         let args = words(&line);
@@ -131,7 +131,7 @@ fn a_gpu_that_was_asked_for_is_not_replaced() {
         for (fault, part) in [
             ("lost:9", "the GPU device was lost"),
             ("memory:9", "out of memory"),
-            ("shader:finish_loss.wgsl", "did not compile"),
+            ("shader:row.wgsl", "did not compile"),
         ] {
             let line = format!("cross-entropy x.npy y.npy --grad grad.npy --device gpu{limit}");
             with_fault(folder, fault, &words(&line)).fails(1, &[part]);

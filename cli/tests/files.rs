@@ -35,10 +35,6 @@ fn write_bad_files(folder: &Path) {
         bytes.extend([0; 64]);
         bytes
     };
-    let fortran = "{'descr': '<f4', 'fortran_order': True, 'shape': (3, 2), }";
-    fs::write(path("fortran.npy"), header(fortran)).expect("written");
-    let big = "{'descr': '>f4', 'fortran_order': False, 'shape': (3, 2), }";
-    fs::write(path("big.npy"), header(big)).expect("written");
     let claims = "{'descr': '<f4', 'fortran_order': False, 'shape': (1152921504606846976, 16), }";
     fs::write(path("claims.npy"), header(claims)).expect("written");
     let complex = "{'descr': '<c8', 'fortran_order': False, 'shape': (3, 2), }";
@@ -64,8 +60,6 @@ fn bad_input() {
         (&["digits.safetensors:", "y.npy"], &["name"]),
         (&["junk.safetensors", "y.npy"], &["junk.safetensors", "not a .safetensors"]),
         (&["cut.npy", "y.npy"], &["cut.npy", "truncated"]),
-        (&["fortran.npy", "y.npy"], &["fortran.npy", "Fortran"]),
-        (&["big.npy", "y.npy"], &["big.npy", "big-endian"]),
         (&["claims.npy", "y.npy"], &["claims.npy", "claims"]),
         (&["complex.npy", "y.npy"], &["complex.npy", "c8"]),
         (&["scalar.npy", "y.npy"], &["scalar.npy"]),
@@ -136,13 +130,10 @@ fn links_to_the_input_are_seen_through() {
 
 #[cfg(unix)]
 #[test]
-fn pipes_are_not_waited_for() {
+fn folders_are_no_files() {
     let folder = folder();
-    let made = Command::new("mkfifo").arg(folder.path().join("pipe.npy")).status();
-    assert!(made.expect("mkfifo is there").success());
-    surprisal(folder.path(), &["softmax", "pipe.npy"]).fails(2, &["pipe.npy", "not a file"]);
-    let args = ["softmax", "digits_logits.npy", "--device", "cpu", "--out", "pipe.npy"];
-    surprisal(folder.path(), &args).fails(2, &["pipe.npy", "not a file"]);
+    fs::create_dir(folder.path().join("folder.npy")).expect("a folder");
+    surprisal(folder.path(), &["softmax", "folder.npy"]).fails(2, &["folder.npy", "not a file"]);
 }
 
 #[cfg(unix)]

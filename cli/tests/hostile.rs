@@ -40,8 +40,14 @@ const NPY: &[(&str, &str)] = &[
     ("no-text", "no text"),
     ("nested", "`[`"),
     ("records", "records"),
-    ("fortran", "Fortran"),
-    ("big-endian", "big-endian"),
+    ("fortran", ""),
+    ("fortran-of-three-axes", ""),
+    ("fortran-truncated", "truncated"),
+    ("big-endian", ""),
+    ("big-endian-integers", ""),
+    ("bool", ""),
+    ("order-of-bytes-missing", "holds |f4"),
+    ("bytes-that-follow", ""),
     ("complex", "c8"),
     ("bytes-of-2-to-the-60", "truncated"),
     ("elements-of-2-to-the-60", "truncated"),
@@ -76,7 +82,9 @@ const SAFETENSORS: &[(&str, &str)] = &[
     ("header-of-2-to-the-63", "longer than the file"),
     ("truncated-header", "longer than the file"),
     ("truncated-elements", "truncated"),
-    ("bool", "BOOL"),
+    ("bool", ""),
+    ("bytes-that-follow", "3 bytes follow"),
+    ("float8", "F8_E4M3"),
     ("overlapping-offsets", "not a .safetensors"),
     ("offsets-with-a-gap", "not a .safetensors"),
     ("offsets-backwards", "not a .safetensors"),
@@ -85,6 +93,25 @@ const SAFETENSORS: &[(&str, &str)] = &[
     ("elements-of-2-to-the-128", "not a .safetensors"),
     ("offsets-to-the-end-of-u64", "longer than any file"),
     ("one-name-twice", "one name"),
+];
+
+const NPZ: &[(&str, &str)] = &[
+    ("valid-stored", ""),
+    ("valid-deflated", ""),
+    ("valid-two", ""),
+    ("valid-zip64", ""),
+    ("no-bytes", "not a .npz archive"),
+    ("no-members", "no members"),
+    ("two-others", "no member `a`; it has b, c"),
+    ("no-array", "not a .npy file"),
+    ("wrong-checksum", "checksum"),
+    ("wrong-checksum-deflated", "checksum"),
+    ("broken-deflate", "deflate"),
+    ("truncated-member", "truncated"),
+    ("truncated-archive", "not a .npz archive"),
+    ("claims-a-terabyte", "truncated"),
+    ("encrypted", "encrypted"),
+    ("bzip2", "compressed by"),
 ];
 
 fn folder(name: &str) -> PathBuf {
@@ -116,4 +143,5 @@ fn check(name: &str, read: fn(&[u8]) -> Result<(), Failure>, by_hand: &[(&str, &
 fn the_fuzzers_corpora() {
     check("npy", hostile::npy, NPY);
     check("safetensors", hostile::safetensors, SAFETENSORS);
+    check("npz", hostile::npz, NPZ);
 }

@@ -150,7 +150,8 @@ fn cross_entropy_of_probability_targets() {
         &["--class-weights", "inverse frequencies", "class indices"],
     );
     fails(&["x.npy", "flat.npy"], &["flat.npy", "f64", "[2, 2]", "x.npy", "[2, 1, 2]"]);
-    fails(&["x.npy", "q.npy", "--reduction", "none", "--upstream", "q.npy"], &["q.npy", "[2, 1]"]);
+    let up = ["--reduction", "none", "--grad", "g.npy", "--upstream", "q.npy"];
+    fails(&[&["x.npy", "q.npy"], &up[..]].concat(), &["q.npy", "[2, 1]"]);
 }
 
 #[test]
@@ -226,9 +227,12 @@ fn focal() {
     };
     fails(&["x.npy", "y.npy", "--gamma", "-1"], &["--gamma: -1"]);
     fails(&["x.npy", "y.npy", "--alpha", "0.25"], &["--alpha", "0.25", "--binary"]);
-    fails(&["x.npy", "y.npy", "--alpha", "three.npy"], &["three.npy", "[3]", "2 classes"]);
+    fails(
+        &["x.npy", "y.npy", "--alpha", "three.npy"],
+        &["three.npy", "[3]", "[2], one for each class"],
+    );
     fails(&["x.npy", "q.npy"], &["q.npy", "integers"]);
-    fails(&["x.npy", "bits.npy"], &["bits.npy", "2 rows"]);
+    fails(&["x.npy", "bits.npy"], &["bits.npy: holds u8 [2, 1, 2]", "[2, 1], [2, 1, 1] or [2]"]);
     fails(&["x.npy", "bits.npy", "--binary", "--alpha", "alpha.npy"], &["--alpha", "alpha.npy"]);
     fails(&["x.npy", "bits.npy", "--binary", "--alpha", "1.5"], &["--alpha: 1.5"]);
     fails(&["x.npy", "bits.npy", "--binary", "--lse", "lse.npy"], &["--lse", "each element"]);
@@ -244,11 +248,11 @@ fn divergences() {
     let path = |name: &str| folder.join(name);
     let ln3 = 3.0f32.ln();
     npy(&path("t.npy"), &[2, 1, 2], &[0.0, ln3, 0.0, 0.0]);
-    npy(&path("p.npy"), &[2, 2], &[0.25f32, 0.75, 0.5, 0.5]);
-    npy(&path("lp.npy"), &[2, 2], &[0.25f64, 0.75, 0.5, 0.5].map(f64::ln));
+    npy(&path("p.npy"), &[2, 1, 2], &[0.25f32, 0.75, 0.5, 0.5]);
+    npy(&path("lp.npy"), &[2, 1, 2], &[0.25f64, 0.75, 0.5, 0.5].map(f64::ln));
     npy(&path("x.npy"), &[2, 1, 2], &[0.0f32; 4]);
     npy(&path("up.npy"), &[2, 1], &[4.0f32, 1.0]);
-    npy(&path("bad.npy"), &[2, 2], &[0.25f32, 0.75, 0.5, -0.5]);
+    npy(&path("bad.npy"), &[2, 1, 2], &[0.25f32, 0.75, 0.5, -0.5]);
     npy(&path("three.npy"), &[2, 3], &[0.0f32; 6]);
     let kl = 0.25 * 0.5f64.ln() + 0.75 * 1.5f64.ln();
     let reverse = 0.5 * 2.0f64.ln() + 0.5 * (2.0f64 / 3.0).ln();
@@ -269,7 +273,7 @@ fn divergences() {
     let base = ["kl-divergence", "t.npy", "x.npy", "--reduction", "none", "--upstream", "up.npy"];
     let grad = [&base[..], &["--grad", "g.npy"]].concat();
     writes(folder, &grad, "g.npy", &[2, 1, 2], &[1.0, -1.0, 0.0, 0.0]);
-    let lse = [&base[..], &["--lse", "lse.npy"]].concat();
+    let lse = [&grad[..], &["--lse", "lse.npy"]].concat();
     writes(folder, &lse, "lse.npy", &[2, 1], &[LN_2, LN_2]);
     let report = report(folder, "cpu", &[&base[..], &["--grad", "g.safetensors"]].concat());
     assert_eq!((&report["kept_rows"], &report["total_weight"]), (&2.into(), &2.0.into()));
@@ -308,7 +312,74 @@ fn entropy() {
     assert!(run.stdout.contains("entropy in nats of 2 rows, 4 classes"), "{}", run.stdout);
     assert_eq!(tensor(&path("h.safetensors"), "entropy").0, [2, 1]);
     surprisal(folder, &["entropy", "x.npy", "--unit", "bels"]).fails(2, &["--unit", "bels"]);
-    surprisal(folder, &["entropy", "x.npy", "--grad", "g.npy"]).fails(2, &["--grad"]);
+}
+
+/// dentropy p (nll - entropy), of p = 1/4 and 3/4.
+#[test]
+fn gradients_of_entropy() {
+    let folder = quarters();
+    let folder = folder.path();
+    let ln3 = 3.0f32.ln();
+    npy(&folder.join("x32.npy"), &[2, 1, 2], &[0.0, ln3, ln3, 0.0]);
+    npy(&folder.join("flat_up.npy"), &[2], &[4.0f32, 0.0]);
+    npy(&folder.join("swapped.npy"), &[1, 2], &[4.0f32, 0.0]);
+    let d = 0.25 * 0.75 * 3.0f64.ln();
+    let row = [d, -d, -d, d];
+    let base = ["entropy", "x32.npy", "--grad", "g.npy", "--out", "h.npy"];
+    for limit in [&[][..], &["--memory-limit", "1M"]] {
+        let with = |more: &[&'static str]| [&base[..], limit, more].concat();
+        writes(folder, &with(&[]), "g.npy", &[2, 1, 2], &row);
+        writes(folder, &with(&["--upstream", "-2"]), "g.npy", &[2, 1, 2], &row.map(|d| -2.0 * d));
+        let entropy = 4.0f64.ln() - 0.75 * 3.0f64.ln();
+        writes(folder, &with(&[]), "h.npy", &[2, 1], &[entropy; 2]);
+        let bits = with(&["--unit", "bits"]);
+        writes(folder, &bits, "g.npy", &[2, 1, 2], &row.map(|d| d / LN_2));
+        for up in ["up.npy", "flat_up.npy"] {
+            let args = [&with(&["--upstream"])[..], &[up]].concat();
+            writes(folder, &args, "g.npy", &[2, 1, 2], &[4.0 * d, -4.0 * d, 0.0, 0.0]);
+        }
+        let fails = |more: &[&'static str], parts: &[&str]| {
+            surprisal(folder, &[&with(more)[..], &["--device", "cpu"]].concat()).fails(2, parts);
+        };
+        fails(&["--upstream", "swapped.npy"], &["swapped.npy", "[1, 2]", "x32.npy", "[2, 1, 2]"]);
+        fails(&["--upstream", "bits.npy"], &["bits.npy"]);
+    }
+    let plain = ["entropy", "x32.npy", "--upstream", "2"];
+    surprisal(folder, &plain).fails(2, &["--upstream: ", "none is asked for", "--grad"]);
+    let own = ["entropy", "x32.npy", "--grad", "x32.npy"];
+    surprisal(folder, &own).fails(2, &["--grad", "x32.npy"]);
+    let report = report(folder, "cpu", &["entropy", "x32.npy", "--grad", "g.safetensors"]);
+    assert_eq!(report["bytes_moved"], 2 * 4 * 4);
+    assert_eq!(tensor(&folder.join("g.safetensors"), "dlogits").0, [2, 1, 2]);
+}
+
+/// P = (1/4, 3/4) and Q = (3/4, 1/4): M is a step from one to the other.
+#[test]
+fn js_with_shares() {
+    let folder = quarters();
+    let folder = folder.path();
+    let ln3 = 3.0f64.ln();
+    npy(&folder.join("t.npy"), &[1, 2], &[0.0, ln3]);
+    npy(&folder.join("s.npy"), &[1, 2], &[ln3, 0.0]);
+    let (p, q) = ([0.25f64, 0.75], [0.75f64, 0.25]);
+    let kl = |p: [f64; 2], q: [f64; 2]| p[0] * (p[0] / q[0]).ln() + p[1] * (p[1] / q[1]).ln();
+    for (beta, share) in [("0.1", 0.1), ("0.5", 0.5), ("0.8", 0.8)] {
+        let m = [0, 1].map(|j| share * p[j] + (1.0 - share) * q[j]);
+        let want = share * kl(p, m) + (1.0 - share) * kl(q, m);
+        for limit in [&[][..], &["--memory-limit", "1M"]] {
+            let args = [&["js-divergence", "t.npy", "s.npy", "--beta", beta], limit].concat();
+            reports(folder, &args, want);
+        }
+    }
+    reports(folder, &["js-divergence", "t.npy", "s.npy", "--beta", "0"], kl(p, q));
+    reports(folder, &["js-divergence", "t.npy", "s.npy", "--beta", "1"], kl(q, p));
+    let fails = |beta: &str, parts: &[&str]| {
+        let args = ["js-divergence", "t.npy", "s.npy", "--device", "cpu", "--beta", beta];
+        surprisal(folder, &args).fails(2, parts);
+    };
+    fails("1.5", &["--beta: 1.5 is not in [0, 1]"]);
+    fails("-0.5", &["--beta: -0.5 is not in [0, 1]"]);
+    fails("NaN", &["--beta"]);
 }
 
 #[test]

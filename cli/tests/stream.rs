@@ -56,6 +56,29 @@ fn streamed_transforms_are_those_of_the_whole() {
     same("entropy x.npy --out out.npy --unit bits");
 }
 
+/// A device keeps nothing for each row of the batch but its class index.
+#[test]
+fn many_short_rows_fit_a_small_limit() {
+    const ROWS: usize = 1 << 20;
+    let folder = tempfile::tempdir().expect("a folder");
+    let x: Vec<f32> = (0..2 * ROWS).map(|i| (i % 7) as f32).collect();
+    write_npy(&folder.path().join("x.npy"), &[ROWS as u64, 2], &x);
+    write_npy(&folder.path().join("y.npy"), &[ROWS as u64], &vec![1i64; ROWS]);
+    for device in ["cpu", "gpu"] {
+        for args in [
+            "softmax x.npy --out p.npy --memory-limit 4M",
+            "logsumexp x.npy --out lse.npy --memory-limit 4M",
+            "kl-divergence x.npy x.npy --grad grad.npy --memory-limit 4M",
+            "elementwise --loss squared x.npy x.npy --memory-limit 4M",
+            "cross-entropy x.npy y.npy --grad grad.npy --memory-limit 24M",
+        ] {
+            let args: Vec<&str> = args.split(' ').chain(["--quiet", "--device", device]).collect();
+            let done = surprisal(folder.path(), &args);
+            assert_eq!(done.code, 0, "{args:?}: {:?}", done.stderr);
+        }
+    }
+}
+
 #[test]
 fn limits_that_cannot_be_kept() {
     let folder = batch(20);

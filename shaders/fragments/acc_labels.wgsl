@@ -53,7 +53,7 @@ fn lane_push(
     let is_label = (q > acc.label) | ((q == acc.label) & (acc.label_column == Columns(NOT_SEEN)));
     return LaneAcc(
         max(acc.max, x),
-        rest_pushed(acc.max, acc.rest, x),
+        rest_pushed(acc.max, acc.rest, x, z_scale()),
         acc.weight + w,
         acc.spread + spread_pushed(acc.max, acc.weight, x, w),
         acc.share + q,
@@ -83,7 +83,7 @@ fn acc_combine(a: Acc, b: Acc) -> Acc {
     let top = max(a.max, b.max);
     return Acc(
         top,
-        rest_combined(a.max, a.rest, b.max, b.rest),
+        rest_combined(a.max, a.rest, b.max, b.rest, z_scale()),
         a.weight + b.weight,
         (a.spread + spread_moved(a.weight, a.max, top))
             + (b.spread + spread_moved(b.weight, b.max, top)),

@@ -1,7 +1,8 @@
 // Two RowStats over the same columns, of x and of y, and what couples them: the sum of
 // exp(x - max x) ((x - max x) - (y - max y)), which moves with both maxima. Divergences and the
-// entropy are made of it: formula (19) of docs/NUMERICS.md. The sum is kept in halves, so that no
-// difference of finite numbers overflows.
+// entropy are made of it: formula (19) of docs/NUMERICS.md. The sum is kept in halves, and its
+// distances before z_scale, so that no difference of finite numbers overflows. x_scale and y_scale
+// are the scales of exponentials, x_unit and y_unit those of distances before z_scale.
 
 struct Acc { max: f32, rest: f32, other_max: f32, other_rest: f32, half_sum: f32 }
 
@@ -31,13 +32,15 @@ fn lane_moved(half_sum: Values, sum: Values, half_move: Values, e: Values) -> Va
 fn lane_push(acc: LaneAcc, x: Values, y: Values) -> LaneAcc {
     let top = max(acc.max, x);
     let other_top = max(acc.other_max, y);
-    let d = select(exp(-abs(x - acc.max)), Values(1.0), x == acc.max);
+    let d = select(exp(-x_scale() * abs(x - acc.max)), Values(1.0), x == acc.max);
     let rises = x > acc.max;
-    let half_move = (0.5 * acc.max - 0.5 * top) - (0.5 * acc.other_max - 0.5 * other_top);
+    let half_move = x_unit() * (0.5 * acc.max - 0.5 * top)
+        - y_unit() * (0.5 * acc.other_max - 0.5 * other_top);
     let before =
         lane_moved(acc.half_sum, 1.0 + acc.rest, half_move, select(Values(1.0), d, rises));
     let e = select(d, Values(1.0), rises);
-    let term = e * ((0.5 * x - 0.5 * top) - (0.5 * y - 0.5 * other_top));
+    let half_term = x_unit() * (0.5 * x - 0.5 * top) - y_unit() * (0.5 * y - 0.5 * other_top);
+    let term = e * half_term;
     // What has no probability contributes nothing; what has some, and none on the other side, all.
     let has_none = bitcast<Columns>(x) == Columns(0xff800000u);
     let is_infinite = (bitcast<Columns>(y) == Columns(0xff800000u)) & !has_none;
@@ -46,7 +49,7 @@ fn lane_push(acc: LaneAcc, x: Values, y: Values) -> LaneAcc {
         top,
         select(acc.rest + d, d + acc.rest * d, rises),
         other_top,
-        rest_pushed(acc.other_max, acc.other_rest, y),
+        rest_pushed(acc.other_max, acc.other_rest, y, y_scale()),
         before + select(own, Values(params.infinity), is_infinite));
 }
 
@@ -67,9 +70,10 @@ fn acc_moved(half_sum: f32, sum: f32, half_move: f32, e: f32) -> f32 {
 
 // exp(max - top), and how far the maxima of one part are below those of the whole.
 fn acc_below(part: Acc, top: f32, other_top: f32) -> vec2<f32> {
-    let e = select(exp(part.max - top), 1.0, part.max == top);
-    return vec2<f32>(
-        e, (0.5 * part.max - 0.5 * top) - (0.5 * part.other_max - 0.5 * other_top));
+    let e = select(exp(x_scale() * (part.max - top)), 1.0, part.max == top);
+    let half_move = x_unit() * (0.5 * part.max - 0.5 * top)
+        - y_unit() * (0.5 * part.other_max - 0.5 * other_top);
+    return vec2<f32>(e, half_move);
 }
 
 fn acc_combine(a: Acc, b: Acc) -> Acc {
@@ -79,9 +83,9 @@ fn acc_combine(a: Acc, b: Acc) -> Acc {
     let b_below = acc_below(b, top, other_top);
     return Acc(
         top,
-        rest_combined(a.max, a.rest, b.max, b.rest),
+        rest_combined(a.max, a.rest, b.max, b.rest, x_scale()),
         other_top,
-        rest_combined(a.other_max, a.other_rest, b.other_max, b.other_rest),
+        rest_combined(a.other_max, a.other_rest, b.other_max, b.other_rest, y_scale()),
         acc_moved(a.half_sum, 1.0 + a.rest, a_below.y, a_below.x)
             + acc_moved(b.half_sum, 1.0 + b.rest, b_below.y, b_below.x));
 }

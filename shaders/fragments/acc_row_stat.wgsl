@@ -12,7 +12,7 @@ fn lane_identity() -> LaneAcc {
 }
 
 fn lane_push(acc: LaneAcc, x: Values) -> LaneAcc {
-    return LaneAcc(max(acc.max, x), rest_pushed(acc.max, acc.rest, x));
+    return LaneAcc(max(acc.max, x), rest_pushed(acc.max, acc.rest, x, z_scale()));
 }
 
 // After a push in the components that the mask has, before it in the others.
@@ -23,7 +23,8 @@ fn lane_select(before: LaneAcc, after: LaneAcc, mask: Mask) -> LaneAcc {
 }
 
 fn acc_combine(a: Acc, b: Acc) -> Acc {
-    return Acc(max(a.max, b.max), rest_combined(a.max, a.rest, b.max, b.rest));
+    return Acc(
+        max(a.max, b.max), rest_combined(a.max, a.rest, b.max, b.rest, z_scale()));
 }
 
 fn acc_identity() -> Acc {

@@ -4,6 +4,10 @@ struct Acc { sum: f32 }
 
 const ACC_WORDS: u32 = 1u;
 
+// Words collected in one run before they join the lane's total: the rounding errors of a long row
+// grow with the number of runs, not with the number of words.
+const SWEEP_RUN: u32 = 64u;
+
 // WIDTH independent sums, one for each component of a word.
 struct LaneAcc { sum: Values }
 

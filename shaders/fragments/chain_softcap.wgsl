@@ -1,5 +1,6 @@
 // What happens to logits before the softmax: z = logit_scale x, then z = softcap tanh(z / softcap)
-// where there is a softcap. Formula (11) of docs/NUMERICS.md.
+// where there is a softcap. Formula (11) of docs/NUMERICS.md. A scale above 1 may overflow: then
+// logit_scale is its sign, and z_scale, which scales distances, its size.
 
 // (1 - e) / (1 + e) with e = exp(-2 |y|) cancels near 0; there a series takes over.
 fn tanh_of(y: Values) -> Values {
@@ -23,10 +24,15 @@ fn chain(x: Values) -> Values {
 // dz / dx: 1 - tanh^2 = 4 e / (1 + e)^2, which keeps its digits where tanh is nearly 1.
 fn chain_slope(x: Values) -> Values {
     if (params.softcap == 0.0) {
-        return Values(params.logit_scale);
+        return Values(params.logit_scale * params.z_scale);
     }
     let e = exp(-2.0 * abs(x * params.logit_scale / params.softcap));
     return params.logit_scale * (4.0 * e / ((1.0 + e) * (1.0 + e)));
+}
+
+// By which a distance between two of chain's results is that of their z.
+fn z_scale() -> f32 {
+    return params.z_scale;
 }
 
 // What orders inputs by their z, before the softcap makes them equal.

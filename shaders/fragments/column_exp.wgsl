@@ -11,7 +11,7 @@ struct Coef {
 }
 
 fn column(coef: Coef, at: Starts, word: u32, x: Values) -> Values {
-    let exponentials = exp(chain(x) - Values(coef.max)) * coef.scale;
+    let exponentials = exp(z_scale() * (chain(x) - Values(coef.max))) * coef.scale;
     let values = exponentials - column_shift(coef.shift, at, word);
     let is_target = columns_of(word) == Columns(coef.target_column);
     return select(values, Values(coef.target_value), is_target) * chain_slope(x);

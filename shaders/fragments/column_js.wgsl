@@ -7,7 +7,7 @@ struct Coef {
 
 fn column(coef: Coef, at: Starts, word: u32, x: Values) -> Values {
     let terms = js_terms(at, word, x);
-    let dz = 0.5 * terms.student - terms.q * coef.sum;
+    let dz = terms.student - terms.q * coef.sum;
     return coef.upstream * dz * chain_slope(x);
 }
 

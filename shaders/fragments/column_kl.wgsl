@@ -14,8 +14,9 @@ struct Coef {
 fn column(coef: Coef, at: Starts, word: u32, x: Values) -> Values {
     let z = chain(x);
     let t = teacher(load_second(at, word));
-    let p = exp((t - Values(coef.teacher_max)) - Values(coef.teacher_norm));
-    let q = exp(z - Values(coef.max)) / coef.sum;
+    let log_p = teacher_scale() * (t - Values(coef.teacher_max)) - Values(coef.teacher_norm);
+    let p = exp(log_p);
+    let q = exp(z_scale() * (z - Values(coef.max))) / coef.sum;
     // Both sure of one class: (1 - P) - (1 - Q) keeps the digits.
     let agree = (t == Values(coef.teacher_max)) & (z == Values(coef.max))
         & (Values(coef.teacher_miss) >= Values(0.0));

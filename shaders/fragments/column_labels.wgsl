@@ -13,7 +13,7 @@ struct Coef {
 fn column(coef: Coef, at: Starts, word: u32, x: Values) -> Values {
     let z = chain(x);
     let part = label_part(at, word);
-    let p = exp(z - Values(coef.max)) / coef.sum;
+    let p = exp(z_scale() * (z - Values(coef.max))) / coef.sum;
     let p_minus_1 = select(p - 1.0, Values(-coef.rest / coef.sum), z == Values(coef.max));
     let dz = (Values(coef.total) - part) * p + part * p_minus_1 + coef.more * p;
     return coef.upstream * dz * chain_slope(x);

@@ -12,10 +12,11 @@ struct Coef {
 
 fn column(coef: Coef, at: Starts, word: u32, x: Values) -> Values {
     let z = chain(x);
-    let q = exp(z - Values(coef.max)) / coef.sum;
-    let log_q = (z - Values(coef.max)) - Values(coef.log_sum);
+    let distance = z_scale() * (z - Values(coef.max));
+    let q = exp(distance) / coef.sum;
+    let log_q = distance - Values(coef.log_sum);
     let t = teacher(load_second(at, word));
-    let log_p = (t - Values(coef.teacher_max)) - Values(coef.teacher_norm);
+    let log_p = teacher_scale() * (t - Values(coef.teacher_max)) - Values(coef.teacher_norm);
     let dz = select(q * ((log_q - log_p) - Values(coef.kl)), Values(0.0), q == Values(0.0));
     return coef.upstream * dz * chain_slope(x);
 }

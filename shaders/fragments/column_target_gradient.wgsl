@@ -9,7 +9,7 @@ struct Coef {
 
 fn column(coef: Coef, at: Starts, word: u32, x: Values) -> Values {
     let part = params.smooth_target * class_weights(word);
-    let nll = (Values(coef.max) - chain(x)) + coef.log_sum;
+    let nll = z_scale() * (Values(coef.max) - chain(x)) + coef.log_sum;
     return coef.upstream * select(part * nll, Values(0.0), part == Values(0.0));
 }
 

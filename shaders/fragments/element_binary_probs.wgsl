@@ -2,8 +2,7 @@
 
 // log p, not below -100: from the nearer end, because drivers' logarithms are coarse near 1.
 fn clamped_log(p: Values, miss: Values) -> Values {
-    let low = select(log(p), Values(-100.0), p == Values(0.0));
-    return max(select(low, -log1p_unit(miss / p), p > Values(0.5)), Values(-100.0));
+    return max(select(log_of(p), -log1p_unit(miss / p), p > Values(0.5)), Values(-100.0));
 }
 
 fn element_of(x: Values, y: Values, word: u32) -> Element {

@@ -2,5 +2,5 @@
 
 fn row_finish(index: u32, row: Row, acc: Acc) -> Coef {
     let undefined = row_is_undefined(index);
-    return Coef(0.5 * acc.student, select(upstream_at(index), params.nan, undefined));
+    return Coef(acc.student, select(upstream_at(index), params.nan, undefined));
 }

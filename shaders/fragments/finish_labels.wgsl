@@ -7,6 +7,6 @@ fn row_finish(index: u32, row: Row, acc: Acc) -> Coef {
         1.0 + acc.rest,
         acc.rest,
         acc.weight,
-        select(2.0 * params.z_loss * row_lse(acc), 0.0, params.z_loss == 0.0),
+        select(lse_times(acc, 2.0 * params.z_loss), 0.0, params.z_loss == 0.0),
         select(upstream_at(index), params.nan, undefined));
 }

@@ -31,7 +31,8 @@ struct Params {
     smooth_class: f32,      // e / classes
     weight_sum: f32,        // of all class weights
     z_loss: f32,
-    logit_scale: f32,
+    logit_scale: f32,       // of logits, no more than 1 unless there is a softcap
+    z_scale: f32,           // of distances between them: what is above 1 of the scale
     softcap: f32,           // 0: none
     normalizer: f32,        // what a mean divides by instead of the total weight; 0: none
     swept_words: u32,       // words of a row that its sweep reads: all, or none
@@ -59,6 +60,13 @@ struct Params {
     mask_offset: u32,       // in bytes, a byte for each row or element
     mask_stride: u32,
     ignored_label: f32,     // the label of elements that do not count
+    zero: u32,              // 0, which no compiler knows
+    mix_teacher: f32,       // the teacher's share in a mixture, beta
+    mix_student: f32,       // and the student's, 1 - beta
+    mix_log_teacher: f32,   // -log beta
+    mix_log_student: f32,   // -log(1 - beta)
+    mix_shift: f32,         // log((1 - beta) / beta)
+    weight: f32,            // of all classes, where it is one number
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

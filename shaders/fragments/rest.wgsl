@@ -3,17 +3,21 @@
 // docs/NUMERICS.md. Leaving the maximum's own 1 out keeps the digits of a confident row. A NaN ends
 // up in rest: as NaN, or as infinity where a driver's exp(NaN) is that; no sound row makes either.
 
-// rest with one more element, the maximum being that before it. One exp, no branch. The select
-// keeps a second +inf from making inf - inf.
-fn rest_pushed(max: Values, rest: Values, x: Values) -> Values {
-    let e = select(exp(-abs(x - max)), Values(1.0), x == max);
+// Words collected in one run before they join the lane's total: the rounding errors of a long row
+// grow with the number of runs, not with the number of words.
+const SWEEP_RUN: u32 = 64u;
+
+// rest with one more element, the maximum being that before it; scale is that of distances. One
+// exp, no branch. The select keeps a second +inf from making inf - inf.
+fn rest_pushed(max: Values, rest: Values, x: Values, scale: f32) -> Values {
+    let e = select(exp(-scale * abs(x - max)), Values(1.0), x == max);
     return select(rest + e, e + rest * e, x > max);
 }
 
 // rest of both parts together.
-fn rest_combined(a_max: f32, a_rest: f32, b_max: f32, b_rest: f32) -> f32 {
+fn rest_combined(a_max: f32, a_rest: f32, b_max: f32, b_rest: f32, scale: f32) -> f32 {
     let a_wins = a_max >= b_max;
-    let e = select(exp(-abs(a_max - b_max)), 1.0, a_max == b_max);
+    let e = select(exp(-scale * abs(a_max - b_max)), 1.0, a_max == b_max);
     return select(b_rest, a_rest, a_wins) + (1.0 + select(a_rest, b_rest, a_wins)) * e;
 }
 

@@ -6,7 +6,7 @@ fn row_is_undefined(index: u32) -> bool {
 }
 
 fn row_store(index: u32, row: Row, acc: Acc) {
-    let loss = params.unit * 0.5 * acc.both;
+    let loss = params.unit * acc.both;
     let defined = select(loss, params.nan, row_is_undefined(index));
     stats[params.stats_offset + index].x = select(0.0, defined, row_counts(index));
 }

@@ -13,10 +13,12 @@ fn teacher_total(acc: Acc) -> f32 {
 
 fn row_store(index: u32, row: Row, acc: Acc) {
     let sum = 1.0 + acc.rest;
-    let mean = 2.0 * (acc.half_sum / sum);
+    let mean = 2.0 * z_scale() * (acc.half_sum / sum);
     let kl = (mean - teacher_norm(acc.max, acc.rest)) + log1p(acc.other_rest);
+    // What is infinite stays so, though the teacher's sum be flushed to 0.
+    let total = select(teacher_total(acc), 1.0, is_positive_infinity(kl));
     // A teacher without any probability: a sum of nothing.
-    let loss = select(params.unit * teacher_total(acc) * kl, 0.0, sum == 0.0);
+    let loss = select(params.unit * total * kl, 0.0, sum == 0.0);
     store_row(
         index,
         select(loss, params.nan, row_is_undefined(acc)),

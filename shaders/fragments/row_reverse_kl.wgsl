@@ -7,7 +7,7 @@ fn row_is_undefined(acc: Acc) -> bool {
 }
 
 fn divergence(acc: Acc) -> f32 {
-    let mean = 2.0 * (acc.half_sum / (1.0 + acc.rest));
+    let mean = 2.0 * z_scale() * (acc.half_sum / (1.0 + acc.rest));
     return (mean - log1p(acc.rest)) + teacher_norm(acc.other_max, acc.other_rest);
 }
 

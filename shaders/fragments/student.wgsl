@@ -5,7 +5,8 @@ fn student_is_undefined(max: f32, rest: f32) -> bool {
 }
 
 fn student_lse(max: f32, rest: f32) -> f32 {
-    let infinite = select(max + log1p(rest), params.infinity, is_positive_infinity(max));
+    let lse = z_scale() * max + log1p(rest);
+    let infinite = select(lse, params.infinity, is_positive_infinity(max));
     let empty = select(infinite, -params.infinity, 1.0 + rest == 0.0);
     return select(params.nan, empty, is_finite(rest));
 }

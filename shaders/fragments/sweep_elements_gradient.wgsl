@@ -4,5 +4,5 @@ fn sweep(acc: LaneAcc, at: Starts, word: u32, x: Values) -> LaneAcc {
     let element = element_at(at, word, x);
     let gradient = upstream_of(at, word) * element.slope;
     store_output(at, word, select(Values(0.0), gradient, element_counts(at, word)));
-    return lane_push(acc, element.loss);
+    return lane_push(acc, params.unit * element.loss);
 }

@@ -1,9 +1,5 @@
 // One lane's share of a row: words start, start + step, ... below end.
 
-// Words collected in one run before they join the lane's total: the rounding errors of a long row
-// grow with the number of runs, not with the number of words.
-const SWEEP_RUN: u32 = 64u;
-
 fn sweep_words(index: u32, start: u32, end: u32, step: u32) -> Acc {
     let at = starts_of(index);
     var total = acc_identity();

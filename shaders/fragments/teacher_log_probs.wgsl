@@ -6,6 +6,15 @@ fn teacher(x: Values) -> Values {
     return select(Values(params.nan), x, x <= Values(0.0));
 }
 
+// By which a distance is scaled in an exponential, and before z_scale.
+fn teacher_scale() -> f32 {
+    return 1.0;
+}
+
+fn teacher_unit() -> f32 {
+    return 1.0 / z_scale();
+}
+
 // What is subtracted from x - max to make it a log-probability.
 fn teacher_norm(max: f32, rest: f32) -> f32 {
     return -max;

@@ -2,14 +2,18 @@
 
 const TEACHER_IS_NORMALIZED = true;
 
-// log(0), which a driver may take for anything.
-fn log_of(p: Values) -> Values {
-    return select(log(p), Values(-params.infinity), p == Values(0.0));
-}
-
 fn teacher(x: Values) -> Values {
     let is_probability = (x >= Values(0.0)) & (x <= Values(1.0));
     return select(Values(params.nan), log_of(x), is_probability);
+}
+
+// By which a distance is scaled in an exponential, and before z_scale.
+fn teacher_scale() -> f32 {
+    return 1.0;
+}
+
+fn teacher_unit() -> f32 {
+    return 1.0 / z_scale();
 }
 
 // What is subtracted from x - max to make it a log-probability.

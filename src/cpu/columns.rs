@@ -3,7 +3,7 @@
 use crate::cpu::RowStat;
 use crate::cpu::groups::SHORT;
 use crate::cpu::lanes::{Io, Lanes, load, store};
-use crate::cpu::math::{exp_of_negative, log1p};
+use crate::cpu::math::{exp, exp_of_negative, log1p};
 use crate::cpu::short::{Next, max_of_short, rest_of_short};
 use crate::cpu::simd::{MAX_LANES, Simd};
 
@@ -59,6 +59,32 @@ impl<S: Simd> Sweep<S> {
             );
         }
         self.stat_of_long(x)
+    }
+
+    /// The statistic of `scale x`, for the first `columns` of a row that is whole vectors long: the
+    /// maximum of x, and the sum of `exp(scale (x - max))` over all but one that holds it.
+    pub(super) fn stat_scaled(self, x: &[f32], columns: usize, scale: f32) -> RowStat {
+        let stat = self.stat(&x[..columns]);
+        if scale == 1.0 || !stat.is_defined() {
+            return stat;
+        }
+        let (s, zero, one) = (self.s, self.s.splat(0.0), self.s.splat(1.0));
+        let max = s.splat(stat.max());
+        let others = self.sum(
+            columns,
+            #[inline(always)]
+            |j| {
+                let x = s.load(&x[j..]);
+                let e = exp(s, s.mul(s.splat(scale), s.sub(x, max)));
+                s.select(s.eq(x, max), zero, e)
+            },
+        );
+        let tops = self.sum(
+            columns,
+            #[inline(always)]
+            |j| s.select(s.eq(s.load(&x[j..]), max), one, zero),
+        );
+        RowStat::new(stat.max(), (others + (tops - 1.0)) as f32)
     }
 
     /// The statistic of a row, in one sweep.

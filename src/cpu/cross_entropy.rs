@@ -87,6 +87,8 @@ struct Options<'a> {
     of_rows: RowTargets<'a>,
     classes: usize,
     chain: Chain,
+    /// What distances between the chain's results are multiplied by.
+    z_scale: f32,
     dloss: Dloss,
     unit: f32,
     /// With whole vectors of zeros behind them.
@@ -160,14 +162,14 @@ impl Rows for Options<'_> {
         match label {
             Label::Class(y) => {
                 let seen = row_of.seen(y);
-                let norm = Norm::of(sweep, seen.stat);
+                let norm = Norm::of(sweep, seen.stat, self.z_scale);
                 *result = self.class_result(norm, &seen, y);
                 if let Some(dloss) = dloss {
                     row_of.class_columns(&self.class_columns(sweep, norm, &seen, (y, dloss)), out);
                 }
             }
             Label::Probs(q) => {
-                let norm = Norm::of(sweep, row_of.stat());
+                let norm = Norm::of(sweep, row_of.stat(), self.z_scale);
                 *result = row_of.probs_result(norm, q);
                 if let Some(dloss) = dloss {
                     row_of.probs_columns(norm, q, dloss, out);
@@ -180,6 +182,7 @@ impl Rows for Options<'_> {
 impl<'a> Options<'a> {
     fn new(op: &'a CrossEntropy, labels: Labels<'a>, classes: usize, divisor: f64) -> Self {
         let (e, weight_sum) = (op.label_smoothing(), op.weight_sum(classes));
+        let (chain, z_scale) = Chain::of(op);
         let mut weights: Option<Vec<f32>> =
             op.class_weights().map(|weights| weights.iter().map(|&w| w as f32).collect());
         if let Some(weights) = &mut weights {
@@ -189,7 +192,8 @@ impl<'a> Options<'a> {
             op,
             of_rows: op.rows(labels.targets, labels.mask),
             classes,
-            chain: Chain::of(op),
+            chain,
+            z_scale,
             dloss: Dloss::of(labels.upstream, op.reduction(), divisor, op.unit()),
             unit: op.unit().per_nat() as f32,
             weights,
@@ -289,7 +293,7 @@ impl Rows for TargetGradient<'_> {
         with_values!(self.logits, x => sweep.widen(&x[columns], a));
         let z = options.chain_of(sweep, a, b);
         let row_of = Row { options, sweep, span: options.all(), x: a, z };
-        let norm = Norm::of(sweep, row_of.stat());
+        let norm = Norm::of(sweep, row_of.stat(), options.z_scale);
         let dloss = if norm.is_defined() { options.dloss.at(row) } else { f32::NAN };
         sweep.fill(
             out,

@@ -9,7 +9,8 @@ use crate::cpu::{Dloss, RowStat, reduce, select_times, zeros};
 use crate::error::Result;
 use crate::matrix::{Array, Values, with_values};
 use crate::op::{
-    DivergenceInput, DivergenceKind, DivergenceOutput, DivergenceSpec, InputForm, counts, kept,
+    DivergenceInput, DivergenceKind, DivergenceOutput, DivergenceSpec, InputForm, Mixture, counts,
+    kept, split_scale,
 };
 
 pub(crate) fn divergence(
@@ -63,6 +64,8 @@ struct LogProbs<'a, S> {
     z: &'a [f32],
     /// The statistic and `log1p(rest)`; none if z are log-probabilities already.
     stat: Option<(RowStat, f32)>,
+    /// What distances between z are multiplied by.
+    scale: f32,
 }
 
 impl<S: Simd> LogProbs<'_, S> {
@@ -77,7 +80,10 @@ impl<S: Simd> LogProbs<'_, S> {
     fn log_p(&self, j: usize) -> S::F {
         let (s, z) = (self.s, self.s.load(&self.z[j..]));
         match self.stat {
-            Some((stat, log_sum)) => s.sub(s.sub(z, s.splat(stat.max())), s.splat(log_sum)),
+            Some((stat, log_sum)) => {
+                let distance = s.mul(s.splat(self.scale), s.sub(z, s.splat(stat.max())));
+                s.sub(distance, s.splat(log_sum))
+            }
             None => z,
         }
     }
@@ -87,10 +93,18 @@ impl<S: Simd> LogProbs<'_, S> {
         let (s, z) = (self.s, self.s.load(&self.z[j..]));
         match self.stat {
             Some((stat, _)) => {
-                s.mul(exp(s, s.sub(z, s.splat(stat.max()))), s.splat(1.0 / stat.sum()))
+                let distance = s.mul(s.splat(self.scale), s.sub(z, s.splat(stat.max())));
+                s.mul(exp(s, distance), s.splat(1.0 / stat.sum()))
             }
             None => exp(s, z),
         }
+    }
+
+    /// Whether a class has no probability at all.
+    #[inline(always)]
+    fn is_none(&self, j: usize) -> S::M {
+        let s = self.s;
+        s.eq(s.load(&self.z[j..]), s.splat(f32::NEG_INFINITY))
     }
 
     /// 1 - p where p is above one half: there it has more digits than p; NaN elsewhere.
@@ -113,20 +127,40 @@ impl<S: Simd> LogProbs<'_, S> {
         let (a, b, infinity) = (self.log_p(j), other.log_p(j), s.splat(f32::INFINITY));
         // Where only p underflowed, what it stands for may still be infinitely surprising.
         let term = select_times(s, self.p(j), s.sub(a, b));
-        let term = s.select(s.eq(b, s.neg(infinity)), infinity, term);
-        s.select(s.eq(a, s.neg(infinity)), s.splat(0.0), term)
+        let term = s.select(other.is_none(j), infinity, term);
+        s.select(self.is_none(j), s.splat(0.0), term)
     }
 
-    /// The part of a class in KL(self || M), M the mean of both: P (log 2 - softplus(log Q - log P)).
+    /// The part of a class in KL(self || M), M the mixture of both, by this side's own share of it:
+    /// beta P (-log beta - softplus(log Q - log P + shift)) of the teacher.
     #[inline(always)]
-    fn term_to_mean(&self, other: &Self, j: usize) -> S::F {
+    fn term_to_mixture(&self, other: &Self, j: usize, of: Side) -> S::F {
         let s = self.s;
         let zero = s.splat(0.0);
-        let d = s.sub(other.log_p(j), self.log_p(j));
+        let d = s.add(s.sub(other.log_p(j), self.log_p(j)), s.splat(of.shift));
         let above = s.select(s.lt(d, zero), zero, d);
         let softplus = s.add(log1p(s, exp(s, s.neg(s.abs(d)))), above);
-        select_times(s, self.p(j), s.sub(s.splat(std::f32::consts::LN_2), softplus))
+        let log_ratio = s.sub(s.splat(of.log), softplus);
+        s.mul(s.splat(of.share), select_times(s, self.p(j), log_ratio))
     }
+}
+
+/// A side of a [`Mixture`]: its share, minus the share's logarithm, and how far the other's logarithm moves.
+#[derive(Clone, Copy)]
+struct Side {
+    share: f32,
+    log: f32,
+    shift: f32,
+}
+
+/// The teacher's side and the student's.
+fn sides(mixture: &Mixture) -> [Side; 2] {
+    let side =
+        |share, log, shift| Side { share: share as f32, log: log as f32, shift: shift as f32 };
+    [
+        side(mixture.teacher, mixture.log_teacher, mixture.shift),
+        side(mixture.student, mixture.log_student, -mixture.shift),
+    ]
 }
 
 /// A row of both batches.
@@ -148,12 +182,13 @@ impl Rows for Divergences<'_> {
         let columns = row * *classes..(row + 1) * *classes;
         with_values!(self.teacher, teacher => sweep.widen(&teacher[columns], a));
         self.prepare(sweep, self.spec.teacher, a, b);
-        let teacher = normalize(sweep, self.spec.teacher, *classes, b);
+        let teacher = self.normalize(sweep, self.spec.teacher, *classes, b);
         self.prepare(sweep, InputForm::Logits, x, a);
-        let student = normalize(sweep, InputForm::Logits, *classes, a);
+        let student = self.normalize(sweep, InputForm::Logits, *classes, a);
         let pair = Pair { teacher, student };
         let loss = self.loss(sweep, &pair);
-        *result = [self.unit * loss, student.stat.map_or(0.0, |(stat, _)| stat.lse())];
+        let lse = student.stat.map_or(0.0, |(stat, _)| stat.lse_scaled(student.scale));
+        *result = [self.unit * loss, lse];
         if self.spec.common.gradient {
             let scale = self.dloss.at(row) / self.spec.temperature as f32;
             self.columns(sweep, &pair, loss, scale, out);
@@ -161,23 +196,26 @@ impl Rows for Divergences<'_> {
     }
 }
 
-fn normalize<S: Simd>(
-    sweep: Sweep<S>,
-    form: InputForm,
-    classes: usize,
-    z: &[f32],
-) -> LogProbs<'_, S> {
-    let stat = (form == InputForm::Logits).then(|| sweep.stat(&z[..classes]));
-    let stat = stat.map(|stat| (stat, sweep.log1p(stat.rest())));
-    LogProbs { s: sweep.s, classes, z, stat }
-}
-
 impl Divergences<'_> {
-    /// Logits over the temperature, or the logarithms of probabilities.
+    fn normalize<'z, S: Simd>(
+        &self,
+        sweep: Sweep<S>,
+        form: InputForm,
+        classes: usize,
+        z: &'z [f32],
+    ) -> LogProbs<'z, S> {
+        let (_, scale) = split_scale(1.0 / self.spec.temperature);
+        let scale = scale as f32;
+        let stat = (form == InputForm::Logits).then(|| sweep.stat_scaled(z, classes, scale));
+        let stat = stat.map(|stat| (stat, sweep.log1p(stat.rest())));
+        LogProbs { s: sweep.s, classes, z, stat, scale }
+    }
+
+    /// Logits over the temperature unless that is below 1, or the logarithms of probabilities.
     fn prepare<S: Simd>(&self, sweep: Sweep<S>, form: InputForm, x: &[f32], z: &mut [f32]) {
         let (s, temperature) = (sweep.s, self.spec.temperature as f32);
         match form {
-            InputForm::Logits if temperature != 1.0 => {
+            InputForm::Logits if temperature > 1.0 => {
                 sweep.fill(
                     z,
                     #[inline(always)]
@@ -210,13 +248,18 @@ impl Divergences<'_> {
                 #[inline(always)]
                 |j| student.term(teacher, j),
             ),
-            DivergenceKind::Js => {
-                let both = sweep.sum(
+            DivergenceKind::Js(mixture) => {
+                let [of_p, of_q] = sides(&mixture);
+                sweep.sum(
                     classes,
                     #[inline(always)]
-                    |j| s.add(teacher.term_to_mean(student, j), student.term_to_mean(teacher, j)),
-                );
-                both / 2.0
+                    |j| {
+                        s.add(
+                            teacher.term_to_mixture(student, j, of_p),
+                            student.term_to_mixture(teacher, j, of_q),
+                        )
+                    },
+                )
             }
         };
         sum as f32
@@ -263,19 +306,19 @@ impl Divergences<'_> {
                     s.mul(s.splat(scale), dz)
                 },
             ),
-            DivergenceKind::Js => {
-                let half = s.splat(0.5);
+            DivergenceKind::Js(mixture) => {
+                let [_, of_q] = sides(&mixture);
                 let sum = sweep.sum(
                     classes,
                     #[inline(always)]
-                    |j| student.term_to_mean(teacher, j),
+                    |j| student.term_to_mixture(teacher, j, of_q),
                 );
-                let of_row = sum as f32 / 2.0;
+                let of_row = sum as f32;
                 sweep.fill(
                     out,
                     #[inline(always)]
                     |j| {
-                        let own = s.mul(student.term_to_mean(teacher, j), half);
+                        let own = student.term_to_mixture(teacher, j, of_q);
                         let dz = s.sub(own, s.mul(student.p(j), s.splat(of_row)));
                         s.mul(s.splat(scale), dz)
                     },

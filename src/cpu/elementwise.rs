@@ -9,7 +9,9 @@ use crate::cpu::simd::{InstructionSet, Simd};
 use crate::cpu::{Dloss, reduce, select_times, zeros};
 use crate::error::Result;
 use crate::matrix::with_values;
-use crate::op::{ElementKind, ElementwiseInput, ElementwiseOutput, ElementwiseSpec, kept};
+use crate::op::{
+    ElementKind, ElementwiseInput, ElementwiseOutput, ElementwiseSpec, PosWeight, kept,
+};
 
 /// Elements that are handled as a row, whatever the matrix's shape; the last row may be shorter.
 const CHUNK: usize = 2048;
@@ -31,7 +33,11 @@ pub(crate) fn elementwise(
         first: 0,
         dloss: Dloss::of(input.upstream, common.reduction, divisor, common.unit),
         unit: common.unit.per_nat() as f32,
-        positive: spec.pos_weight.map(|weights| weights.iter().map(|&w| w as f32).collect()),
+        positive: match spec.pos_weight {
+            None => vec![1.0],
+            Some(PosWeight::All(weight)) => vec![*weight as f32],
+            Some(PosWeight::Columns(weights)) => weights.iter().map(|&w| w as f32).collect(),
+        },
     };
     let mut losses: Vec<f32> = zeros(elements)?;
     let dinput = with_values!(input.input.values(), x => {
@@ -55,7 +61,8 @@ struct Elements<'a> {
     first: usize,
     dloss: Dloss,
     unit: f32,
-    positive: Option<Vec<f32>>,
+    /// The weights of labels that are 1: of all, or of each column.
+    positive: Vec<f32>,
 }
 
 impl Elements<'_> {
@@ -89,10 +96,11 @@ impl<'a> Rows for Elements<'a> {
             None => weights.fill(1.0),
             Some(of) => with_values!(of.values(), of => sweep.widen(&of[elements], weights)),
         }
-        let mut positive = [1.0; CHUNK];
-        if let Some(of) = &self.positive {
-            let columns = (0..of.len()).cycle().skip(first % of.len());
-            positive.iter_mut().zip(columns).for_each(|(positive, column)| *positive = of[column]);
+        let of = &self.positive[..];
+        let mut positive = [of.first().copied().unwrap_or(1.0); CHUNK];
+        if of.len() > 1 {
+            let columns = of.iter().cycle().skip(first % of.len());
+            positive.iter_mut().zip(columns).for_each(|(positive, weight)| *positive = *weight);
         }
         let mut dloss = [0.0; CHUNK];
         match &self.dloss {

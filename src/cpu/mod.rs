@@ -81,7 +81,7 @@ impl Dloss {
 }
 
 /// The reported loss, added up in f64 and in a fixed order: the same bits on any number of threads.
-fn reduce(losses: Vec<f32>, reduction: Reduction, divisor: f64) -> Loss {
+pub(crate) fn reduce(losses: Vec<f32>, reduction: Reduction, divisor: f64) -> Loss {
     if reduction == Reduction::None {
         return Loss::Each(Array::F32(losses));
     }

@@ -73,8 +73,13 @@ impl RowStat {
     /// The statistic of both parts together.
     #[must_use]
     pub fn combine(self, other: Self) -> Self {
+        self.combine_scaled(other, 1.0)
+    }
+
+    /// [`Self::combine`] where `rest` is a sum of `exp(scale (x - max))`.
+    pub(crate) fn combine_scaled(self, other: Self, scale: f32) -> Self {
         let (top, low) = if self.max >= other.max { (self, other) } else { (other, self) };
-        let e = if low.max == top.max { 1.0 } else { (low.max - top.max).exp() };
+        let e = if low.max == top.max { 1.0 } else { (scale * (low.max - top.max)).exp() };
         Self { max: top.max, rest: top.rest + (1.0 + low.rest) * e }
     }
 
@@ -96,13 +101,18 @@ impl RowStat {
 
     /// The log-sum-exp, `max + log1p(rest)`.
     pub fn lse(self) -> f32 {
+        self.lse_scaled(1.0)
+    }
+
+    /// [`Self::lse`] of `scale x` where `rest` is a sum of `exp(scale (x - max))`.
+    pub(crate) fn lse_scaled(self, scale: f32) -> f32 {
         if self.rest.is_nan() {
             f32::NAN
         } else if self.max == f32::INFINITY {
             f32::INFINITY
         } else {
             // log1p(-1) is -inf: the log-sum-exp of nothing.
-            self.max + self.rest.ln_1p()
+            scale * self.max + self.rest.ln_1p()
         }
     }
 

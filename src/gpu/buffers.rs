@@ -205,7 +205,8 @@ pub enum TargetsBuffer<'a> {
     I32(VectorBuffer<'a>),
     /// Class indices `[rows]`, 64-bit, little-endian.
     I64(VectorBuffer<'a>),
-    /// Probabilities `[rows, classes]`.
+    /// Probabilities `[rows, classes]`. The host cannot see them, and nothing checks that they are in
+    /// [0, 1]: what stands there goes through the formula.
     Probs(MatrixBuffer<'a>),
 }
 

@@ -59,11 +59,21 @@ pub(crate) type Roles<'a> = HashMap<Role, &'a wgpu::Buffer>;
 
 impl Call {
     pub(crate) async fn new(gpu: &Gpu, description: Description<'_>) -> Result<Self> {
-        let Description { name, problem, roles, weights, layer } = description;
-        let plan = match layer {
-            Some(layer) => layer.plan(&problem, gpu.caps(), gpu.tuning_ref())?,
-            None => Plan::new(&problem, gpu.caps(), gpu.tuning_ref())?,
+        let plan = match &description.layer {
+            Some(layer) => layer.plan(&description.problem, gpu.caps(), gpu.tuning_ref())?,
+            None => Plan::new(&description.problem, gpu.caps(), gpu.tuning_ref())?,
         };
+        Self::planned(gpu, description, plan).await
+    }
+
+    /// A call after which the host sums what it reads of rows: its summary tells of targets alone.
+    pub(crate) async fn without_sums(gpu: &Gpu, description: Description<'_>) -> Result<Self> {
+        let plan = Plan::without_sums(&description.problem, gpu.caps(), gpu.tuning_ref())?;
+        Self::planned(gpu, description, plan).await
+    }
+
+    async fn planned(gpu: &Gpu, description: Description<'_>, plan: Plan) -> Result<Self> {
+        let Description { name, problem, roles, weights, .. } = description;
         let pipelines = pipelines(gpu, &plan.steps).await?;
         gpu.scoped(name, |gpu| {
             let owned = Owned::new(gpu, &plan, weights.as_deref())?;
@@ -154,7 +164,7 @@ impl Call {
 
     /// The rows' (loss, lse), `[rows, 2]` of f32, for operations that have them: a buffer with the
     /// usages `STORAGE` and `COPY_SRC`. Of an entropy it is (entropy, lse), of an elementwise loss
-    /// (sum over the row, 0). With metrics it is `[rows, 4]`: loss, lse, -log p of the target, and
+    /// (sum over the row, what rounding took from it). With metrics it is `[rows, 4]`: loss, lse, -log p of the target, and
     /// the bits of a u32, the best column, 0x7fffffff if the row is ignored, with the highest bit set
     /// if it is the target's.
     pub fn stats(&self) -> Option<&wgpu::Buffer> {
@@ -210,14 +220,10 @@ impl Call {
             return Err(self.has_no("metrics"));
         }
         let summary = self.read_summary().await?;
-        let mut argmax = Vec::with_capacity(self.rows as usize);
-        self.read_rows(|row| {
-            let best = bytemuck::pod_read_unaligned::<u32>(&row[12..16]) & SKIPPED;
-            argmax.push(if best == SKIPPED { -1 } else { best.into() });
-        })
-        .await?;
+        let mut sums = RowMetrics::with_columns(self.rows as usize);
+        self.read_rows(|row| sums.push(row)).await?;
         let kept = if self.has_targets { summary.kept_rows.into() } else { self.rows };
-        Ok(Metrics::new(argmax, summary.correct.into(), summary.nll.into(), kept))
+        Ok(sums.metrics(kept))
     }
 
     async fn read_rows(&self, mut row: impl FnMut(&[u8])) -> Result<()> {
@@ -256,6 +262,36 @@ impl Call {
 
     fn has_no(&self, what: &str) -> Error {
         Error::InvalidInput { what: self.name, reason: format!("has no {what} to read") }
+    }
+}
+
+/// What metrics are made of, gathered from the results of rows.
+#[derive(Debug, Default)]
+pub(crate) struct RowMetrics {
+    nll: f64,
+    correct: u64,
+    /// The best column of each row, where they are asked for.
+    columns: Option<Vec<i64>>,
+}
+
+impl RowMetrics {
+    fn with_columns(rows: usize) -> Self {
+        Self { columns: Some(Vec::with_capacity(rows)), ..Self::default() }
+    }
+
+    /// The next row's 16 bytes.
+    pub(crate) fn push(&mut self, row: &[u8]) {
+        self.nll += f64::from(bytemuck::pod_read_unaligned::<f32>(&row[8..12]));
+        let best = bytemuck::pod_read_unaligned::<u32>(&row[12..16]);
+        self.correct += u64::from(best >> 31);
+        if let Some(columns) = &mut self.columns {
+            let best = best & SKIPPED;
+            columns.push(if best == SKIPPED { -1 } else { best.into() });
+        }
+    }
+
+    pub(crate) fn metrics(self, kept: u64) -> Metrics {
+        Metrics::new(self.columns.unwrap_or_default(), self.correct, self.nll, kept)
     }
 }
 

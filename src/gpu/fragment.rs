@@ -94,6 +94,8 @@ fragments! {
     ACC_JS = "fragments/acc_js.wgsl";
     ACC_SUM = "fragments/acc_sum.wgsl";
     ACC_SUM_SUBGROUP = "fragments/acc_sum_subgroup.wgsl";
+    ACC_LOSSES = "fragments/acc_losses.wgsl";
+    PAIRWISE = "fragments/pairwise.wgsl";
     ACC_TARGETS = "fragments/acc_targets.wgsl";
     ACC_METRICS = "fragments/acc_metrics.wgsl";
     SMOOTHING_NONE = "fragments/smoothing_none.wgsl";
@@ -116,6 +118,9 @@ fragments! {
     SWEEP_KL = "fragments/sweep_kl.wgsl";
     SWEEP_REVERSE_KL = "fragments/sweep_reverse_kl.wgsl";
     SWEEP_ENTROPY = "fragments/sweep_entropy.wgsl";
+    SIDES_KL = "fragments/sides_kl.wgsl";
+    SIDES_REVERSE_KL = "fragments/sides_reverse_kl.wgsl";
+    SIDES_ENTROPY = "fragments/sides_entropy.wgsl";
     SWEEP_JS = "fragments/sweep_js.wgsl";
     SWEEP_ELEMENTS = "fragments/sweep_elements.wgsl";
     SWEEP_ELEMENTS_GRADIENT = "fragments/sweep_elements_gradient.wgsl";
@@ -128,9 +133,11 @@ fragments! {
     FORM_NORMALIZED = "fragments/form_normalized.wgsl";
     TEACHER_LOGITS = "fragments/teacher_logits.wgsl";
     TEACHER_LOG_PROBS = "fragments/teacher_log_probs.wgsl";
+    LOG_OF = "fragments/log_of.wgsl";
     TEACHER_PROBS = "fragments/teacher_probs.wgsl";
     STUDENT = "fragments/student.wgsl";
     WEIGHTS_NONE = "fragments/weights_none.wgsl";
+    WEIGHTS_ALIKE = "fragments/weights_alike.wgsl";
     WEIGHTS_BUFFER = "fragments/weights_buffer.wgsl" binds Weights Read;
     WEIGHTS_RAGGED = "fragments/weights_ragged.wgsl" binds Weights Read;
     FACTORS_NONE = "fragments/factors_none.wgsl";

@@ -54,6 +54,8 @@ impl TargetType {
 pub enum Weighting {
     /// None.
     None,
+    /// One weight for all classes.
+    Alike,
     /// Class weights: one is read for each row.
     Weights,
     /// Label smoothing, with class weights or with ones: all are read for each row.
@@ -248,19 +250,16 @@ impl Kernel {
                 targets.fragment(),
                 &TARGET_KIND,
                 &ACC_TARGETS,
+                &PAIRWISE,
                 &REDUCE_TREE,
                 &SCRATCH,
                 &SCAN_TARGETS,
             ],
-            Self::FinishTargets => vec![
-                &PARAMS,
-                &SUMMARY,
-                &SUMMARY_WRITE,
-                &ACC_TARGETS,
-                &REDUCE_TREE,
-                &SCRATCH,
-                &FINISH_TARGETS,
-            ],
+            Self::FinishTargets
+            | Self::FinishCounts
+            | Self::FinishMetrics
+            | Self::FinishSum
+            | Self::FinishMean => self.finish_fragments(),
             Self::ListKept(targets) => {
                 vec![&PARAMS, targets.fragment(), &TARGET_KIND, &SCRATCH, &LIST_KEPT]
             }
@@ -274,48 +273,41 @@ impl Kernel {
                 &PARAMS,
                 &WORD_F32,
                 &ACC_SUM,
+                &PAIRWISE,
                 &REDUCE_TREE,
                 if *metrics { &STATS_METRICS } else { &STATS },
                 &COUNTS_ALL,
                 &SCRATCH,
                 &SUM_LOSS,
             ],
-            Self::SumMetrics => {
-                let stats = [&STATS_METRICS, &COUNTS_ALL];
-                [&[&PARAMS, &ACC_METRICS, &REDUCE_TREE][..], &stats, &[&SCRATCH, &SUM_METRICS]]
-                    .concat()
-            }
-            Self::FinishMetrics => vec![
+            Self::SumMetrics => vec![
                 &PARAMS,
-                &SUMMARY,
-                &SUMMARY_WRITE,
                 &ACC_METRICS,
+                &PAIRWISE,
                 &REDUCE_TREE,
+                &STATS_METRICS,
                 &SCRATCH,
-                &FINISH_METRICS,
-            ],
-            Self::FinishCounts => vec![
-                &PARAMS,
-                &SUMMARY,
-                &SUMMARY_WRITE,
-                &WORD_F32,
-                &ACC_SUM,
-                &REDUCE_TREE,
-                &SCRATCH,
-                &FINISH_COUNTS,
-            ],
-            Self::FinishSum | Self::FinishMean => vec![
-                &PARAMS,
-                &SUMMARY,
-                &SUMMARY_WRITE,
-                &WORD_F32,
-                &ACC_SUM,
-                &REDUCE_TREE,
-                &SCRATCH,
-                if *self == Self::FinishSum { &REDUCED_SUM } else { &REDUCED_MEAN },
-                &FINISH_LOSS,
+                &COUNTS_ALL,
+                &SUM_METRICS,
             ],
         }
+    }
+
+    /// The files of what folds blocks into the summary.
+    fn finish_fragments(&self) -> Vec<&'static Fragment> {
+        let mut list = vec![&PARAMS, &SUMMARY, &SUMMARY_WRITE, &PAIRWISE];
+        list.extend(match self {
+            Self::FinishTargets => vec![&ACC_TARGETS, &REDUCE_TREE, &SCRATCH, &FINISH_TARGETS],
+            Self::FinishMetrics => vec![&ACC_METRICS, &REDUCE_TREE, &SCRATCH, &FINISH_METRICS],
+            Self::FinishCounts => {
+                vec![&WORD_F32, &ACC_SUM, &REDUCE_TREE, &SCRATCH, &FINISH_COUNTS]
+            }
+            Self::FinishSum => {
+                vec![&WORD_F32, &ACC_SUM, &REDUCE_TREE, &SCRATCH, &REDUCED_SUM, &FINISH_LOSS]
+            }
+            _ => vec![&WORD_F32, &ACC_SUM, &REDUCE_TREE, &SCRATCH, &REDUCED_MEAN, &FINISH_LOSS],
+        });
+        list
     }
 
     /// What this kernel binds, by slot.
@@ -372,6 +364,15 @@ impl Kernel {
 
 impl Weighting {
     pub(super) fn fragment(self, word: Word) -> &'static Fragment {
-        if self == Self::None { &WEIGHTS_NONE } else { word.pick(&WEIGHTS_BUFFER, &WEIGHTS_RAGGED) }
+        match self {
+            Self::None => &WEIGHTS_NONE,
+            Self::Alike => &WEIGHTS_ALIKE,
+            Self::Weights | Self::Smoothed => word.pick(&WEIGHTS_BUFFER, &WEIGHTS_RAGGED),
+        }
+    }
+
+    /// Whether they are in a buffer.
+    pub(super) fn has_buffer(self) -> bool {
+        matches!(self, Self::Weights | Self::Smoothed)
     }
 }

@@ -28,7 +28,7 @@ pub use buffers::{
     MaskBuffer, MatrixBuffer, OutputBuffer, TargetsBuffer, UpstreamBuffer, VectorBuffer,
 };
 pub use call::Call;
-pub(crate) use call::WindowedCall;
+pub(crate) use call::{RowMetrics, WindowedCall};
 pub use caps::{Caps, Reduce, Tuning};
 pub use compose::{Composed, Sources, compose};
 pub use context::{Fault, Gpu};

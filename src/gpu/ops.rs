@@ -91,6 +91,7 @@ static WEIGHTED: AccFiles = AccFiles {
     words: 1,
 };
 static SUM: AccFiles = AccFiles { files: &[&ACC_SUM], subgroup: Some(&ACC_SUM_SUBGROUP), words: 1 };
+static LOSSES: AccFiles = AccFiles { files: &[&ACC_LOSSES], subgroup: None, words: 1 };
 static ARGMAX: AccFiles =
     AccFiles { files: &[&REST, &COLLAPSE, &ACC_ARGMAX], subgroup: None, words: 2 };
 static LABELS: AccFiles =
@@ -135,20 +136,7 @@ impl RowKernel {
             },
             RowOp::Focal => OpFiles {
                 reads: vec![&CHAIN_NONE, self.class_weights()],
-                ..row_stat(
-                    vec![
-                        self.targets.fragment(),
-                        &TARGET_KIND,
-                        &STATS,
-                        &STATS_LSE,
-                        &FORM_LOGITS,
-                        &ROW_TARGET,
-                        &MODULATION,
-                        &STORE_FOCAL,
-                    ],
-                    &FINISH_FOCAL,
-                    vec![&COLUMN_EXP, &SHIFT_NONE],
-                )
+                ..row_stat(self.focal_row(), &FINISH_FOCAL, vec![&COLUMN_EXP, &SHIFT_NONE])
             },
             RowOp::Softmax => {
                 row_stat(vec![&ROW_PLAIN], &FINISH_EXP, vec![&COLUMN_EXP, &SHIFT_NONE])
@@ -166,6 +154,7 @@ impl RowKernel {
             RowOp::Entropy => OpFiles {
                 acc: &PAIR,
                 sweep: &SWEEP_ENTROPY,
+                reads: vec![&CHAIN_NONE, &SIDES_ENTROPY],
                 ..row_stat(
                     vec![&STATS, &STUDENT, &ROW_ENTROPY],
                     &FINISH_ENTROPY,
@@ -200,6 +189,15 @@ impl RowKernel {
                 column: vec![&COEF_SUM],
             },
         }
+    }
+
+    fn focal_row(self) -> Vec<&'static Fragment> {
+        let targets = self.targets.fragment();
+        let own = [&MODULATION, &STORE_FOCAL];
+        [targets, &TARGET_KIND, &STATS, &STATS_LSE, &FORM_LOGITS, &ROW_TARGET]
+            .into_iter()
+            .chain(own)
+            .collect()
     }
 
     fn cross_entropy(self) -> OpFiles {
@@ -276,10 +274,15 @@ impl RowKernel {
             InputForm::LogProbs => &TEACHER_LOG_PROBS,
             InputForm::Probs => &TEACHER_PROBS,
         };
+        let sides = if self.op == RowOp::ReverseKl { &SIDES_REVERSE_KL } else { &SIDES_KL };
+        let mut reads = vec![self.chain.fragment(), self.second_input(), teacher, sides];
+        if self.form == InputForm::Probs {
+            reads.push(&LOG_OF);
+        }
         OpFiles {
             acc: &PAIR,
             sweep,
-            reads: vec![self.chain.fragment(), self.second_input(), teacher],
+            reads,
             row: vec![&STATS, &STUDENT, row],
             finish,
             column: vec![column],
@@ -300,7 +303,7 @@ impl RowKernel {
         ]);
         reads.extend(match element {
             ElementOp::BinaryLogits => vec![&ELEMENT_BINARY_LOGITS, self.class_weights()],
-            ElementOp::BinaryProbs => vec![&ELEMENT_BINARY_PROBS],
+            ElementOp::BinaryProbs => vec![&LOG_OF, &ELEMENT_BINARY_PROBS],
             ElementOp::BinaryFocal => vec![&ELEMENT_BINARY_FOCAL, &MODULATION],
             ElementOp::Squared => vec![&ELEMENT_SQUARED],
             ElementOp::Absolute => vec![&ELEMENT_ABSOLUTE],
@@ -313,7 +316,7 @@ impl RowKernel {
             _ => &SWEEP_ELEMENTS_GRADIENT,
         };
         OpFiles {
-            acc: &SUM,
+            acc: &LOSSES,
             sweep,
             reads,
             row: vec![&STATS, &ROW_ELEMENTS],

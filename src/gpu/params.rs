@@ -36,6 +36,7 @@ pub struct Params {
     pub weight_sum: f32,
     pub z_loss: f32,
     pub logit_scale: f32,
+    pub z_scale: f32,
     pub softcap: f32,
     pub normalizer: f32,
     pub swept_words: u32,
@@ -63,6 +64,13 @@ pub struct Params {
     pub mask_offset: u32,
     pub mask_stride: u32,
     pub ignored_label: f32,
+    pub zero: u32,
+    pub mix_teacher: f32,
+    pub mix_student: f32,
+    pub mix_log_teacher: f32,
+    pub mix_log_student: f32,
+    pub mix_shift: f32,
+    pub weight: f32,
 }
 
 impl Params {

@@ -59,15 +59,15 @@ impl Kernel {
         all
     }
 
-    /// Of [`Self::all`], every kernel on f32 matrices with buffers of their own; and of the others,
-    /// whose words and bindings change what stands around them and nothing else, enough that any
-    /// two files that are joined in one of them are joined in one that is here.
+    /// Of [`Self::all`], every kernel on f32 matrices with buffers of their own and without masks; and of the
+    /// others, whose words, bindings and masks change what stands around them and nothing else, enough that
+    /// any two files that are joined in one of them are joined in one that is here.
     pub fn spanning() -> Vec<Self> {
         let mut seen = HashSet::new();
         let mut spanning = Self::all();
         spanning.retain(|kernel| {
             let Self::Rows(row) = kernel else { return true };
-            if !row.word.is_narrow() && row.sharing == Sharing::Apart {
+            if !row.word.is_narrow() && row.sharing == Sharing::Apart && !row.masked {
                 return true;
             }
             let files: Vec<_> = row.fragments().iter().map(|fragment| fragment.file).collect();
@@ -130,14 +130,12 @@ impl RowOp {
     }
 
     fn weightings(self) -> &'static [Weighting] {
-        use Weighting::{None, Smoothed, Weights};
+        use Weighting::{Alike, None, Smoothed, Weights};
         match self {
             Self::CrossEntropy => &[None, Weights, Smoothed],
-            Self::LabelCrossEntropy
-            | Self::TargetGradient
-            | Self::Focal
-            | Self::Elements(ElementOp::BinaryLogits)
-            | Self::ElementLosses(ElementOp::BinaryLogits) => &[None, Weights],
+            Self::LabelCrossEntropy | Self::TargetGradient | Self::Focal => &[None, Weights],
+            Self::Elements(ElementOp::BinaryLogits)
+            | Self::ElementLosses(ElementOp::BinaryLogits) => &[None, Alike, Weights],
             _ => &[None],
         }
     }
@@ -160,6 +158,11 @@ impl RowOp {
     }
 }
 
+/// Without, and with, what an operation can have.
+fn either(can_have: bool) -> &'static [bool] {
+    &[false, true][..=usize::from(can_have)]
+}
+
 impl RowKernel {
     /// Every form of an operation on matrices of one kind, some of them more than once.
     fn variants(op: RowOp, word: Word, sharing: Sharing) -> Vec<Self> {
@@ -168,26 +171,26 @@ impl RowKernel {
         for &weighting in op.weightings() {
             for &form in &forms[..if op.has_forms() { 3 } else { 1 }] {
                 for chain in [Chain::None, Chain::Softcap] {
-                    for metrics in [false, true] {
-                        for [factors, masked] in
-                            [[false; 2], [false, true], [true, false], [true; 2]]
-                        {
-                            variants.push(Self {
-                                family: Family::Row,
-                                op,
-                                word,
-                                columns: Columns::InPlace,
-                                reduce: Reduce::Tree,
-                                targets: TargetType::I32,
-                                upstream: UpstreamFrom::Scalar,
-                                weighting,
-                                chain,
-                                form,
-                                metrics,
-                                factors,
-                                masked,
-                                sharing,
-                            });
+                    for &metrics in either(op.can_measure()) {
+                        for &factors in either(op.is_elementwise()) {
+                            variants.extend(either(!op.has_index_targets()).iter().map(
+                                |&masked| Self {
+                                    family: Family::Row,
+                                    op,
+                                    word,
+                                    columns: Columns::InPlace,
+                                    reduce: Reduce::Tree,
+                                    targets: TargetType::I32,
+                                    upstream: UpstreamFrom::Scalar,
+                                    weighting,
+                                    chain,
+                                    form,
+                                    metrics,
+                                    factors,
+                                    masked,
+                                    sharing,
+                                },
+                            ));
                         }
                     }
                 }
@@ -249,9 +252,10 @@ impl RowKernel {
         }
         self.metrics &= op.can_measure();
         self.factors &= op.is_elementwise() && op != RowOp::ElementCounts;
-        let finds_what_counts = match op.is_elementwise() {
-            true => self.family != Family::SplitFinish,
-            false => self.finds_rows(),
+        let finds_what_counts = if op.is_elementwise() {
+            self.family != Family::SplitFinish
+        } else {
+            self.finds_rows()
         };
         self.masked &= !op.has_index_targets() && finds_what_counts;
         // Elements are counted where some do not count.

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::op::options::{Common, common_options, unit_option};
 use crate::op::{
-    CrossEntropyInput, CrossEntropyOutput, InputForm, Op, RowTargets, Targets, sealed,
+    BatchTargets, CrossEntropyInput, CrossEntropyOutput, InputForm, Op, RowTargets, Targets, sealed,
 };
 
 /// Cross-entropy of rows of logits against their targets, with its gradient on request.
@@ -40,13 +40,15 @@ use crate::op::{
 /// dtargets[j] = dloss (1 - e) w[j] nll[j]                  on request
 /// ```
 ///
-/// They are not asked to sum to 1. Rows of them are left out by a mask.
+/// They are not asked to sum to 1. One outside [0, 1] is an error that names its row and column; NaN makes
+/// its row NaN. Rows of them are left out by a mask.
 ///
 /// **Normalised input** ([`with_form`](Self::with_form); formula (17)): of log-probabilities the
 /// `nll` above is `-log_probs[j]` (PyTorch's `nll_loss`), of probabilities
 /// `-log(max(probs[j], clamp))`, and the gradient is with respect to them. Nothing is normalised,
 /// so there is no chain, no smoothing and no z-loss, and the log-sum-exp is 0. An index target reads
-/// its own column alone. Probabilities outside [0, 1] are an error; log-probabilities are not checked.
+/// its own column alone. Probabilities outside [0, 1], or NaN, are an error; log-probabilities are not
+/// checked.
 ///
 /// **Accuracy.** Neither term of the loss is negative, so nothing cancels: a row whose loss is
 /// 6e-9 has all its digits, and adding 1e6 to every logit changes the result only as far as
@@ -203,7 +205,7 @@ impl CrossEntropy {
     }
 
     /// Sets the weight of each class from how rarely it occurs: kept rows / (classes * count), and 0
-    /// for a class that does not occur. Set the ignored value first.
+    /// for a class that does not occur. Set the ignored value first; rows that a mask leaves out are not counted.
     ///
     /// # Errors
     /// [`Error::TargetOutOfRange`]; [`Error::InvalidInput`] if the targets are probabilities;
@@ -218,17 +220,17 @@ impl CrossEntropy {
     /// ```
     pub fn with_inverse_frequency_weights<'a>(
         self,
-        targets: impl Into<Targets<'a>>,
+        targets: impl Into<BatchTargets<'a>>,
         classes: usize,
     ) -> Result<Self> {
-        let targets = targets.into();
+        let BatchTargets { targets, mask } = targets.into();
         if targets.probs().is_some() {
             return Err(Error::InvalidInput {
                 what: "class_weights",
                 reason: "inverse frequencies are counted from class indices".to_owned(),
             });
         }
-        let rows = self.rows(targets, None);
+        let rows = self.rows(targets, mask);
         rows.validate(classes)?;
         let mut counts: Vec<f64> = bytemuck::try_zeroed_vec(classes)
             .map_err(|()| Error::OutOfMemory { what: format!("{classes} weights") })?;

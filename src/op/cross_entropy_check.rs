@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::op::mask::validate_mask;
 use crate::op::options::{Range, validate_number, validate_probs, validate_weights};
+use crate::op::search::Nan;
 use crate::op::{CrossEntropy, CrossEntropyInput, InputForm};
 
 impl CrossEntropy {
@@ -79,7 +80,8 @@ impl CrossEntropy {
         let of_rows = self.rows(input.targets, input.mask);
         of_rows.validate(classes)?;
         if self.form == InputForm::Probs {
-            validate_probs("logits", &input.logits, |i| of_rows.counts(i / classes))?;
+            let counts = |i| of_rows.counts(i / classes);
+            validate_probs("logits", &input.logits, Nan::Refused, counts)?;
         }
         Ok(())
     }

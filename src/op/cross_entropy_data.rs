@@ -12,7 +12,7 @@ pub enum Targets<'a> {
     I32(&'a [i32]),
     /// Class indices `[rows]`, 64-bit.
     I64(&'a [i64]),
-    /// Probabilities `[rows, classes]`: soft or one-hot labels.
+    /// Probabilities `[rows, classes]`: soft or one-hot labels, each in [0, 1] or NaN.
     Probs(Matrix<'a>),
 }
 

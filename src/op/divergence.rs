@@ -6,6 +6,7 @@ use crate::op::mask::{counts, mask_option, validate_mask};
 use crate::op::options::{
     Common, Range, common_options, unit_option, validate_log_probs, validate_number, validate_probs,
 };
+use crate::op::search::Nan;
 use crate::op::{InputForm, Loss, Op, Upstream, sealed};
 
 /// What the divergences read.
@@ -52,11 +53,38 @@ pub struct DivergenceOutput {
 }
 
 /// Which divergence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum DivergenceKind {
     Kl,
     ReverseKl,
-    Js,
+    Js(Mixture),
+}
+
+/// The numbers of M = beta P + (1 - beta) Q, 0 < beta < 1; for one half ln 2 and no shift, exactly.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Mixture {
+    /// beta
+    pub(crate) teacher: f64,
+    /// 1 - beta
+    pub(crate) student: f64,
+    /// -ln beta
+    pub(crate) log_teacher: f64,
+    /// -ln(1 - beta)
+    pub(crate) log_student: f64,
+    /// ln((1 - beta) / beta)
+    pub(crate) shift: f64,
+}
+
+impl Mixture {
+    fn new(beta: f64) -> Self {
+        Self {
+            teacher: beta,
+            student: 1.0 - beta,
+            log_teacher: -beta.ln(),
+            log_student: -(-beta).ln_1p(),
+            shift: ((1.0 - beta) / beta).ln(),
+        }
+    }
 }
 
 /// A divergence as all its implementations take it.
@@ -71,6 +99,9 @@ pub(crate) struct DivergenceSpec {
 impl DivergenceSpec {
     pub(crate) fn validate_options(&self) -> Result<()> {
         self.common.validate()?;
+        if let DivergenceKind::Js(mixture) = self.kind {
+            validate_number("beta", mixture.teacher, Range::Unit)?;
+        }
         validate_number("temperature", self.temperature, Range::Positive)
     }
 
@@ -84,7 +115,7 @@ impl DivergenceSpec {
         match self.teacher {
             InputForm::Logits => Ok(()),
             InputForm::LogProbs => validate_log_probs("teacher", &input.teacher, counts),
-            InputForm::Probs => validate_probs("teacher", &input.teacher, counts),
+            InputForm::Probs => validate_probs("teacher", &input.teacher, Nan::Refused, counts),
         }
     }
 }
@@ -178,6 +209,14 @@ impl KlDivergence {
 /// Means, teachers that are probabilities or log-probabilities, and special values are those of
 /// [`KlDivergence`]; it is never infinite. In f32 its error is absolute, a few times 2^-24.
 ///
+/// **Generalised** ([`with_beta`](Self::with_beta)), the two sides have shares of their own:
+///
+/// ```text
+/// M           = beta P + (1 - beta) Q
+/// JS          = beta KL(P || M) + (1 - beta) KL(Q || M)
+/// s[j]        = (1 - beta) Q[j] (log Q[j] - log M[j])     the gradient is made of it as above
+/// ```
+///
 /// ```
 /// use surprisal::{Device, DivergenceInput, JsDivergence, Matrix, Unit};
 ///
@@ -194,18 +233,50 @@ pub struct JsDivergence {
     common: Common,
     temperature: f64,
     teacher: InputForm,
+    beta: f64,
 }
 
 impl Default for JsDivergence {
     fn default() -> Self {
-        Self { common: Common::default(), temperature: 1.0, teacher: InputForm::Logits }
+        let (common, teacher) = (Common::default(), InputForm::Logits);
+        Self { common, temperature: 1.0, teacher, beta: 0.5 }
     }
 }
 
 impl JsDivergence {
-    /// The mean over rows, temperature 1, no gradient.
+    /// The mean over rows, beta one half, temperature 1, no gradient.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Sets the teacher's share in the mixture, and of the divergence, in [0, 1].
+    ///
+    /// What distillation calls the generalised Jensen-Shannon divergence. 0 stands for KL(P || Q) and 1 for
+    /// KL(Q || P), to the last bit those of [`KlDivergence`]; the formula itself is 0 at both ends, and
+    /// after division by beta or by 1 - beta comes near the two.
+    ///
+    /// ```
+    /// use surprisal::{Device, DivergenceInput, JsDivergence, KlDivergence, Matrix};
+    ///
+    /// let teacher = Matrix::new(&[0.0f32, 1.0, 2.0], 1, 3)?;
+    /// let student = Matrix::new(&[0.5f32, 0.5, 0.0], 1, 3)?;
+    /// let (device, input) = (Device::cpu(), DivergenceInput::new(teacher, student));
+    /// let at = |beta| device.run(&JsDivergence::new().with_beta(beta), input);
+    /// assert_eq!(at(0.0)?, device.run(&KlDivergence::new(), input)?);
+    /// assert_eq!(at(1.0)?, device.run(&KlDivergence::new().with_reverse(), input)?);
+    /// assert_eq!(at(0.5)?, device.run(&JsDivergence::new(), input)?);
+    /// # Ok::<(), surprisal::Error>(())
+    /// ```
+    #[must_use]
+    #[doc(alias = "generalized_jsd_loss")]
+    pub fn with_beta(mut self, beta: f64) -> Self {
+        self.beta = beta;
+        self
+    }
+
+    /// The teacher's share.
+    pub fn beta(&self) -> f64 {
+        self.beta
     }
 }
 
@@ -259,4 +330,23 @@ divergence!(KlDivergence, |op| if op.reverse {
 } else {
     DivergenceKind::Kl
 });
-divergence!(JsDivergence, |_op| DivergenceKind::Js);
+divergence!(JsDivergence, |op| match op.beta {
+    0.0 => DivergenceKind::Kl,
+    1.0 => DivergenceKind::ReverseKl,
+    beta => DivergenceKind::Js(Mixture::new(beta)),
+});
+
+#[cfg(test)]
+mod tests {
+    use std::f64::consts::LN_2;
+
+    use super::Mixture;
+
+    #[test]
+    fn one_half_is_exact() {
+        let (half, shift) = (0.5, 0.0);
+        let want =
+            Mixture { teacher: half, student: half, log_teacher: LN_2, log_student: LN_2, shift };
+        assert_eq!(Mixture::new(0.5), want);
+    }
+}

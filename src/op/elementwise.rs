@@ -9,6 +9,7 @@ use crate::op::mask::{counts, validate_mask};
 use crate::op::options::{
     Common, Range, common_options, unit_option, validate_number, validate_probs, validate_weights,
 };
+use crate::op::search::Nan;
 use crate::op::{BinaryLabels, ElementwiseInput, ElementwiseOutput, InputForm, Op, sealed};
 
 /// Which loss, with its numbers.
@@ -30,12 +31,35 @@ pub(crate) enum ElementKind {
     Hinge,
 }
 
+/// The weight of the part of a binary cross-entropy that is 1.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum PosWeight {
+    /// One number for all elements.
+    All(f64),
+    /// One for each column `[columns]`.
+    Columns(Vec<f64>),
+}
+
+impl PosWeight {
+    /// That of a column.
+    ///
+    /// # Panics
+    /// If there are some for columns, and none for this.
+    pub fn of(&self, column: usize) -> f64 {
+        match self {
+            Self::All(weight) => *weight,
+            Self::Columns(weights) => weights[column],
+        }
+    }
+}
+
 /// An elementwise loss as all its implementations take it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct ElementwiseSpec<'a> {
     pub(crate) kind: ElementKind,
     pub(crate) labels: BinaryLabels,
-    pub(crate) pos_weight: Option<&'a [f64]>,
+    pub(crate) pos_weight: Option<&'a PosWeight>,
     /// The label of elements that do not count.
     pub(crate) ignore_index: Option<f64>,
     pub(crate) common: Common,
@@ -44,7 +68,12 @@ pub(crate) struct ElementwiseSpec<'a> {
 impl ElementwiseSpec<'_> {
     /// The weight of an element's part that is 1, by its column.
     pub(crate) fn positive(&self, column: usize) -> f64 {
-        self.pos_weight.map_or(1.0, |weights| weights[column])
+        self.pos_weight.map_or(1.0, |weights| weights.of(column))
+    }
+
+    /// Whether an element's column matters.
+    pub(crate) fn has_columns(&self) -> bool {
+        matches!(self.pos_weight, Some(PosWeight::Columns(_)))
     }
 
     pub(crate) fn validate_options(&self, columns: u64) -> Result<()> {
@@ -67,7 +96,13 @@ impl ElementwiseSpec<'_> {
             let reason = "NaN is equal to no label; a mask leaves elements out".to_owned();
             return Err(Error::InvalidInput { what: "ignore_index", reason });
         }
-        validate_weights("pos_weight", self.pos_weight, columns)
+        match self.pos_weight {
+            None => Ok(()),
+            Some(PosWeight::All(weight)) => validate_number("pos_weight", *weight, Range::Finite),
+            Some(PosWeight::Columns(weights)) => {
+                validate_weights("pos_weight", Some(weights), columns)
+            }
+        }
     }
 
     /// Whether an element counts.
@@ -95,7 +130,7 @@ impl ElementwiseSpec<'_> {
         validate_mask(input.mask, elements, "element")?;
         let counts = |i| self.counts(input, i);
         if self.kind == ElementKind::BinaryProbs {
-            validate_probs("input", &input.input, counts)?;
+            validate_probs("input", &input.input, Nan::Refused, counts)?;
         }
         match self.kind {
             ElementKind::BinaryLogits
@@ -151,7 +186,7 @@ macro_rules! elementwise {
 /// Binary cross-entropy of each element, from logits or from probabilities.
 ///
 /// With `sigmoid(x) = 1 / (1 + exp(-x))` and `softplus(x) = log1p(exp(-|x|)) + max(x, 0)`
-/// (formula (22) of `docs/NUMERICS.md`), element weights `w` and `pos_weight` by column:
+/// (formula (22) of `docs/NUMERICS.md`), element weights `w` and `pos_weight`, one or by column:
 ///
 /// ```text
 /// logits   loss   = w ((1 - y) softplus(x) + pos_weight y softplus(-x))
@@ -185,7 +220,7 @@ pub struct BinaryCrossEntropy {
     common: Common,
     form: InputForm,
     labels: BinaryLabels,
-    pos_weight: Option<Vec<f64>>,
+    pos_weight: Option<PosWeight>,
     ignore_index: Option<f64>,
 }
 
@@ -212,7 +247,27 @@ impl BinaryCrossEntropy {
     /// Sets the weight of the part that is 1, for each column `[columns]`. For logits only.
     #[must_use]
     pub fn with_pos_weight<W: Into<f64>>(mut self, weights: impl IntoIterator<Item = W>) -> Self {
-        self.pos_weight = Some(weights.into_iter().map(Into::into).collect());
+        let weights = weights.into_iter().map(Into::into).collect();
+        self.pos_weight = Some(PosWeight::Columns(weights));
+        self
+    }
+
+    /// Sets one weight of the part that is 1, for all columns. For logits only.
+    ///
+    /// ```
+    /// use surprisal::{BinaryCrossEntropy, Device, ElementwiseInput, Matrix};
+    ///
+    /// let logits = Matrix::new(&[0.0f32, 0.0, 0.0], 1, 3)?;
+    /// let labels = Matrix::new(&[1.0f32, 0.0, 0.0], 1, 3)?;
+    /// // One in three is positive: half of the loss is theirs then.
+    /// let op = BinaryCrossEntropy::new().with_pos_weight_of_all(2.0);
+    /// let output = Device::cpu().run(&op, ElementwiseInput::new(logits, labels))?;
+    /// assert!((output.loss.reduced().unwrap() - 4.0 / 3.0 * f64::ln(2.0)).abs() < 1e-6);
+    /// # Ok::<(), surprisal::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_pos_weight_of_all(mut self, weight: impl Into<f64>) -> Self {
+        self.pos_weight = Some(PosWeight::All(weight.into()));
         self
     }
 
@@ -227,8 +282,8 @@ impl BinaryCrossEntropy {
     }
 
     /// The weight of the part that is 1, if there is one.
-    pub fn pos_weight(&self) -> Option<&[f64]> {
-        self.pos_weight.as_deref()
+    pub fn pos_weight(&self) -> Option<&PosWeight> {
+        self.pos_weight.as_ref()
     }
 }
 
@@ -244,7 +299,7 @@ elementwise!(BinaryCrossEntropy, |op| {
             });
         }
     };
-    let (labels, pos_weight) = (op.labels, op.pos_weight.as_deref());
+    let (labels, pos_weight) = (op.labels, op.pos_weight.as_ref());
     let (ignore_index, common) = (op.ignore_index, op.common);
     Ok(ElementwiseSpec { kind, labels, pos_weight, ignore_index, common })
 });

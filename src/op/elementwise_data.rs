@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::matrix::{Array, Matrix, with_values};
 use crate::op::mask::mask_option;
 use crate::op::options::{validate_each, validate_probs};
+use crate::op::search::Nan;
 use crate::op::{Loss, Upstream};
 
 /// What the elementwise losses read. Any shape: whatever the array's dimensions are, give it as a
@@ -85,10 +86,10 @@ impl BinaryLabels {
     pub(super) fn validate(
         self,
         targets: &Matrix<'_>,
-        counts: impl Fn(usize) -> bool,
+        counts: impl Fn(usize) -> bool + Sync,
     ) -> Result<()> {
         match self {
-            Self::ZeroOne => validate_probs("targets", targets, counts),
+            Self::ZeroOne => validate_probs("targets", targets, Nan::Refused, counts),
             Self::PlusMinus => validate_signs(targets, counts),
         }
     }

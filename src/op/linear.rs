@@ -206,6 +206,15 @@ impl LinearCrossEntropy {
             });
         }
         self.validate_options(classes as u64)?;
+        self.validate_targets(input)?;
+        validate_mask(input.mask, rows, "row of hidden")?;
+        self.loss.rows(input.targets, input.mask).validate(classes)?;
+        input.upstream.validate(self.loss.reduction(), rows, "row of hidden")
+    }
+
+    /// The kind of the targets, and how many they are.
+    fn validate_targets(&self, input: &LinearCrossEntropyInput<'_>) -> Result<()> {
+        let (rows, classes) = (input.hidden.rows(), input.weight.rows());
         let probs = input.targets.probs();
         self.loss.validate_kind(probs.is_some())?;
         if let Some(probs) = probs {
@@ -226,9 +235,7 @@ impl LinearCrossEntropy {
                 found: format!("[{}]", input.targets.len()),
             });
         }
-        validate_mask(input.mask, rows, "row of hidden")?;
-        self.loss.rows(input.targets, input.mask).validate(classes)?;
-        input.upstream.validate(self.loss.reduction(), rows, "row of hidden")
+        Ok(())
     }
 
     /// The rows of a batch that comes in parts, of a layer with so many classes.

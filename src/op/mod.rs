@@ -13,6 +13,7 @@ mod linear;
 pub(crate) mod mask;
 mod options;
 mod row_targets;
+mod search;
 mod transform;
 
 pub use cross_entropy::CrossEntropy;
@@ -20,8 +21,8 @@ pub use cross_entropy_data::{
     BatchTargets, CrossEntropyInput, CrossEntropyOutput, Labels, Metrics, Targets,
 };
 pub use divergence::{DivergenceInput, DivergenceOutput, JsDivergence, KlDivergence};
-pub(crate) use divergence::{DivergenceKind, DivergenceOp, DivergenceSpec};
-pub use elementwise::{BinaryCrossEntropy, BinaryFocal, Elementwise, ElementwiseLoss};
+pub(crate) use divergence::{DivergenceKind, DivergenceOp, DivergenceSpec, Mixture};
+pub use elementwise::{BinaryCrossEntropy, BinaryFocal, Elementwise, ElementwiseLoss, PosWeight};
 pub(crate) use elementwise::{ElementKind, ElementwiseOp, ElementwiseSpec};
 pub(crate) use elementwise_data::folded;
 pub use elementwise_data::{BinaryLabels, ElementwiseInput, ElementwiseOutput};
@@ -29,6 +30,7 @@ pub use focal::Focal;
 pub(crate) use kept_rows::{KeptLabels, KeptRows, gather, together, upstream_of_rows};
 pub use linear::{LinearCrossEntropy, LinearCrossEntropyInput, LinearCrossEntropyOutput};
 pub(crate) use mask::{counts, kept};
+pub(crate) use options::split_scale;
 pub use options::{InputForm, Loss, Reduction, Unit, Upstream};
 pub(crate) use row_targets::RowTargets;
 pub use transform::{

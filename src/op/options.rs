@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::matrix::{Array, Matrix, Values, with_values};
+use crate::op::search::{Nan, no_probability};
 
 /// How the losses of a batch become the reported loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -124,7 +125,8 @@ pub enum InputForm {
     /// Logarithms of probabilities, as [`LogSoftmax`](crate::LogSoftmax) makes them. Whether they
     /// are normalised is not checked; a divergence refuses a teacher's that are above 0.
     LogProbs,
-    /// Probabilities. A number outside [0, 1] is an error; whether they sum to 1 is not checked.
+    /// Probabilities. A number outside [0, 1], or NaN, is an error where the host sees them; whether they
+    /// sum to 1 is not checked.
     Probs,
 }
 
@@ -158,6 +160,12 @@ impl Loss {
     pub fn each(&self) -> Option<&Array> {
         if let Self::Each(losses) = self { Some(losses) } else { None }
     }
+}
+
+/// What a scale of logits multiplies them by, and what distances between the products are multiplied
+/// by: a logit times more than 1 may overflow where its loss does not.
+pub(crate) fn split_scale(scale: f64) -> (f64, f64) {
+    if scale.abs() > 1.0 { (scale.signum(), scale.abs()) } else { (scale, 1.0) }
 }
 
 /// The options that every loss has.
@@ -264,24 +272,31 @@ pub(crate) fn validate_each(
         .iter()
         .map(|&x| crate::dtype::Element::to_f64(x))
         .enumerate()
-        .find(|(i, x)| !fits(*i, *x)));
-    let Some((i, value)) = bad else { return Ok(()) };
+        .position(|(i, x)| !fits(i, x)));
+    bad.map_or(Ok(()), |i| Err(misfit(what, matrix, i, is_not)))
+}
+
+/// That an element does not fit.
+fn misfit(what: &'static str, matrix: &Matrix<'_>, i: usize, is_not: &str) -> Error {
+    let value = with_values!(matrix.values(), v => crate::dtype::Element::to_f64(v[i]));
     let (row, column) = matrix.row_and_column(i);
     // In as many digits as the matrix has.
     let short = value as f32;
     let shown = if f64::from(short) == value { short.to_string() } else { value.to_string() };
-    let reason = format!("{shown} of row {row}, column {column} {is_not}");
-    Err(Error::InvalidInput { what, reason })
+    Error::InvalidInput { what, reason: format!("{shown} of row {row}, column {column} {is_not}") }
 }
 
-/// Fails at the first number that is no probability, of those that count, told by their places.
+/// Fails at the first number that is no probability, of those that count, told by their places: the one
+/// check of every matrix of probabilities that the host sees.
 pub(crate) fn validate_probs(
     what: &'static str,
     matrix: &Matrix<'_>,
-    counts: impl Fn(usize) -> bool,
+    nan: Nan,
+    counts: impl Fn(usize) -> bool + Sync,
 ) -> Result<()> {
-    let fits = |i, p| (0.0..=1.0).contains(&p) || !counts(i);
-    validate_each(what, matrix, fits, "is no probability: it is not in [0, 1]")
+    let is_not = "is no probability: it is not in [0, 1]";
+    let bad = no_probability(matrix, nan, counts);
+    bad.map_or(Ok(()), |i| Err(misfit(what, matrix, i, is_not)))
 }
 
 /// Fails at the first number that is no logarithm of a probability, of those that count.

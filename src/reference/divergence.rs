@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::matrix::Array;
 use crate::op::{
     DivergenceInput, DivergenceKind, DivergenceOp as _, DivergenceOutput, DivergenceSpec,
-    InputForm, JsDivergence, KlDivergence, counts, kept,
+    InputForm, JsDivergence, KlDivergence, Mixture, counts, kept,
 };
 
 /// The Kullback-Leibler divergence, either way round.
@@ -32,9 +32,17 @@ struct Distribution {
     total: f64,
 }
 
+/// Logits over a temperature, or as they are, with a scale of their distances.
+fn over(x: &[f64], temperature: f64) -> (Vec<f64>, f64) {
+    if temperature < 1.0 {
+        return (x.to_vec(), 1.0 / temperature);
+    }
+    (x.iter().map(|x| x / temperature).collect(), 1.0)
+}
+
 impl Distribution {
-    fn of_logits(z: &[f64]) -> Self {
-        let Ok(stat) = RowStat::of(z) else {
+    fn of_logits(z: &[f64], scale: f64) -> Self {
+        let Ok(stat) = RowStat::of_scaled(z, scale) else {
             let nan = vec![f64::NAN; z.len()];
             return Self { p: nan.clone(), log_p: nan.clone(), miss: nan, total: f64::NAN };
         };
@@ -49,7 +57,8 @@ impl Distribution {
     fn of_teacher(x: &[f64], form: InputForm, temperature: f64) -> Self {
         match form {
             InputForm::Logits => {
-                Self::of_logits(&x.iter().map(|x| x / temperature).collect::<Vec<_>>())
+                let (z, scale) = over(x, temperature);
+                Self::of_logits(&z, scale)
             }
             InputForm::LogProbs => Self::given(x.iter().map(|x| x.exp()).collect(), x.to_vec()),
             InputForm::Probs => Self::given(x.to_vec(), x.iter().map(|x| x.ln()).collect()),
@@ -75,14 +84,17 @@ impl Distribution {
         (0..self.p.len()).map(term).sum()
     }
 
-    /// The logarithm of the mean of two probabilities, from the larger one.
-    fn log_mean(&self, other: &Self, j: usize) -> f64 {
-        let (a, b) = (self.log_p[j], other.log_p[j]);
-        let (top, low) = if a >= b { (a, b) } else { (b, a) };
-        if top == f64::NEG_INFINITY {
-            return top;
+    /// The logarithm of the mixture of a teacher's and a student's probability, from the larger part.
+    fn log_mixture(&self, student: &Self, mixture: &Mixture, j: usize) -> f64 {
+        let (a, b) = (self.log_p[j], student.log_p[j]);
+        let difference = (b + mixture.shift) - a;
+        if a.max(b) == f64::NEG_INFINITY {
+            f64::NEG_INFINITY
+        } else if difference <= 0.0 {
+            a + difference.exp().ln_1p() - mixture.log_teacher
+        } else {
+            b + (-difference).exp().ln_1p() - mixture.log_student
         }
-        top + (low - top).exp().ln_1p() - std::f64::consts::LN_2
     }
 }
 
@@ -116,11 +128,12 @@ fn row(kind: DivergenceKind, p: &Distribution, q: &Distribution) -> (f64, Vec<f6
             };
             (kl, columns.map(column).collect())
         }
-        DivergenceKind::Js => {
-            let log_mean = |j| p.log_mean(q, j);
-            let term = |a: &Distribution, j| times(a.p[j], a.log_p[j] - log_mean(j));
-            let js = columns.clone().map(|j| f64::midpoint(term(p, j), term(q, j))).sum();
-            let s: Vec<f64> = columns.clone().map(|j| term(q, j) / 2.0).collect();
+        DivergenceKind::Js(mixture) => {
+            let log_m = |j| p.log_mixture(q, &mixture, j);
+            let term = |a: &Distribution, j| times(a.p[j], a.log_p[j] - log_m(j));
+            let (of_p, of_q) = (mixture.teacher, mixture.student);
+            let js = columns.clone().map(|j| of_p * term(p, j) + of_q * term(q, j)).sum();
+            let s: Vec<f64> = columns.clone().map(|j| of_q * term(q, j)).collect();
             let total: f64 = s.iter().sum();
             (js, columns.map(|j| s[j] - q.p[j] * total).collect())
         }
@@ -142,12 +155,12 @@ pub(crate) fn divergence(
     for i in (0..rows).filter(|&i| counts(input.mask, i)) {
         let columns = i * classes..(i + 1) * classes;
         let (t, x) = (&teacher[columns.clone()], &student[columns.clone()]);
-        let z: Vec<f64> = x.iter().map(|x| x / spec.temperature).collect();
+        let (z, scale) = over(x, spec.temperature);
         let p = Distribution::of_teacher(t, spec.teacher, spec.temperature);
-        let q = Distribution::of_logits(&z);
+        let q = Distribution::of_logits(&z, scale);
         let (loss, dz) = row(spec.kind, &p, &q);
         losses[i] = unit * loss;
-        lse[i] = lse_of(&RowStat::of(&z));
+        lse[i] = lse_of(&RowStat::of_scaled(&z, scale));
         for (dx, dz) in dstudent[columns].iter_mut().zip(dz) {
             *dx = dloss[i] * unit * dz / spec.temperature;
         }

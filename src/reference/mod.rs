@@ -37,18 +37,24 @@ use crate::error::Result;
 use crate::matrix::Array;
 use crate::op::{
     CrossEntropy, CrossEntropyInput, CrossEntropyOutput, InputForm, Loss, Metrics, Reduction,
-    Upstream,
+    Upstream, split_scale,
 };
 
-/// The maximum of a row, and the sum of exp(x - max) over all columns but one that holds it.
+/// The maximum of a row, and the sum of exp(scale (x - max)) over all columns but one that holds it.
+/// What is above 1 of a scale of logits scales distances: a logit might overflow.
 struct RowStat {
     max: f64,
     rest: f64,
+    scale: f64,
 }
 
 impl RowStat {
     /// The statistic of a row that has a softmax; for the others their log-sum-exp.
     fn of(row: &[f64]) -> Result<Self, f64> {
+        Self::of_scaled(row, 1.0)
+    }
+
+    fn of_scaled(row: &[f64], scale: f64) -> Result<Self, f64> {
         if row.iter().any(|x| x.is_nan()) {
             return Err(f64::NAN);
         }
@@ -60,24 +66,24 @@ impl RowStat {
         let mut rest = 0.0;
         for (j, x) in row.iter().enumerate() {
             if j != argmax {
-                rest += (x - max).exp();
+                rest += (scale * (x - max)).exp();
             }
         }
-        Ok(Self { max, rest })
+        Ok(Self { max, rest, scale })
     }
 
     /// Formula (2).
     fn lse(&self) -> f64 {
-        self.max + self.rest.ln_1p()
+        self.scale * self.max + self.rest.ln_1p()
     }
 
     /// Formula (5): two terms of one sign.
     fn nll(&self, x: f64) -> f64 {
-        (self.max - x) + self.rest.ln_1p()
+        self.scale * (self.max - x) + self.rest.ln_1p()
     }
 
     fn p(&self, x: f64) -> f64 {
-        (x - self.max).exp() / (1.0 + self.rest)
+        (self.scale * (x - self.max)).exp() / (1.0 + self.rest)
     }
 
     /// Formula (6): where x is the maximum the 1 cancels before anything is rounded.
@@ -139,6 +145,7 @@ fn reduce(losses: Vec<f64>, reduction: Reduction, divisor: f64) -> Loss {
 struct Scores {
     /// What orders the input by z, before scale, softcap and clamp make elements equal.
     rank: Vec<f64>,
+    /// Before distances are scaled.
     z: Vec<f64>,
     slope: Vec<f64>,
     /// The statistic of logits, or the log-sum-exp where there is none; `None` if the input is
@@ -150,13 +157,14 @@ impl Scores {
     /// Formulas (11) and (17).
     fn of(op: &CrossEntropy, x: &[f64]) -> Self {
         let scale = op.logit_scale();
+        let (of_logits, of_distances) = split_scale(scale);
         let (z, slope): (Vec<f64>, Vec<f64>) = x
             .iter()
             .map(|&x| match (op.form(), op.softcap()) {
                 (InputForm::LogProbs, _) => (x, 1.0),
                 (InputForm::Probs, _) if x >= op.clamp() => (x.ln(), 1.0 / x),
                 (InputForm::Probs, _) => (op.clamp().ln(), 0.0),
-                (InputForm::Logits, None) => (x * scale, scale),
+                (InputForm::Logits, None) => (x * of_logits, scale),
                 // 1 - tanh^2 = 1 / cosh^2, which keeps its digits where tanh is nearly 1.
                 (InputForm::Logits, Some(cap)) => {
                     let y = x * scale / cap;
@@ -164,7 +172,9 @@ impl Scores {
                 }
             })
             .unzip();
-        let stat = (op.form() == InputForm::Logits).then(|| RowStat::of(&z));
+        let of_distances = if op.softcap().is_some() { 1.0 } else { of_distances };
+        let is_logits = op.form() == InputForm::Logits;
+        let stat = is_logits.then(|| RowStat::of_scaled(&z, of_distances));
         let sign = if scale == 0.0 { 0.0 } else { scale.signum() };
         Self { rank: x.iter().map(|x| x * sign).collect(), z, slope, stat }
     }
@@ -227,12 +237,11 @@ pub fn cross_entropy(
     let (mut best, mut correct, mut plain_nll) = (vec![-1; rows], 0, op.nll_before);
     for i in (0..rows).filter(|&i| of_rows.counts(i)) {
         let columns = i * classes..(i + 1) * classes;
-        let q: Vec<f64> = match &probs {
-            Some(probs) => probs[columns.clone()].to_vec(),
-            None => {
-                let y = of_rows.class(i);
-                (0..classes).map(|j| f64::from(u8::from(Some(j) == y))).collect()
-            }
+        let q: Vec<f64> = if let Some(probs) = &probs {
+            probs[columns.clone()].to_vec()
+        } else {
+            let y = of_rows.class(i);
+            (0..classes).map(|j| f64::from(u8::from(Some(j) == y))).collect()
         };
         let scores = Scores::of(op, &logits[columns.clone()]);
         lse[i] = scores.lse();

@@ -72,6 +72,18 @@ impl Bytes<'_> {
         }
     }
 
+    /// Numbers of which most are probabilities, in the dtype of others.
+    fn probabilities(&mut self, like: &Array) -> Array {
+        let share =
+            |byte: u8| if byte > 250 { f32::from(byte) - 252.0 } else { f32::from(byte) / 250.0 };
+        let x: Vec<f32> = (0..like.len()).map(|_| share(self.byte())).collect();
+        match like.values() {
+            Values::F16(_) => Array::F16(x.into_iter().map(f16::from_f32).collect()),
+            Values::F64(_) => Array::F64(x.into_iter().map(f64::from).collect()),
+            _ => Array::F32(x),
+        }
+    }
+
     fn target(&mut self, classes: usize) -> i64 {
         match self.byte() {
             0 => -100,
@@ -225,7 +237,12 @@ fn run_shaped(mut bytes: Bytes<'_>, rows: usize, classes: usize) -> usize {
     let bias = bytes.flag().then(|| bytes.array(rows));
     let input = input.with_bias(bias.as_ref().map(Array::values));
     let op = LinearCrossEntropy::new(bytes.cross_entropy(rows)).with_gradient();
-    done + all(&op, input, &reference, &cpus)
+    done += all(&op, input, &reference, &cpus);
+    let (probs, op) = (bytes.probabilities(&y), bytes.cross_entropy(classes));
+    let Ok(probs) = matrix(probs.values()) else { return done };
+    done += all(&op, CrossEntropyInput::new(first, probs), &reference, &cpus);
+    let js = JsDivergence::new().with_teacher(InputForm::Probs).with_gradient();
+    done + all(&js, DivergenceInput::new(probs, second), &reference, &cpus)
 }
 
 /// The transforms that are left, and what the others' gradients become.

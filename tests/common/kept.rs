@@ -67,6 +67,14 @@ impl Rows {
     }
 }
 
+/// What tells the rows that do not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftOut {
+    ByLabel,
+    /// A mask; their targets are no class.
+    ByMask,
+}
+
 /// How the batch lies in its buffers, and what is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Choice {
@@ -75,8 +83,7 @@ pub struct Choice {
     pub reduction: Reduction,
     pub gradient: bool,
     pub metrics: bool,
-    /// Rows that do not count are told by a mask; their targets are none.
-    pub by_mask: bool,
+    pub left_out: LeftOut,
 }
 
 #[derive(Debug, PartialEq)]
@@ -121,7 +128,7 @@ pub fn run(bench: &Bench, op: &LinearCrossEntropy, rows: &Rows, choice: Choice) 
     let hidden = bench.buffer(&embedded(&rows.hidden, choice.dtype));
     let weight = bench.buffer(&embedded(&weight, choice.dtype));
     let bias = bench.buffer(&bias);
-    let is_masked = |target: i64| choice.by_mask && target == IGNORED;
+    let is_masked = |target: i64| (choice.left_out == LeftOut::ByMask) && target == IGNORED;
     let targets = rows.targets.iter().map(|&y| if is_masked(y) { 1 << 20 } else { y });
     let targets: Vec<i64> = targets.collect();
     let narrow: Vec<i32> = targets.iter().map(|&target| target as i32).collect();
@@ -145,7 +152,7 @@ pub fn run(bench: &Bench, op: &LinearCrossEntropy, rows: &Rows, choice: Choice) 
         targets,
     )
     .with_bias(VectorBuffer::new(&bias))
-    .with_mask(choice.by_mask.then_some(MaskBuffer::new(&mask)));
+    .with_mask((choice.left_out == LeftOut::ByMask).then_some(MaskBuffer::new(&mask)));
     if choice.reduction == Reduction::None && choice.gradient {
         let dloss = VectorBuffer::new(&dloss).with_offset(12);
         buffers = buffers.with_upstream(UpstreamBuffer::Rows(dloss));
@@ -213,5 +220,5 @@ pub const PLAIN: Choice = Choice {
     reduction: Reduction::Mean,
     gradient: true,
     metrics: true,
-    by_mask: false,
+    left_out: LeftOut::ByLabel,
 };

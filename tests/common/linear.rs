@@ -370,7 +370,7 @@ fn check_losses(
             let scale = if loss.reduction() == Reduction::Mean { divisor } else { 1.0 };
             let sum: f64 = losses.iter().map(|loss| loss.abs()).sum();
             let bound = (0..layer.rows).map(bound).sum::<f64>()
-                + tolerance::loss_sum(subject.arithmetic, layer.rows, sum);
+                + tolerance::loss_sum(subject.arithmetic, sum);
             let (got, want) = (got.reduced().unwrap_or(-1.0), want.reduced().unwrap_or(-2.0));
             compare("loss", 0, got, want, bound / scale)
         }

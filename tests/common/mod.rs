@@ -13,6 +13,7 @@ pub mod losses;
 pub mod masks;
 pub mod products;
 pub mod suite;
+pub mod sums;
 pub mod tolerance;
 
 use surprisal::cpu::InstructionSet;

@@ -111,7 +111,7 @@ pub fn cross_entropy(subject: &Subject, case: &Case, reduction: Reduction) -> Ou
             let losses = rows.loss.each().map(Array::to_f64).unwrap_or_default();
             let magnitude: f64 = losses.iter().map(|loss| loss.abs()).sum();
             let bound = (0..case.rows).map(loss_bound).sum::<f64>()
-                + tolerance::loss_sum(subject.arithmetic, case.rows, magnitude);
+                + tolerance::loss_sum(subject.arithmetic, magnitude);
             let scale = if reduction == Reduction::Mean { rows.total_weight } else { 1.0 };
             let (got, want) = (got.reduced().unwrap_or(-1.0), want.reduced().unwrap_or(-2.0));
             // The rows' losses are f32, and so is their sum: either may overflow.
@@ -282,7 +282,7 @@ pub fn with_options(subject: &Subject, case: &Case, op: &CrossEntropy) -> Outcom
         (got, want) => {
             let sum: f64 = losses.iter().map(|loss| loss.abs()).sum();
             let bound = (0..case.rows).map(loss_bound).sum::<f64>()
-                + tolerance::loss_sum(subject.arithmetic, case.rows, sum);
+                + tolerance::loss_sum(subject.arithmetic, sum);
             let (got, want) = (got.reduced().unwrap_or(-1.0), want.reduced().unwrap_or(-2.0));
             let overflows = sum > f64::from(f32::MAX) && got == f64::INFINITY;
             if !overflows || subject.arithmetic.is_exact() {

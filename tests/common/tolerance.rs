@@ -141,11 +141,21 @@ impl RowBounds {
     }
 }
 
-/// Of a sum of `rows` losses, beyond the losses' own errors: the CPU adds in f64, the shaders in
-/// blocks of 4096 with at least eight lanes.
-pub fn loss_sum(arithmetic: Arithmetic, rows: usize, sum_of_magnitudes: f64) -> f64 {
-    let chain = (rows as f64).min(512.0) + 16.0 + rows as f64 / 4096.0;
-    arithmetic.scale * U * chain * sum_of_magnitudes
+/// Relatively, of a reduced loss beyond the losses' own errors: they are added in f64, and rounded once.
+/// On a GPU, where losses are of elements, four neighbours of a word are added in f32 first.
+pub const REDUCED: f64 = 4.0 * U;
+
+/// The same of a sum over rows in a recorded call: pairwise.
+pub fn recorded_sum(rows: usize) -> f64 {
+    U * ((rows as f64).log2() + 1.0)
+}
+
+/// Of a division in WGSL, 2.5 ulp.
+pub const QUOTIENT: f64 = 5.0 * U;
+
+/// Of a sum of losses, beyond the losses' own errors.
+pub fn loss_sum(arithmetic: Arithmetic, sum_of_magnitudes: f64) -> f64 {
+    arithmetic.scale * REDUCED * sum_of_magnitudes
 }
 
 /// Of sum(a b) over a row, from the sum of the magnitudes.
@@ -494,32 +504,38 @@ impl Scores {
             + q * (self.nll(j) + teacher.nll(j) + self.kl(teacher) + 8.0 * self.u() * magnitude)
     }
 
-    /// Of p log(p / m), m the mean of p and of the other's.
-    pub fn to_mean(&self, other: &Self, j: usize) -> f64 {
+    /// Of twice `share p log(p / m)`, m the mixture of p by this share and of the other's by the rest: twice,
+    /// so that shares of one half are what two plain terms are.
+    pub fn to_mixture(&self, other: &Self, j: usize, share: f64) -> f64 {
         let p = self.p_value(j);
         if p == 0.0 || !self.z[j].is_finite() {
             return FLUSH;
         }
         let ratio = (self.nll_value(j) - other.nll_value(j)).max(0.0);
-        let size = 2.0 + if ratio.is_finite() { ratio } else { 0.0 };
+        // The logarithms of the shares, and what they shift the ratio by.
+        let (log, shift) = (-share.ln(), ((1.0 - share) / share).ln().abs());
+        let shares = (log - std::f64::consts::LN_2).max(0.0) + shift;
+        let size = 2.0 + shares + if ratio.is_finite() { ratio } else { 0.0 };
         let errors = self.nll(j) + if other.z[j].is_finite() { other.nll(j) } else { 0.0 };
         let a = &self.plain.arithmetic;
-        self.p(j) * size + p * (errors + self.u() * (16.0 + a.exp + a.function) * size)
+        let own = self.p(j) * size + p * (errors + self.u() * (16.0 + a.exp + a.function) * size);
+        2.0 * share * own
     }
 
-    /// Of the sum of both kinds of terms, by columns.
-    pub fn js(&self, teacher: &Self) -> f64 {
+    /// Of the sum of both kinds of terms, by columns; the teacher has the share beta.
+    pub fn js(&self, teacher: &Self, beta: f64) -> f64 {
         let columns = 0..self.z.len();
-        let both = |j| self.to_mean(teacher, j) + teacher.to_mean(self, j);
-        let size = |j| 2.0 * (self.p_value(j) + teacher.p_value(j));
+        let both = |j| self.to_mixture(teacher, j, 1.0 - beta) + teacher.to_mixture(self, j, beta);
+        let size = |j| 4.0 * ((1.0 - beta) * self.p_value(j) + beta * teacher.p_value(j));
         columns.map(|j| both(j) + self.sums() * size(j)).sum()
     }
 
     /// Of s - Q sum(s).
-    pub fn js_column(&self, teacher: &Self, j: usize) -> f64 {
-        let total_error = (0..self.z.len()).map(|k| self.to_mean(teacher, k)).sum::<f64>();
+    pub fn js_column(&self, teacher: &Self, j: usize, beta: f64) -> f64 {
+        let own = |j| self.to_mixture(teacher, j, 1.0 - beta);
+        let total_error = (0..self.z.len()).map(own).sum::<f64>();
         let sums = self.sums() * 2.0;
-        self.to_mean(teacher, j)
+        own(j)
             + self.p_value(j) * (total_error + sums)
             + self.p(j)
             + 8.0 * self.u() * self.p_value(j)

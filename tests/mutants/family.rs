@@ -62,13 +62,9 @@ pub(crate) const FAMILY: &[Mutant] = &[
         mutant(
             "lse - z for targets",
             "fragments/column_target_gradient.wgsl",
-            "(Values(coef.max) - chain(x)) + coef.log_sum",
+            "z_scale() * (Values(coef.max) - chain(x)) + coef.log_sum",
             "(Values(coef.max) + coef.log_sum) - chain(x)",
         ),
-    ),
-    of(
-        "labels",
-        mutant("a sum over rows as mean", "fragments/reduced_mean.wgsl", "sum / divisor", "sum"),
     ),
     of(
         "metrics",
@@ -103,15 +99,6 @@ pub(crate) const FAMILY: &[Mutant] = &[
             "fragments/store_cross_entropy.wgsl",
             "select(nll, params.nan, undefined)",
             "select(loss, params.nan, undefined)",
-        ),
-    ),
-    of(
-        "metrics",
-        mutant(
-            "correct rows not summed",
-            "fragments/acc_metrics.wgsl",
-            "a.correct + b.correct",
-            "max(a.correct, b.correct)",
         ),
     ),
     of(
@@ -232,13 +219,13 @@ pub(crate) const FAMILY: &[Mutant] = &[
         mutant(
             "the student's rest unscaled",
             "fragments/acc_pair.wgsl",
-            "rest_pushed(acc.other_max, acc.other_rest, y)",
+            "rest_pushed(acc.other_max, acc.other_rest, y, y_scale())",
             "acc.other_rest",
         ),
     ),
     of(
         "divergences",
-        mutant("half of the sum", "fragments/row_kl.wgsl", "2.0 * (acc.half_sum", "(acc.half_sum"),
+        mutant("half of the sum", "fragments/row_kl.wgsl", "2.0 * z_scale()", "z_scale()"),
     ),
     of(
         "divergences",
@@ -285,8 +272,57 @@ pub(crate) const FAMILY: &[Mutant] = &[
         mutant(
             "probabilities past 1",
             "fragments/js_terms.wgsl",
-            "0.6931472 - softplus(b - a)",
-            "0.6931472 - softplus(a - b)",
+            "log_share - softplus(d)",
+            "log_share - softplus(-d)",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant("a mixture of halves", "fragments/js_terms.wgsl", "+ params.mix_shift", ""),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "the other's share",
+            "fragments/js_terms.wgsl",
+            "params.mix_teacher * term",
+            "params.mix_student * term",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "a student unshared",
+            "fragments/js_terms.wgsl",
+            "params.mix_student * term",
+            "term",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "the logarithm of the other's share",
+            "fragments/js_terms.wgsl",
+            "d, params.mix_log_teacher",
+            "d, params.mix_log_student",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "and of the teacher's for the student",
+            "fragments/js_terms.wgsl",
+            "-d, params.mix_log_student",
+            "-d, params.mix_log_teacher",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "nothing of an absent class is 0",
+            "fragments/js_terms.wgsl",
+            "p == Values(0.0)",
+            "p == Values(9.0)",
         ),
     ),
     of(
@@ -294,8 +330,8 @@ pub(crate) const FAMILY: &[Mutant] = &[
         mutant(
             "sides exchanged",
             "fragments/js_terms.wgsl",
-            "term_to_mean(q, b, a), q",
-            "term_to_mean(q, a, b), q",
+            "term_to_mixture(q, -d",
+            "term_to_mixture(q, d",
         ),
     ),
     of(
@@ -319,6 +355,131 @@ pub(crate) const FAMILY: &[Mutant] = &[
     of(
         "divergences",
         mutant("one piece's words for all", "fragments/scratch_pieces.wgsl", "* ACC_WORDS", ""),
+    ),
+    of(
+        "labels",
+        mutant(
+            "labels' columns unscaled",
+            "fragments/column_labels.wgsl",
+            "exp(z_scale() * (z - Values(coef.max)))",
+            "exp(z - Values(coef.max))",
+        ),
+    ),
+    of(
+        "labels",
+        mutant(
+            "targets' gradient unscaled",
+            "fragments/column_target_gradient.wgsl",
+            "z_scale() * (Values(coef.max) - chain(x))",
+            "(Values(coef.max) - chain(x))",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "one side's distances unscaled",
+            "fragments/sides_kl.wgsl",
+            "return teacher_scale();",
+            "return 1.0;",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "the other side's distances unscaled",
+            "fragments/sides_reverse_kl.wgsl",
+            "return teacher_scale();",
+            "return 1.0;",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant("a student unscaled", "fragments/sides_kl.wgsl", "return z_scale();", "return 1.0;"),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "a reverse student unscaled",
+            "fragments/sides_reverse_kl.wgsl",
+            "return z_scale();",
+            "return 1.0;",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "a teacher's own unit forgotten",
+            "fragments/teacher_probs.wgsl",
+            "1.0 / z_scale()",
+            "1.0",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant("a divergence unscaled", "fragments/row_kl.wgsl", "2.0 * z_scale()", "2.0"),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "a reverse divergence unscaled",
+            "fragments/row_reverse_kl.wgsl",
+            "2.0 * z_scale()",
+            "2.0",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "Q unscaled",
+            "fragments/column_kl.wgsl",
+            "exp(z_scale() * (z - Values(coef.max)))",
+            "exp(z - Values(coef.max))",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "P unscaled",
+            "fragments/column_kl.wgsl",
+            "teacher_scale() * (t - Values(coef.teacher_max))",
+            "(t - Values(coef.teacher_max))",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "reverse columns unscaled",
+            "fragments/column_reverse_kl.wgsl",
+            "z_scale() * (z - Values(coef.max))",
+            "(z - Values(coef.max))",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "reverse teachers unscaled",
+            "fragments/column_reverse_kl.wgsl",
+            "teacher_scale() * (t - Values(coef.teacher_max))",
+            "(t - Values(coef.teacher_max))",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "Jensen and Shannon unscaled",
+            "fragments/js_terms.wgsl",
+            "z_scale() * (chain(x)",
+            "(chain(x)",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant(
+            "a student's log-sum-exp unscaled",
+            "fragments/student.wgsl",
+            "z_scale() * max",
+            "max",
+        ),
     ),
     of(
         "entropies",
@@ -398,6 +559,15 @@ pub(crate) const FAMILY: &[Mutant] = &[
     ),
     of(
         "binary",
+        mutant(
+            "one weight for none",
+            "fragments/weights_alike.wgsl",
+            "Values(params.weight)",
+            "Values(1.0)",
+        ),
+    ),
+    of(
+        "binary",
         mutant("one factor for all", "fragments/factors_buffer.wgsl", "at.factors + word", "0u"),
     ),
     of(
@@ -414,22 +584,39 @@ pub(crate) const FAMILY: &[Mutant] = &[
         mutant(
             "losses in nats",
             "fragments/sweep_element_losses.wgsl",
-            "params.unit * loss",
-            "loss",
+            "params.unit * element_at",
+            "element_at",
         ),
-    ),
-    of(
-        "binary",
-        mutant("sums in nats", "fragments/row_elements.wgsl", "params.unit * acc.sum", "acc.sum"),
     ),
     of(
         "binary",
         mutant(
-            "no -100",
-            "fragments/element_binary_probs.wgsl",
-            "Values(-100.0), p == Values(0.0)",
-            "Values(-50.0), p == Values(0.0)",
+            "sums in nats",
+            "fragments/sweep_elements_gradient.wgsl",
+            "params.unit * element.loss",
+            "element.loss",
         ),
+    ),
+    of(
+        "binary",
+        mutant("no -100", "fragments/element_binary_probs.wgsl", "Values(-100.0)", "Values(-50.0)"),
+    ),
+    of(
+        "binary",
+        mutant(
+            "a driver's logarithm of a subnormal",
+            "fragments/log_of.wgsl",
+            "bits < Columns(0x00800000u)",
+            "bits < Columns(0u)",
+        ),
+    ),
+    of(
+        "divergences",
+        mutant("a power of two too few", "fragments/log_of.wgsl", "103.27893", "102.58578"),
+    ),
+    of(
+        "divergences",
+        mutant("log 0 as it comes", "fragments/log_of.wgsl", "-params.infinity", "-100.0"),
     ),
     of(
         "binary",
@@ -511,6 +698,8 @@ fn family_of(subject: &Subject, case: &Case, what: &str) -> Outcome {
         "labels" => {
             let op = CrossEntropy::new().with_class_weights(weights()).with_metrics();
             losses::cross_entropy(subject, &kept, Some(&q), &op)?;
+            let scaled = op.clone().with_logit_scale(-1.5);
+            losses::cross_entropy(subject, &kept, Some(&q), &scaled)?;
             let op = op.with_label_smoothing(0.2).with_z_loss(0.1);
             losses::cross_entropy(subject, &kept, Some(&q), &op)
         }
@@ -533,6 +722,8 @@ fn family_of(subject: &Subject, case: &Case, what: &str) -> Outcome {
             let factors = Some(&soft[..]);
             let op = BinaryCrossEntropy::new().with_unit(Unit::Bits);
             losses::elementwise(subject, &kept, (&hard, None), &op)?;
+            let alike = op.clone().with_pos_weight_of_all(2.5);
+            losses::elementwise(subject, &kept, (&soft, None), &alike)?;
             let op = op.with_pos_weight(weights());
             losses::elementwise(subject, &kept, (&soft, factors), &op)?;
             losses::elementwise(subject, &kept, (&soft, factors), &op.with_reduction(none))?;
@@ -542,7 +733,8 @@ fn family_of(subject: &Subject, case: &Case, what: &str) -> Outcome {
             losses::elementwise(subject, &kept, (&hard, None), &op)?;
             if is_sound {
                 let op = BinaryCrossEntropy::new().with_form(InputForm::Probs);
-                let p = probabilities(&kept);
+                let mut p = probabilities(&kept);
+                p.logits = losses::with_subnormals(p.logits);
                 losses::elementwise(subject, &p, (&soft, None), &op.with_reduction(none))?;
             }
             Ok(())
@@ -571,8 +763,12 @@ fn divergences_of(subject: &Subject, case: &Case) -> Outcome {
     for op in [
         Divergence::Kl(kl),
         Divergence::Kl(kl.with_temperature(2.0)),
+        Divergence::Kl(kl.with_temperature(0.4)),
         Divergence::Kl(kl.with_reverse()),
+        Divergence::Kl(kl.with_reverse().with_temperature(0.4)),
         Divergence::Js(js),
+        Divergence::Js(js.with_temperature(0.4)),
+        Divergence::Js(js.with_beta(0.2)),
     ] {
         losses::divergence(subject, &other.logits, case, op)?;
         losses::divergence(subject, &case.logits, case, op)?;
@@ -587,8 +783,17 @@ fn divergences_of(subject: &Subject, case: &Case) -> Outcome {
     student.logits[5] = f32::NEG_INFINITY;
     losses::divergence(subject, &teacher, &student, Divergence::Kl(kl))?;
     let half: Vec<f32> = p.logits.iter().map(|p| p / 2.0).collect();
-    let op = Divergence::Kl(kl.with_teacher(InputForm::Probs));
-    losses::divergence(subject, &half, case, op)
+    let half = losses::with_subnormals(half);
+    let sharp = kl.with_temperature(0.4);
+    for op in [kl, kl.with_reverse(), sharp, sharp.with_reverse()] {
+        let op = Divergence::Kl(op.with_teacher(InputForm::Probs));
+        losses::divergence(subject, &half, case, op)?;
+    }
+    // A class without any probability: infinite from one side, nothing from the other.
+    let mut none = half.clone();
+    none[3] = 0.0;
+    let op = Divergence::Kl(kl.with_teacher(InputForm::Probs).with_reverse());
+    losses::divergence(subject, &none, &other, op)
 }
 
 /// A case's softmax, with 1/classes in the place of what has none.

@@ -196,6 +196,15 @@ pub(crate) const NARROW: &[(Dtype, Mutant)] = &[
     (
         Dtype::F16,
         mutant(
+            "losses behind a row's last element",
+            "fragments/acc_losses.wgsl",
+            "select(Values(0.0), after.last, mask)",
+            "after.last",
+        ),
+    ),
+    (
+        Dtype::F16,
+        mutant(
             "a masked sum",
             "fragments/acc_sum.wgsl",
             "select(before.sum, after.sum, mask)",
@@ -250,5 +259,7 @@ fn options(subject: &Subject, case: &Case) -> Outcome {
     suite::with_options(subject, case, &op.with_label_smoothing(0.2))?;
     let op = BinaryCrossEntropy::new().with_reduction(Reduction::None);
     losses::elementwise(subject, case, (&q, Some(&factors)), &op)?;
-    losses::elementwise(subject, case, (&q, None), &op.with_pos_weight(weights))
+    let op = op.with_pos_weight(weights);
+    losses::elementwise(subject, case, (&q, None), &op)?;
+    losses::elementwise(subject, case, (&q, None), &op.with_reduction(Reduction::Mean))
 }

@@ -6,6 +6,7 @@ mod costs;
 mod groups;
 mod kept;
 mod machine;
+mod masks;
 mod problems;
 mod products;
 mod sizes;
@@ -37,7 +38,8 @@ fn bound(step: &Step, slot: Slot) -> Option<Bound> {
 fn windows(plan: &Plan) -> Vec<&Step> {
     let handles =
         |family| matches!(family, Family::Row | Family::Held | Family::Lane | Family::SplitSweep);
-    plan.steps.iter().filter(|s| row_kernel(s).is_some_and(|k| handles(k.family))).collect()
+    let is_window = |kernel: RowKernel| handles(kernel.family) && kernel.op != RowOp::ElementCounts;
+    plan.steps.iter().filter(|s| row_kernel(s).is_some_and(is_window)).collect()
 }
 
 /// Where a matrix that a step binds has to start, if it binds it.
@@ -119,6 +121,18 @@ fn check(problem: &Problem, caps: &Caps, tuning: &Tuning) -> Result<(), TestCase
             }
             _ => {}
         }
+        if let Some(mask) = problem.element_mask {
+            check_vector(
+                step,
+                Slot::Mask,
+                (mask.offset, 1),
+                p.mask_offset,
+                next_row * mask.row_stride,
+            )?;
+            prop_assert!(
+                bound(step, Slot::Mask).is_none() || u64::from(p.mask_stride) == mask.row_stride
+            );
+        }
         if i % passes == passes - 1 {
             next_row += u64::from(step.params.rows);
         }
@@ -127,6 +141,7 @@ fn check(problem: &Problem, caps: &Caps, tuning: &Tuning) -> Result<(), TestCase
 
     let kernels: HashSet<_> = windows(&plan).iter().map(|s| (s.kernel, s.workgroup_size)).collect();
     prop_assert!(kernels.len() <= passes, "one kernel a pass, whatever the windows");
+    masks::check(&plan, problem)?;
     for step in &plan.steps {
         check_step(step, problem, &plan, caps)?;
         check_cost(step, problem, tuning)?;
@@ -149,10 +164,15 @@ fn check_cost(step: &Step, problem: &Problem, tuning: &Tuning) -> Result<(), Tes
             let bound = matrices.filter(|slot| bound(step, *slot).is_some()).count();
             (1, rows * problem.classes * bound as u64)
         }
-        (Kernel::ScanTargets(..) | Kernel::SumLoss { .. } | Kernel::SumMetrics, _) => {
-            (ROW_BLOCK, rows)
-        }
+        (
+            Kernel::MaskTargets(_)
+            | Kernel::ScanTargets(..)
+            | Kernel::SumLoss { .. }
+            | Kernel::SumMetrics,
+            _,
+        ) => (ROW_BLOCK, rows),
         (Kernel::JoinEdges, _) => (1, rows),
+        (Kernel::MaskLabels { .. }, _) => (1, rows * problem.classes),
         // What folds the blocks.
         _ => (problem.rows, 0),
     };
@@ -188,6 +208,34 @@ fn check_words(step: &Step, problem: &Problem) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Workgroups without which something would not be computed.
+fn groups_needed(step: &Step) -> u64 {
+    let p = &step.params;
+    match row_kernel(step).map(|k| k.family) {
+        Some(Family::Lane) => u64::from(p.rows).div_ceil(step.workgroup_size.into()),
+        Some(Family::SplitSweep | Family::SplitColumns) => u64::from(p.rows) * u64::from(p.splits),
+        Some(_) => p.rows.into(),
+        None if step.kernel == Kernel::JoinEdges => {
+            (u64::from(p.rows) + 1).div_ceil(step.workgroup_size.into())
+        }
+        None if matches!(step.kernel, Kernel::MaskTargets(_)) => {
+            u64::from(p.rows).div_ceil(step.workgroup_size.into())
+        }
+        None if matches!(step.kernel, Kernel::MaskLabels { .. }) => {
+            let words = u64::from(p.rows) * u64::from(p.columns);
+            words.div_ceil(step.workgroup_size.into())
+        }
+        None if matches!(
+            step.kernel,
+            Kernel::ScanTargets(..) | Kernel::SumLoss { metrics: false }
+        ) =>
+        {
+            u64::from(p.rows).div_ceil(ROW_BLOCK)
+        }
+        None => 1,
+    }
+}
+
 fn check_step(
     step: &Step,
     problem: &Problem,
@@ -200,22 +248,7 @@ fn check_step(
     prop_assert!(step.grid.iter().all(|&n| 0 < n && n <= caps.max_workgroups.max(1)));
     prop_assert_eq!(p.grid_width, step.grid[0]);
     let groups = u64::from(step.grid[0]) * u64::from(step.grid[1]);
-    let needed = match row_kernel(step).map(|k| k.family) {
-        Some(Family::Lane) => u64::from(p.rows).div_ceil(step.workgroup_size.into()),
-        Some(Family::SplitSweep | Family::SplitColumns) => u64::from(p.rows) * u64::from(p.splits),
-        Some(_) => p.rows.into(),
-        None if step.kernel == Kernel::JoinEdges => {
-            (u64::from(p.rows) + 1).div_ceil(step.workgroup_size.into())
-        }
-        None if matches!(
-            step.kernel,
-            Kernel::ScanTargets(..) | Kernel::SumLoss { metrics: false }
-        ) =>
-        {
-            u64::from(p.rows).div_ceil(ROW_BLOCK)
-        }
-        None => 1,
-    };
+    let needed = groups_needed(step);
     prop_assert!(groups >= needed, "{groups} workgroups, {needed} needed");
     prop_assert!(groups - needed <= u64::from(step.grid[0]), "no row of the grid to spare");
 
@@ -241,6 +274,17 @@ fn check_step(
             }
             Slot::Input => prop_assert!(end <= end_of(problem, problem.input)),
             Slot::Second => prop_assert!(problem.second.is_some_and(|m| end <= end_of(problem, m))),
+            Slot::Mask => masks::check_mask(bound, problem, plan)?,
+            Slot::Targets if bound.role == Role::OwnTargets => {
+                let own = problem.row_mask.and_then(|mask| mask.targets).expect("they are bound");
+                prop_assert!(end <= own.offset + problem.rows * own.width.bytes());
+            }
+            Slot::Output if bound.role == Role::Slot(Slot::Targets) => {
+                prop_assert!(end <= plan.targets_bytes);
+            }
+            Slot::Output if bound.role == Role::Slot(Slot::Mask) => {
+                prop_assert!(end <= plan.mask_bytes);
+            }
             Slot::Output => {
                 let ends = problem.passes.iter().filter_map(|pass| match pass.output {
                     Destination::Separate(region) if pass.role == bound.role => {

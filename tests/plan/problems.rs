@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 use surprisal::gpu::plan::{
-    Destination, LossNumbers, Pass, Problem, Region, Role, TargetRegion, UpstreamRegion,
+    Destination, ElementMask, LabelMask, LossNumbers, Pass, Problem, Region, Role, RowMask,
+    TargetRegion, UpstreamRegion,
 };
 use surprisal::gpu::{Caps, Chain, ElementOp, RowOp, Sharing, Slot, TargetType, Weighting};
 use surprisal::{Dtype, InputForm, Reduction};
@@ -90,6 +91,8 @@ struct Choice {
     metrics: bool,
     extra: bool,
     shared: bool,
+    /// Where a mask lies, and whether labels are ignored besides.
+    mask: Option<(u16, bool)>,
 }
 
 fn choice(classes: u64) -> impl Strategy<Value = Choice> {
@@ -110,11 +113,12 @@ fn choice(classes: u64) -> impl Strategy<Value = Choice> {
         prop::sample::select(reductions.to_vec()),
         any::<Option<u16>>(),
         prop::sample::select(vec![TargetType::I32, TargetType::I64]),
+        any::<Option<(u16, bool)>>(),
     );
     (sizes, rest, options).prop_map(
         |(
             (op, matrices),
-            (output, reduction, per_loss, width),
+            (output, reduction, per_loss, width, mask),
             (weighting, chain, form, metrics, extra, shared),
         )| {
             Choice {
@@ -130,9 +134,29 @@ fn choice(classes: u64) -> impl Strategy<Value = Choice> {
                 metrics,
                 extra,
                 shared,
+                mask,
             }
         },
     )
+}
+
+/// The main pass, and those beside it.
+fn passes_of(op: RowOp, output: Destination, fourth: Region, extra: bool) -> Vec<Pass> {
+    let mut passes = vec![main_pass(op, output)];
+    let aside = Destination::Separate(fourth);
+    match op {
+        RowOp::Js => passes.insert(0, main_pass(RowOp::PairStats, Destination::None)),
+        RowOp::LabelCrossEntropy if extra => {
+            passes.insert(0, Pass { op: RowOp::TargetGradient, output: aside, role: Role::Aside });
+        }
+        RowOp::Elements(element) if extra => {
+            let op = RowOp::ElementLosses(element);
+            let output = Destination::Separate(in_f32(fourth));
+            passes.insert(0, Pass { op, output, role: Role::Aside });
+        }
+        _ => {}
+    }
+    passes
 }
 
 /// The problem that a recording would make of a choice.
@@ -157,20 +181,7 @@ fn problem_of(rows: u64, classes: u64, choice: Choice) -> Problem {
         (_, Some(true)) => Destination::Separate(third),
         _ => Destination::InPlace,
     };
-    let mut passes = vec![main_pass(op, output)];
-    let aside = Destination::Separate(fourth);
-    match op {
-        RowOp::Js => passes.insert(0, main_pass(RowOp::PairStats, Destination::None)),
-        RowOp::LabelCrossEntropy if choice.extra => {
-            passes.insert(0, Pass { op: RowOp::TargetGradient, output: aside, role: Role::Aside });
-        }
-        RowOp::Elements(element) if choice.extra => {
-            let op = RowOp::ElementLosses(element);
-            let output = Destination::Separate(in_f32(fourth));
-            passes.insert(0, Pass { op, output, role: Role::Aside });
-        }
-        _ => {}
-    }
+    let passes = passes_of(op, output, fourth, choice.extra);
     let is_loss = !is_plain && !by_row;
     let reduction = if is_loss { choice.reduction } else { Reduction::None };
     let upstream = match choice.per_loss {
@@ -193,6 +204,18 @@ fn problem_of(rows: u64, classes: u64, choice: Choice) -> Problem {
     let backward = matches!(op, RowOp::SoftmaxBackward | RowOp::LogSoftmaxBackward);
     let has_second = backward || is_element || is_divergence || op == RowOp::LabelCrossEntropy;
     let width = choice.width;
+    let own = has_targets.then_some(TargetRegion { offset: 40, width, ignore_index: Some(-1) });
+    let row_mask = choice.mask.filter(|_| !is_element);
+    let row_mask = row_mask.map(|(at, _)| RowMask { offset: at.into(), targets: own });
+    let masked = TargetRegion { offset: 0, width: TargetType::I64, ignore_index: Some(-1) };
+    let element_mask = choice.mask.filter(|_| is_element).map(|(at, by_label)| {
+        let is_counted = reduction == Reduction::Mean && choice.extra;
+        let labels = by_label
+            .then_some(LabelMask { ignored: -100.0, mask: choice.metrics.then_some(at.into()) });
+        let row_stride = if by_label { classes.next_multiple_of(4) } else { classes };
+        let offset = if by_label { 0 } else { at.into() };
+        ElementMask { offset, row_stride, labels, is_counted }
+    });
     Problem {
         passes,
         rows,
@@ -200,7 +223,9 @@ fn problem_of(rows: u64, classes: u64, choice: Choice) -> Problem {
         input,
         second: has_second.then_some(second),
         factors: (is_element && choice.metrics).then_some(third),
-        targets: has_targets.then_some(TargetRegion { offset: 40, width, ignore_index: Some(-1) }),
+        targets: row_mask.map(|_| masked).or(own),
+        row_mask,
+        element_mask,
         upstream,
         sharing: if choice.shared { Sharing::Shared } else { Sharing::Apart },
         reduction,

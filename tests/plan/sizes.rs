@@ -298,6 +298,7 @@ fn numbers_of_a_loss_arrive() {
         delta: 10.0,
         label: (11.0, 12.0),
         focal: (13.0, 14.0),
+        mixture: [16.0, 17.0, 18.0, 19.0, 20.0],
         ..LossNumbers::default()
     };
     let upstream = UpstreamRegion::Scalar(15.0);
@@ -308,6 +309,8 @@ fn numbers_of_a_loss_arrive() {
     assert_eq!((p.unit, p.clamp, p.gamma, p.delta), (7.0, 8.0, 9.0, 10.0));
     assert_eq!((p.label_scale, p.label_offset), (11.0, 12.0));
     assert_eq!((p.focal_one, p.focal_zero, p.upstream), (13.0, 14.0, 15.0));
+    assert_eq!((p.mix_teacher, p.mix_student, p.mix_shift), (16.0, 17.0, 20.0));
+    assert_eq!((p.mix_log_teacher, p.mix_log_student), (18.0, 19.0));
     assert!(p.nan.is_nan() && p.infinity == f32::INFINITY);
     assert_eq!((p.rows, p.classes, p.words), (10, 8, 2));
 }

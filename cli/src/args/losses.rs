@@ -17,10 +17,20 @@ pub(crate) struct LossArgs {
     /// What the loss is measured in, if it is information
     #[arg(long, default_value = "nats")]
     pub(crate) unit: UnitArg,
-    /// The gradient of the loss itself, which changes what is written of gradients and nothing else: a
-    /// number, or a file shaped like the loss
-    #[arg(long, default_value = "1", allow_hyphen_values = true, value_name = "FILE|NUMBER")]
-    pub(crate) upstream: NumberOrFile,
+    /// The gradient of the loss itself, 1 unless set, which changes what is written of gradients and nothing
+    /// else: a number, or a file. With --reduction none it has one for each loss: of losses of rows in the leading
+    /// shape of the first file, with or without a trailing 1, or flat [rows]; of losses of elements shaped
+    /// like it
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE|NUMBER")]
+    pub(crate) upstream: Option<NumberOrFile>,
+    /// What counts, bool or integers, 0 does not: of losses of rows one for each row, in the leading shape of
+    /// the first file, with or without a trailing 1, or flat [rows]; of losses of elements shaped like it. What
+    /// does not count is not read, has a loss and a gradient of 0, and is not in the mean
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mask: Option<InputSpec>,
+    /// What a mean divides by, instead of the total weight of what counts
+    #[arg(long, allow_negative_numbers = true, value_name = "N")]
+    pub(crate) normalizer: Option<f64>,
     /// Writes the gradient with respect to the first file (of divergences, to the student)
     #[arg(long, value_name = "FILE")]
     pub(crate) grad: Option<OutputSpec>,
@@ -35,7 +45,8 @@ pub(crate) struct LossArgs {
 pub(crate) struct CrossEntropyArgs {
     /// [rows, classes]; leading dimensions are taken together
     pub(crate) logits: InputSpec,
-    /// Class indices, one for each row, in any shape; or probabilities shaped like LOGITS
+    /// Class indices, integers, one for each row, in LOGITS' leading shape, with or without a trailing 1,
+    /// or flat [rows]; or probabilities (soft or one-hot labels), floats in [0, 1] shaped like LOGITS
     pub(crate) targets: InputSpec,
     /// What LOGITS holds
     #[arg(long, default_value = "logits")]
@@ -55,7 +66,8 @@ pub(crate) struct LinearCrossEntropyArgs {
     pub(crate) hidden: InputSpec,
     /// The layer, [classes, hidden]
     pub(crate) weight: InputSpec,
-    /// Class indices, one for each row, in any shape
+    /// Class indices, one for each row, in HIDDEN's leading shape, with or without a trailing 1, or flat
+    /// [rows]
     pub(crate) targets: InputSpec,
     /// The layer's bias, [classes]
     #[arg(long, value_name = "FILE")]
@@ -96,9 +108,6 @@ pub(crate) struct CrossEntropyOptions {
     /// Multiplies the logits, before the softcap
     #[arg(long, default_value = "1", allow_hyphen_values = true, value_name = "A")]
     pub(crate) logit_scale: f64,
-    /// What a mean divides by, instead of the batch's total weight
-    #[arg(long, allow_negative_numbers = true, value_name = "N")]
-    pub(crate) normalizer: Option<f64>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -116,9 +125,13 @@ pub(crate) struct BinaryCrossEntropyArgs {
     /// A factor of each element's loss, shaped like INPUT
     #[arg(long, value_name = "FILE")]
     pub(crate) weights: Option<InputSpec>,
-    /// A factor of what is 1, for each column: as many as INPUT's last dimension; for logits
-    #[arg(long, value_name = "FILE")]
-    pub(crate) pos_weight: Option<InputSpec>,
+    /// A factor of what is 1: a number, or a file with one for each column, as many as INPUT's last dimension;
+    /// for logits
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE|NUMBER")]
+    pub(crate) pos_weight: Option<NumberOrFile>,
+    /// Elements with this target are skipped, none unless set
+    #[arg(long, allow_hyphen_values = true, value_name = "I|none")]
+    pub(crate) ignore_index: Option<IgnoreIndex>,
     #[command(flatten)]
     pub(crate) loss: LossArgs,
 }
@@ -127,7 +140,8 @@ pub(crate) struct BinaryCrossEntropyArgs {
 pub(crate) struct FocalArgs {
     /// [rows, classes]; leading dimensions are taken together. With --binary any shape
     pub(crate) logits: InputSpec,
-    /// Class indices, one for each row, in any shape. With --binary 0 and 1, shaped like LOGITS
+    /// Class indices, one for each row, in LOGITS' leading shape, with or without a trailing 1, or flat
+    /// [rows]. With --binary 0 and 1, shaped like LOGITS
     pub(crate) targets: InputSpec,
     /// The exponent, from 0 up
     #[arg(long, default_value = "2", allow_negative_numbers = true, value_name = "G")]
@@ -137,7 +151,8 @@ pub(crate) struct FocalArgs {
     #[arg(long, allow_negative_numbers = true, value_name = "FILE|NUMBER")]
     pub(crate) alpha: Option<NumberOrFile>,
     /// Rows with this target are skipped, -100 unless set; `none` skips no row
-    #[arg(long, allow_hyphen_values = true, value_name = "I|none", conflicts_with = "binary")]
+    /// With --binary elements with this target are, none unless set
+    #[arg(long, allow_hyphen_values = true, value_name = "I|none")]
     pub(crate) ignore_index: Option<IgnoreIndex>,
     /// Each element by itself, by its sigmoid
     #[arg(long)]
@@ -150,7 +165,7 @@ pub(crate) struct FocalArgs {
 pub(crate) struct DivergenceArgs {
     /// [rows, classes]; leading dimensions are taken together
     pub(crate) teacher: InputSpec,
-    /// Logits, as many as the teacher has
+    /// Logits, shaped like TEACHER
     pub(crate) student: InputSpec,
     /// Divides logits before the softmax
     #[arg(long, default_value = "1", allow_negative_numbers = true, value_name = "T")]
@@ -172,6 +187,16 @@ pub(crate) struct KlDivergenceArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct JsDivergenceArgs {
+    /// The teacher's share B in the mixture M = B P + (1 - B) Q, in [0, 1]: B KL(P || M) + (1 - B) KL(Q || M),
+    /// P the teacher and Q the student; 0 stands for KL(P || Q), 1 for KL(Q || P)
+    #[arg(long, default_value = "0.5", allow_negative_numbers = true, value_name = "B")]
+    pub(crate) beta: f64,
+    #[command(flatten)]
+    pub(crate) divergence: DivergenceArgs,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct ElementwiseArgs {
     /// Any shape
     pub(crate) input: InputSpec,
@@ -184,6 +209,9 @@ pub(crate) struct ElementwiseArgs {
     /// Where Huber's parabola becomes a line, 1 unless set
     #[arg(long, allow_negative_numbers = true, value_name = "D")]
     pub(crate) delta: Option<f64>,
+    /// Elements with this target are skipped, none unless set
+    #[arg(long, allow_hyphen_values = true, value_name = "I|none")]
+    pub(crate) ignore_index: Option<IgnoreIndex>,
     #[command(flatten)]
     pub(crate) loss: LossArgs,
 }

@@ -12,17 +12,24 @@ use crate::files::{InputSpec, OutputSpec};
 pub(crate) use bench::BenchArgs;
 pub(crate) use losses::{
     BinaryCrossEntropyArgs, CrossEntropyArgs, CrossEntropyOptions, DivergenceArgs, ElementwiseArgs,
-    FocalArgs, KlDivergenceArgs, LinearCrossEntropyArgs, LossArgs,
+    FocalArgs, JsDivergenceArgs, KlDivergenceArgs, LinearCrossEntropyArgs, LossArgs,
 };
 pub(crate) use values::{
-    ClassWeights, DeviceArg, DtypeArg, ElementwiseKind, MemoryLimit, NumberOrFile, UnitArg,
+    ClassWeights, DeviceArg, DtypeArg, ElementwiseKind, IgnoreIndex, MemoryLimit, NumberOrFile,
+    UnitArg,
 };
 
 /// Softmax, cross-entropy and the losses around it, of files of logits, on GPU or CPU.
 ///
-/// Files are .npy (little-endian floats and integers, C order) and .safetensors, as
-/// file.safetensors:tensor; the tensor's name may be left out when there is one. A .safetensors file that is
-/// written holds one tensor: it replaces the whole file.
+/// Files are .npy (floats, integers and bool, in either byte order, in C or Fortran order),
+/// .npz as file.npz:name, and .safetensors as file.safetensors:tensor; a name may be left out when there is
+/// one. A .safetensors file that is written holds one tensor: it replaces the whole file.
+///
+/// `-` is standard input, once a run, or standard output. Input from there or from a pipe without an ending is
+/// .npy or .npz if it begins like one, and .safetensors otherwise; output to `-` is .npy, and the
+/// report goes to stderr. Output to a pipe is written as it comes: a run that fails leaves its beginning there,
+/// so look at the exit code. After a pipe was read or opened, a GPU that fails under `auto` is an error. An
+/// array in Fortran order or an archive that comes through a pipe is first copied to a temporary file.
 #[derive(Debug, Parser)]
 #[command(name = "surprisal", version, about, long_about)]
 pub(crate) struct Args {
@@ -42,8 +49,8 @@ pub(crate) enum Command {
     Focal(Box<FocalArgs>),
     /// Kullback-Leibler divergence of a student from a teacher, row by row
     KlDivergence(Box<KlDivergenceArgs>),
-    /// Jensen-Shannon divergence between a teacher and a student, row by row
-    JsDivergence(Box<DivergenceArgs>),
+    /// Jensen-Shannon divergence between a teacher and a student, row by row, with shares of their own if wanted
+    JsDivergence(Box<JsDivergenceArgs>),
     /// Squared, absolute, Huber or hinge loss of each element, to compare with
     Elementwise(Box<ElementwiseArgs>),
     /// The softmax of each row
@@ -73,7 +80,7 @@ impl Command {
             Self::BinaryCrossEntropy(args) => &mut args.loss.common,
             Self::Focal(args) => &mut args.loss.common,
             Self::KlDivergence(args) => &mut args.divergence.loss.common,
-            Self::JsDivergence(args) => &mut args.loss.common,
+            Self::JsDivergence(args) => &mut args.divergence.loss.common,
             Self::Elementwise(args) => &mut args.loss.common,
             Self::Softmax(args) | Self::LogSoftmax(args) | Self::Logsumexp(args) => {
                 &mut args.common
@@ -88,6 +95,10 @@ impl Command {
 pub(crate) struct TransformArgs {
     /// [rows, classes]; leading dimensions are taken together
     pub(crate) logits: InputSpec,
+    /// Which rows count, bool or integers, 0 does not: one for each row, in LOGITS' leading shape, with or
+    /// without a trailing 1, or flat [rows]. Of the others nothing is read, and the result is 0
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mask: Option<InputSpec>,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
 }
@@ -97,6 +108,13 @@ pub(crate) struct EntropyArgs {
     /// What the entropy is measured in
     #[arg(long, default_value = "nats")]
     pub(crate) unit: UnitArg,
+    /// Writes the gradient with respect to the logits; with --memory-limit they are read a second time for it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) grad: Option<OutputSpec>,
+    /// The gradient of each row's entropy, 1 unless set, which changes the gradient and nothing else: a number,
+    /// or a file in LOGITS' leading shape, with or without a trailing 1, or flat [rows]
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE|NUMBER")]
+    pub(crate) upstream: Option<NumberOrFile>,
     #[command(flatten)]
     pub(crate) transform: TransformArgs,
 }
@@ -120,8 +138,9 @@ pub(crate) struct CommonArgs {
     /// Which GPU, as `surprisal devices` prints them
     #[arg(long, value_name = "INDEX|[BACKEND:]NAME")]
     pub(crate) adapter: Option<AdapterChoice>,
-    /// How matrices are stored on the device, as in their files unless set; what is written has its
-    /// file's dtype all the same
+    /// How matrices are stored on the device, as in their files unless set. GPU and CPU compute in f32: f64
+    /// files are rounded to f32 there. What is written has its file's dtype all the same, f64 too, but from
+    /// --device reference, which computes in f64 and writes f64 whatever it read
     #[arg(long)]
     pub(crate) dtype: Option<DtypeArg>,
     /// Threads on the CPU; all cores unless set

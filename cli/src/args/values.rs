@@ -1,11 +1,12 @@
 //! What stands after an option.
 
+use std::ffi::OsStr;
 use std::str::FromStr;
 
 use clap::ValueEnum;
 use surprisal::{BinaryLabels, Dtype, InputForm, Reduction, Unit};
 
-use crate::files::InputSpec;
+use crate::files::{InputSpec, from_os_str};
 
 /// An option that takes one of a few words, and what the library calls them.
 macro_rules! words {
@@ -61,6 +62,13 @@ impl FromStr for IgnoreIndex {
     }
 }
 
+impl IgnoreIndex {
+    /// As a label among floats.
+    pub(crate) fn label(self) -> Option<f64> {
+        self.0.map(|value| value as f64)
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(crate) enum ClassWeights {
     InverseFrequency,
@@ -73,14 +81,12 @@ impl ClassWeights {
     }
 }
 
-impl FromStr for ClassWeights {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
+impl ClassWeights {
+    pub(crate) fn parse(text: &OsStr) -> Result<Self, String> {
         if text == "inverse-frequency" {
             return Ok(Self::InverseFrequency);
         }
-        text.parse().map(Self::File)
+        InputSpec::parse(text).map(Self::File)
     }
 }
 
@@ -96,16 +102,16 @@ impl NumberOrFile {
     }
 }
 
-impl FromStr for NumberOrFile {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.parse() {
-            Ok(number) => Ok(Self::Number(number)),
-            Err(_) => text.parse().map(Self::File),
+impl NumberOrFile {
+    pub(crate) fn parse(text: &OsStr) -> Result<Self, String> {
+        match text.to_str().and_then(|text| text.parse().ok()) {
+            Some(number) => Ok(Self::Number(number)),
+            None => InputSpec::parse(text).map(Self::File),
         }
     }
 }
+
+from_os_str!(ClassWeights, NumberOrFile);
 
 /// Bytes, as they were written.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,72 +1,72 @@
-//! Reading an array: its header first, its elements when they are wanted.
+//! Opening an array: its header is read and checked, its elements when they are wanted.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::ops::Range;
-use std::path::Path;
+use std::io::{self, ErrorKind, Read, Seek};
 
-use bytemuck::Pod;
-use half::{bf16, f16};
 use surprisal::{Array, Matrix};
 
 use crate::error::{Failure, Result};
-use crate::files::{FileDtype, Format, Header, InputSpec, npy, safetensors};
-use crate::progress::Progress;
-
-/// Bytes read between two updates of the progress.
-const CHUNK: usize = 16 << 20;
+use crate::files::source::Source;
+use crate::files::spec::Format;
+use crate::files::{FileDtype, Header, InputSpec, Layout, fortran, npy, npz, safetensors};
 
 /// An array in a file, or in whatever else holds bytes, whose header has been read and checked.
 #[derive(Debug)]
-pub struct InputArray<S = File> {
+pub struct InputArray {
     spec: InputSpec,
-    source: S,
+    pub(super) source: Source,
     /// What an element is.
     pub dtype: FileDtype,
     /// The header's shape.
     pub shape: Vec<u64>,
     elements: usize,
-    offset: u64,
-}
-
-/// The elements of a file.
-#[derive(Debug)]
-pub enum Data {
-    /// As the library takes them.
-    Floats(Array),
-    /// Of 32 bits.
-    I32(Vec<i32>),
-    /// Of 64 bits, or fewer.
-    I64(Vec<i64>),
+    pub(super) offset: u64,
+    /// How the file has them.
+    pub layout: Layout,
+    /// Where the file has to end.
+    end: Option<u64>,
+    is_member: bool,
 }
 
 impl InputArray {
     /// Opens a file and reads its header.
     pub fn open(spec: &InputSpec) -> Result<Self> {
-        let path = spec.path();
-        // Looked at before it is opened: opening a pipe waits for somebody to write to it.
-        let metadata = path.metadata().map_err(|error| Failure::read(path, error))?;
-        if !metadata.is_file() {
-            return Err(Failure::input(format!("{spec}: not a file")));
-        }
-        let file = File::open(path).map_err(|error| Failure::read(path, error))?;
-        Self::from_source(spec, file)
+        Self::new(spec, Source::open(&spec.0)?)
     }
-}
 
-impl<S: Read + Seek> InputArray<S> {
-    /// Reads the header, and checks that the source holds what it promises. Of `spec` counts what
-    /// format it names and which tensor.
-    pub fn from_source(spec: &InputSpec, mut source: S) -> Result<Self> {
+    /// Reads the header of what stands for a file. Of `spec` counts what format it names and which
+    /// array.
+    pub fn from_source(
+        spec: &InputSpec,
+        source: impl Read + Seek + Send + 'static,
+    ) -> Result<Self> {
+        let source = Source::file(Box::new(source));
+        Self::new(spec, source.map_err(|error| Failure::input(format!("{spec}: {error}")))?)
+    }
+
+    /// The same of what is read from its start to its end.
+    pub fn from_pipe(spec: &InputSpec, reader: impl Read + Send + 'static) -> Result<Self> {
+        Self::new(spec, Source::once(Box::new(reader), None))
+    }
+
+    fn new(spec: &InputSpec, mut source: Source) -> Result<Self> {
         let failed = |error: String| Failure::input(format!("{spec}: {error}"));
-        let length = length(&mut source).map_err(|error| Failure::read(spec.path(), error))?;
-        let Header { dtype, shape, offset } = match spec.0.format {
-            Format::Npy => npy::read_header(&mut source, length),
-            Format::Safetensors => {
-                safetensors::read_header(&mut source, length, spec.0.tensor.as_deref())
-            }
+        let io_failed = |error: io::Error| failed(error.to_string());
+        let (format, name) = (spec.0.format, spec.0.array.as_deref());
+        let format = match format {
+            Format::Untold => told(&mut source).map_err(io_failed)?,
+            told => told,
+        };
+        let is_member = format == Format::Npz;
+        if is_member {
+            let archive = source.into_seekable().map_err(io_failed)?;
+            source = npz::member(archive, name).map_err(failed)?;
         }
-        .map_err(failed)?;
+        let length = source.length();
+        let header = match format {
+            Format::Safetensors => safetensors::read_header(&mut source, length, name),
+            _ => npy::read_header(&mut source, length.unwrap_or(u64::MAX)),
+        };
+        let Header { dtype, shape, offset, layout, end: file_end } = header.map_err(failed)?;
         // An array with a dimension of 0 has no elements, however large the others are.
         let count = if shape.contains(&0) {
             Some(0)
@@ -74,18 +74,68 @@ impl<S: Read + Seek> InputArray<S> {
             shape.iter().try_fold(1u64, |product, &n| product.checked_mul(n))
         };
         let end = count.and_then(|count| count.checked_mul(dtype.size())?.checked_add(offset));
-        match (count, end) {
-            (Some(count), Some(end)) if end <= length => {
-                let elements = usize::try_from(count).map_err(|error| failed(error.to_string()))?;
-                Ok(Self { spec: spec.clone(), source, dtype, shape, elements, offset })
-            }
-            (_, Some(end)) => Err(failed(format!("is truncated: it has {length} bytes of {end}"))),
-            (_, None) => Err(failed(format!("claims the shape {}", shown(&shape)))),
+        let (Some(count), Some(end)) = (count, end) else {
+            return Err(failed(format!("claims the shape {}", shown(&shape))));
+        };
+        if let Some(length) = length
+            && length < end.max(file_end.unwrap_or(0))
+        {
+            let end = end.max(file_end.unwrap_or(0));
+            return Err(failed(format!("is truncated: it has {length} bytes of {end}")));
+        }
+        let elements = usize::try_from(count).map_err(|error| failed(error.to_string()))?;
+        let (spec, end) = (spec.clone(), file_end);
+        let mut input =
+            Self { spec, source, dtype, shape, elements, offset, layout, end, is_member };
+        if elements == 0 {
+            input.finish()?;
+        }
+        if layout.is_fortran { input.rereadable() } else { Ok(input) }
+    }
+
+    /// Made so that its elements can be read in any order, and again.
+    pub(crate) fn rereadable(self) -> Result<Self> {
+        let spec = self.spec.clone();
+        let source = self.source.into_seekable();
+        let source = source.map_err(|error| Failure::input(format!("{spec}: {error}")))?;
+        Self { source, ..self }.checked()
+    }
+
+    /// Fails if a file does not hold the elements.
+    fn checked(self) -> Result<Self> {
+        let end = self.offset + self.elements as u64 * self.dtype.size();
+        match self.source.length() {
+            Some(length) if length < end => Err(self.failed(&ErrorKind::UnexpectedEof.into())),
+            _ => Ok(self),
         }
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        self.spec.path()
+    /// All elements were read: nothing may follow that does not belong there.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        let end = self.end;
+        self.source.finish(end).map_err(|error| self.failed(&error))
+    }
+
+    /// What is said of an error of reading.
+    pub(super) fn failed(&self, error: &io::Error) -> Failure {
+        let spec = &self.spec;
+        match error.kind() {
+            ErrorKind::UnexpectedEof if self.source.is_once() => {
+                Failure::input(format!("{spec}: is truncated: it ends before its elements do"))
+            }
+            ErrorKind::UnexpectedEof => {
+                let reason = "is truncated: it became shorter while it was read";
+                Failure::input(format!("{spec}: {reason}"))
+            }
+            _ => Failure::input(format!("{spec}: {error}")),
+        }
+    }
+
+    /// Bytes that reading a window takes beside it.
+    pub(crate) fn scratch(&self) -> u64 {
+        let of_order = if self.layout.is_fortran { fortran::BUFFER } else { 0 };
+        let of_member = if self.is_member && self.source.is_once() { npz::BUFFERS } else { 0 };
+        (of_order + of_member) as u64
     }
 
     pub(crate) fn spec(&self) -> &InputSpec {
@@ -136,158 +186,23 @@ impl<S: Read + Seek> InputArray<S> {
         self.offset
     }
 
-    /// Reads the elements.
-    pub fn read(&mut self, progress: &Progress) -> Result<Data> {
-        self.start(progress)?;
-        let data = match self.dtype {
-            FileDtype::F16 => Data::Floats(Array::F16(self.typed::<f16>(progress)?)),
-            FileDtype::Bf16 => Data::Floats(Array::Bf16(self.typed::<bf16>(progress)?)),
-            FileDtype::F32 => Data::Floats(Array::F32(self.typed::<f32>(progress)?)),
-            FileDtype::F64 => Data::Floats(Array::F64(self.typed::<f64>(progress)?)),
-            FileDtype::I32 => Data::I32(self.typed::<i32>(progress)?),
-            FileDtype::I64 => Data::I64(self.typed::<i64>(progress)?),
-            FileDtype::I8 => self.widened::<i8>(progress)?,
-            FileDtype::U8 => self.widened::<u8>(progress)?,
-            FileDtype::I16 => self.widened::<i16>(progress)?,
-            FileDtype::U16 => self.widened::<u16>(progress)?,
-            FileDtype::U32 => self.widened::<u32>(progress)?,
-            FileDtype::U64 => {
-                let values = self.typed::<u64>(progress)?;
-                let value = |(row, &value): (usize, &u64)| {
-                    i64::try_from(value).map_err(|_| {
-                        Failure::input(format!("{}: {value} of row {row} is no class", self.spec))
-                    })
-                };
-                Data::I64(values.iter().enumerate().map(value).collect::<Result<_>>()?)
-            }
-        };
-        Ok(data)
-    }
-
-    /// Reads the elements of a file that has to hold floats.
-    pub(crate) fn read_floats(&mut self, progress: &Progress) -> Result<Array> {
-        match self.read(progress)? {
-            Data::Floats(array) => Ok(array),
-            Data::I32(_) | Data::I64(_) => Err(self.no_floats()),
-        }
-    }
-
     /// Fails unless the file holds floats.
     pub(crate) fn expect_floats(&self) -> Result<()> {
         if self.dtype.is_float() { Ok(()) } else { Err(self.no_floats()) }
     }
 
-    fn no_floats(&self) -> Failure {
+    pub(super) fn no_floats(&self) -> Failure {
         Failure::input(format!("{}: holds {}, floats are wanted", self.spec, self.dtype))
-    }
-
-    /// Reads the elements of a file as floats, be they integers.
-    pub(crate) fn read_numbers(&mut self, progress: &Progress) -> Result<Array> {
-        // The one type that does not fit into what integers are read as.
-        if self.dtype == FileDtype::U64 {
-            self.start(progress)?;
-            let values = self.typed::<u64>(progress)?;
-            return Ok(Array::F64(values.into_iter().map(|value| value as f64).collect()));
-        }
-        Ok(match self.read(progress)? {
-            Data::Floats(array) => array,
-            Data::I32(values) => Array::F64(values.into_iter().map(f64::from).collect()),
-            Data::I64(values) => Array::F64(values.into_iter().map(|value| value as f64).collect()),
-        })
-    }
-
-    /// Reads some elements into `array`, whose memory is used again if it has their type. Integers are
-    /// read as f64.
-    pub fn read_window(&mut self, elements: Range<usize>, array: &mut Array) -> Result<()> {
-        let start = self.offset + elements.start as u64 * self.dtype.size();
-        self.source
-            .seek(SeekFrom::Start(start))
-            .map_err(|error| Failure::read(self.spec.path(), error))?;
-        let count = elements.len();
-        match (self.dtype, &mut *array) {
-            (FileDtype::F16, Array::F16(values)) => return self.fill(count, values),
-            (FileDtype::Bf16, Array::Bf16(values)) => return self.fill(count, values),
-            (FileDtype::F32, Array::F32(values)) => return self.fill(count, values),
-            (FileDtype::F64, Array::F64(values)) => return self.fill(count, values),
-            _ => {}
-        }
-        *array = match self.dtype {
-            FileDtype::F16 => Array::F16(self.filled(count)?),
-            FileDtype::Bf16 => Array::Bf16(self.filled(count)?),
-            FileDtype::F32 => Array::F32(self.filled(count)?),
-            FileDtype::F64 => Array::F64(self.filled(count)?),
-            FileDtype::I8 => self.numbers::<i8>(count, f64::from)?,
-            FileDtype::U8 => self.numbers::<u8>(count, f64::from)?,
-            FileDtype::I16 => self.numbers::<i16>(count, f64::from)?,
-            FileDtype::U16 => self.numbers::<u16>(count, f64::from)?,
-            FileDtype::I32 => self.numbers::<i32>(count, f64::from)?,
-            FileDtype::U32 => self.numbers::<u32>(count, f64::from)?,
-            FileDtype::I64 => self.numbers::<i64>(count, |value| value as f64)?,
-            FileDtype::U64 => self.numbers::<u64>(count, |value| value as f64)?,
-        };
-        Ok(())
-    }
-
-    fn numbers<T: Pod>(&mut self, count: usize, to_f64: impl Fn(T) -> f64) -> Result<Array> {
-        Ok(Array::F64(self.filled::<T>(count)?.into_iter().map(to_f64).collect()))
-    }
-
-    fn filled<T: Pod>(&mut self, count: usize) -> Result<Vec<T>> {
-        let mut values = Vec::new();
-        self.fill(count, &mut values)?;
-        Ok(values)
-    }
-
-    fn fill<T: Pod>(&mut self, count: usize, values: &mut Vec<T>) -> Result<()> {
-        self.reserve(values, count)?;
-        values.resize(count, T::zeroed());
-        self.read_bytes(bytemuck::cast_slice_mut(values))
-    }
-
-    fn reserve<T>(&self, values: &mut Vec<T>, count: usize) -> Result<()> {
-        values.try_reserve_exact(count.saturating_sub(values.len())).map_err(|_| {
-            Failure::run(format!("{}: its elements do not fit into memory", self.spec))
-        })
-    }
-
-    fn read_bytes(&mut self, bytes: &mut [u8]) -> Result<()> {
-        self.source.read_exact(bytes).map_err(|error| match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => {
-                let reason = "is truncated: it became shorter while it was read";
-                Failure::input(format!("{}: {reason}", self.spec))
-            }
-            _ => Failure::read(self.path(), error),
-        })
-    }
-
-    fn start(&mut self, progress: &Progress) -> Result<()> {
-        self.source
-            .seek(SeekFrom::Start(self.offset))
-            .map_err(|error| Failure::read(self.spec.path(), error))?;
-        progress.start("reading", self.elements as u64 * self.dtype.size());
-        Ok(())
-    }
-
-    fn widened<T: Pod + Into<i64>>(&mut self, progress: &Progress) -> Result<Data> {
-        Ok(Data::I64(self.typed::<T>(progress)?.into_iter().map(Into::into).collect()))
-    }
-
-    fn typed<T: Pod>(&mut self, progress: &Progress) -> Result<Vec<T>> {
-        let mut values = Vec::new();
-        self.reserve(&mut values, self.elements)?;
-        values.resize(self.elements, T::zeroed());
-        for chunk in bytemuck::cast_slice_mut::<T, u8>(&mut values).chunks_mut(CHUNK) {
-            self.read_bytes(chunk)?;
-            progress.advance(chunk.len() as u64);
-        }
-        Ok(values)
     }
 }
 
-fn length(source: &mut impl Seek) -> std::io::Result<u64> {
-    let length = source.seek(SeekFrom::End(0))?;
-    source.rewind()?;
-    Ok(length)
+/// The format of what has no ending: an archive and `.npy` say what they are.
+fn told(source: &mut Source) -> io::Result<Format> {
+    Ok(match source.start::<6>()? {
+        start if start.starts_with(npy::MAGIC) => Format::Npy,
+        start if start.starts_with(b"PK\x03\x04") => Format::Npz,
+        _ => Format::Safetensors,
+    })
 }
 
 /// The matrix that a file holds.

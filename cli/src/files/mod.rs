@@ -1,22 +1,28 @@
-//! Arrays in files: `.npy` and `.safetensors`.
+//! Arrays in files: `.npy`, alone and in `.npz` archives, and `.safetensors`.
 
+mod elements;
 mod flusher;
+mod fortran;
 mod input;
 mod literal;
 mod npy;
+mod npz;
 mod output;
 mod pending;
 mod safetensors;
+mod source;
+mod spec;
 
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
-
-pub use input::{Data, InputArray};
+pub use elements::Data;
+pub use input::InputArray;
 pub(crate) use input::{matrix, shown};
 pub(crate) use output::{Outputs, check_distinct, check_dtype};
 pub(crate) use pending::{PendingFile, publish, resolved};
+pub(crate) use source::is_piped;
+pub use spec::InputSpec;
+pub(crate) use spec::{OutputSpec, from_os_str};
 
-/// Both formats are little-endian, and are read by casting bytes.
+/// What is written is little-endian, and what is read is cast from bytes.
 const _: () = assert!(cfg!(target_endian = "little"), "the command needs a little-endian machine");
 
 /// An element type that a file may have.
@@ -27,6 +33,7 @@ pub enum FileDtype {
     Bf16,
     F32,
     F64,
+    Bool,
     I8,
     U8,
     I16,
@@ -41,7 +48,7 @@ impl FileDtype {
     /// Bytes of an element.
     pub fn size(self) -> u64 {
         match self {
-            Self::I8 | Self::U8 => 1,
+            Self::Bool | Self::I8 | Self::U8 => 1,
             Self::F16 | Self::Bf16 | Self::I16 | Self::U16 => 2,
             Self::F32 | Self::I32 | Self::U32 => 4,
             Self::F64 | Self::I64 | Self::U64 => 8,
@@ -86,84 +93,16 @@ struct Header {
     dtype: FileDtype,
     shape: Vec<u64>,
     offset: u64,
+    layout: Layout,
+    /// Where the file has to end, if its format says that.
+    end: Option<u64>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
-    Npy,
-    Safetensors,
-}
-
-/// A file name with its format, and the tensor in it if one is named.
-#[derive(Debug, Clone)]
-struct Spec {
-    path: PathBuf,
-    format: Format,
-    tensor: Option<String>,
-}
-
-impl FromStr for Spec {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        const ENDING_AND_COLON: &str = ".safetensors:";
-        let ends_with = |ending| {
-            Path::new(text).extension().is_some_and(|found| found.eq_ignore_ascii_case(ending))
-        };
-        // A tensor may have any name, that of a file included: the first such colon divides.
-        let colon = text.to_ascii_lowercase().find(ENDING_AND_COLON);
-        let (path, tensor) = match colon.map(|at| text.split_at(at + ENDING_AND_COLON.len())) {
-            Some((_, "")) => return Err("a tensor's name is missing after the colon".to_owned()),
-            Some((path, tensor)) => (&path[..path.len() - 1], Some(tensor.to_owned())),
-            None if ends_with("npy") => {
-                return Ok(Self { path: text.into(), format: Format::Npy, tensor: None });
-            }
-            None if ends_with("safetensors") => (text, None),
-            None => return Err("files end in .npy or .safetensors".to_owned()),
-        };
-        Ok(Self { path: path.into(), format: Format::Safetensors, tensor })
-    }
-}
-
-/// A file to read.
-#[derive(Debug, Clone)]
-pub struct InputSpec(Spec);
-
-impl FromStr for InputSpec {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.parse().map(Self)
-    }
-}
-
-impl InputSpec {
-    pub(crate) fn path(&self) -> &Path {
-        &self.0.path
-    }
-}
-
-/// A file to write.
-#[derive(Debug, Clone)]
-pub(crate) struct OutputSpec(Spec);
-
-impl FromStr for OutputSpec {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.parse().map(Self)
-    }
-}
-
-impl OutputSpec {
-    pub(crate) fn path(&self) -> &Path {
-        &self.0.path
-    }
-}
-
-impl std::fmt::Display for InputSpec {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0.path.display())?;
-        self.0.tensor.as_ref().map_or(Ok(()), |tensor| write!(f, ":{tensor}"))
-    }
+/// How elements lie in a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// Whether the first index is the fastest, and there are others.
+    pub is_fortran: bool,
+    /// Whether an element's most significant byte comes first.
+    pub is_big_endian: bool,
 }

@@ -3,9 +3,9 @@
 use std::io::{self, Read, Write};
 
 use crate::files::literal::{Dictionary, Refusal};
-use crate::files::{FileDtype, Header};
+use crate::files::{FileDtype, Header, Layout};
 
-const MAGIC: [u8; 6] = *b"\x93NUMPY";
+pub(super) const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// Bytes of a header's text at most, as `numpy.load` has it.
 const MAX_TEXT: u64 = 10_000;
 /// The elements start at a multiple of this, as NumPy writes it.
@@ -14,10 +14,14 @@ const ALIGNMENT: usize = 64;
 /// Reads the header at the start of a file of so many bytes.
 pub(super) fn read_header(file: &mut impl Read, bytes: u64) -> Result<Header, String> {
     let junk = |reason: &str| format!("not a .npy file: {reason}");
+    let unread = |error: io::Error, reason: &str| match error.kind() {
+        io::ErrorKind::UnexpectedEof => junk(reason),
+        _ => error.to_string(),
+    };
     let mut start = [0; 12];
     let (magic, length) = start.split_at_mut(8);
-    file.read_exact(magic).map_err(|_| junk("it has no header"))?;
-    if magic[..6] != MAGIC {
+    file.read_exact(magic).map_err(|error| unread(error, "it has no header"))?;
+    if magic[..6] != *MAGIC {
         return Err(junk("it does not begin like one"));
     }
     let length = match (magic[6], magic[7]) {
@@ -25,7 +29,7 @@ pub(super) fn read_header(file: &mut impl Read, bytes: u64) -> Result<Header, St
         (2 | 3, 0) => length,
         (major, minor) => return Err(junk(&format!("version {major}.{minor} is unknown"))),
     };
-    file.read_exact(length).map_err(|_| junk("it has no header"))?;
+    file.read_exact(length).map_err(|error| unread(error, "it has no header"))?;
     let text_start = 8 + length.len() as u64;
     let length = length.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte));
     if length > bytes.saturating_sub(text_start) {
@@ -35,37 +39,45 @@ pub(super) fn read_header(file: &mut impl Read, bytes: u64) -> Result<Header, St
         return Err(junk(&format!("its header is longer than {MAX_TEXT} bytes")));
     }
     let mut text = vec![0; length as usize];
-    file.read_exact(&mut text).map_err(|error| error.to_string())?;
+    file.read_exact(&mut text)
+        .map_err(|error| unread(error, "its header is longer than the file"))?;
     let text = str::from_utf8(&text).map_err(|_| junk("its header is no text"))?;
     let dictionary = Dictionary::parse(text).map_err(|refusal| match refusal {
         Refusal::Junk(reason) => junk(&reason),
         Refusal::Records => "holds records; plain numbers are read".to_owned(),
     })?;
-    if dictionary.fortran_order && dictionary.shape.len() > 1 {
-        return Err("is in Fortran order; save it with np.ascontiguousarray".to_owned());
-    }
-    let dtype = dtype_of(dictionary.descr)?;
-    Ok(Header { dtype, shape: dictionary.shape, offset: text_start + length })
+    let (dtype, is_big_endian) = dtype_of(dictionary.descr)?;
+    let is_fortran = dictionary.fortran_order && dictionary.shape.len() > 1;
+    let layout = Layout { is_fortran, is_big_endian };
+    let offset = text_start + length;
+    Ok(Header { dtype, shape: dictionary.shape, offset, layout, end: None })
 }
 
-fn dtype_of(descr: &str) -> Result<FileDtype, String> {
-    Ok(match descr {
-        "<f2" => FileDtype::F16,
-        "<f4" => FileDtype::F32,
-        "<f8" => FileDtype::F64,
-        "|i1" | "<i1" => FileDtype::I8,
-        "|u1" | "<u1" => FileDtype::U8,
-        "<i2" => FileDtype::I16,
-        "<u2" => FileDtype::U16,
-        "<i4" => FileDtype::I32,
-        "<u4" => FileDtype::U32,
-        "<i8" => FileDtype::I64,
-        "<u8" => FileDtype::U64,
-        _ if descr.starts_with('>') => {
-            return Err(format!("is big-endian ({descr}); save it little-endian"));
-        }
-        _ => return Err(format!("holds {descr}; f2, f4, f8 and integers are read")),
-    })
+/// The type, and whether it is big-endian.
+fn dtype_of(descr: &str) -> Result<(FileDtype, bool), String> {
+    let unknown = || format!("holds {descr}; f2, f4, f8, integers and bool are read");
+    // Of one byte there is one order, whatever is said.
+    let (order, kind) = descr.split_at_checked(1).ok_or_else(unknown)?;
+    let dtype = match kind {
+        "f2" => FileDtype::F16,
+        "f4" => FileDtype::F32,
+        "f8" => FileDtype::F64,
+        "b1" => FileDtype::Bool,
+        "i1" => FileDtype::I8,
+        "u1" => FileDtype::U8,
+        "i2" => FileDtype::I16,
+        "u2" => FileDtype::U16,
+        "i4" => FileDtype::I32,
+        "u4" => FileDtype::U32,
+        "i8" => FileDtype::I64,
+        "u8" => FileDtype::U64,
+        _ => return Err(unknown()),
+    };
+    match (order, dtype.size()) {
+        ("|" | "<" | ">" | "=", 1) | ("<" | "=", _) => Ok((dtype, false)),
+        (">", _) => Ok((dtype, true)),
+        _ => Err(unknown()),
+    }
 }
 
 /// Writes the header before the elements.
@@ -92,7 +104,7 @@ pub(super) fn write_header(
         return Err(invalid(format!("its header would take more than {MAX_TEXT} bytes")));
     }
     text.extend(std::iter::repeat_n(' ', length - 1 - text.len()));
-    out.write_all(&MAGIC)?;
+    out.write_all(MAGIC)?;
     out.write_all(&[1, 0])?;
     out.write_all(&(length as u16).to_le_bytes())?;
     writeln!(out, "{text}")

@@ -1,13 +1,17 @@
-//! Writing arrays: whole or not at all.
+//! Writing arrays: to files whole or not at all, to pipes as they come.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 
 use surprisal::{Array, Dtype};
 
 use super::flusher::Flusher;
 use crate::error::{Failure, Result};
+use crate::files::source::{note_pipe, stdout};
+use crate::files::spec::Format;
 use crate::files::{
-    FileDtype, Format, InputSpec, OutputSpec, PendingFile, npy, publish, resolved, safetensors,
+    FileDtype, InputSpec, OutputSpec, PendingFile, npy, publish, resolved, safetensors,
 };
 use crate::progress::Progress;
 
@@ -24,14 +28,26 @@ pub(crate) struct Outputs {
 struct Pending {
     option: &'static str,
     spec: OutputSpec,
-    file: PendingFile,
+    place: Place,
     /// Of a file that is written bit by bit.
     flusher: Option<Flusher>,
 }
 
+#[derive(Debug)]
+enum Place {
+    File(PendingFile),
+    /// A pipe, or standard output.
+    Pipe(File),
+}
+
 impl Pending {
     fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.append(bytes)?;
+        match &mut self.place {
+            Place::File(file) => file.append(bytes)?,
+            Place::Pipe(pipe) => {
+                pipe.write_all(bytes).map_err(|error| Failure::write(self.spec.path(), error))?;
+            }
+        }
         if let Some(flusher) = &mut self.flusher {
             flusher.wrote(bytes.len());
         }
@@ -42,18 +58,31 @@ impl Pending {
     fn complete(&mut self) -> Result<()> {
         let flushed = self.flusher.take().map_or(Ok(()), Flusher::finish);
         flushed.map_err(|error| Failure::write(self.spec.path(), error))?;
-        self.file.complete()
+        match &self.place {
+            Place::File(file) => file.complete(),
+            Place::Pipe(_) => Ok(()),
+        }
     }
 }
 
-/// Fails if two of the outputs are one file, or one of them is an input.
+/// Fails if two of the outputs are one file, one of them is an input, or two inputs are one pipe.
 pub(crate) fn check_distinct(
     outputs: &[(&'static str, &OutputSpec)],
     inputs: &[&InputSpec],
 ) -> Result<()> {
+    for (i, input) in inputs.iter().enumerate() {
+        let is_same = |other: &&&InputSpec| other.0.is_same_pipe(&input.0);
+        if let Some(other) = inputs[..i].iter().find(is_same) {
+            let reason = "is read once, and cannot be given twice";
+            let and =
+                if other.path() == input.path() { String::new() } else { format!(" ({other})") };
+            return Err(Failure::input(format!("{input}: {reason}{and}")));
+        }
+    }
     for (i, (option, spec)) in outputs.iter().enumerate() {
         let path = resolved(spec.path());
-        if let Some(input) = inputs.iter().find(|input| resolved(input.path()) == path) {
+        let is_it = |input: &&&InputSpec| !spec.0.is_stdio() && resolved(input.path()) == path;
+        if let Some(input) = inputs.iter().find(is_it) {
             return Err(Failure::input(format!("{option} would overwrite the input {input}")));
         }
         if let Some((other, _)) = outputs[..i].iter().find(|(_, o)| resolved(o.path()) == path) {
@@ -87,13 +116,26 @@ impl Outputs {
     pub(crate) fn open(outputs: &[(&'static str, &OutputSpec)]) -> Result<Self> {
         let mut files = Vec::new();
         for (option, spec) in outputs {
-            if spec.0.tensor.as_deref() == Some(safetensors::METADATA) {
+            if spec.0.array.as_deref() == Some(safetensors::METADATA) {
                 let path = spec.path().display();
                 let reason = "__metadata__ is the format's own name; choose another";
                 return Err(Failure::input(format!("{option} {path}: {reason}")));
             }
-            let (file, spec) = (PendingFile::open(option, spec.path())?, (*spec).clone());
-            files.push(Pending { option, spec, file, flusher: None });
+            let failed = |error| Failure::write(spec.path(), error);
+            let place = if spec.0.is_pipe() {
+                // Opening a pipe waits for somebody to read it.
+                let path = spec.path();
+                let pipe = if spec.0.is_stdio() {
+                    stdout()
+                } else {
+                    File::options().write(true).open(path)
+                };
+                note_pipe();
+                Place::Pipe(pipe.map_err(failed)?)
+            } else {
+                Place::File(PendingFile::open(option, spec.path())?)
+            };
+            files.push(Pending { option, spec: (*spec).clone(), place, flusher: None });
         }
         Ok(Self { files })
     }
@@ -127,6 +169,14 @@ impl Outputs {
         self.files.iter().find(|file| file.option == option).map(|file| file.spec.path())
     }
 
+    /// A file in the same folder is on the same disk; beside a pipe there is no place for one.
+    pub(crate) fn folder(&self, option: &str) -> Option<std::path::PathBuf> {
+        let file = self.files.iter().find(|file| file.option == option)?;
+        let Place::File(_) = file.place else { return Some(std::env::temp_dir()) };
+        let folder = file.spec.path().parent().filter(|folder| !folder.as_os_str().is_empty());
+        Some(folder.unwrap_or(Path::new(".")).to_owned())
+    }
+
     pub(crate) fn has(&self, option: &str) -> bool {
         self.files.iter().any(|file| file.option == option)
     }
@@ -147,15 +197,17 @@ impl Outputs {
         };
         let (spec, mut header) = (&file.spec.0, Vec::new());
         match spec.format {
-            Format::Npy => npy::write_header(&mut header, dtype, shape),
             Format::Safetensors => {
-                let tensor = spec.tensor.as_deref().unwrap_or(tensor);
+                let tensor = spec.array.as_deref().unwrap_or(tensor);
                 safetensors::write_header(&mut header, tensor, dtype, shape)
             }
+            _ => npy::write_header(&mut header, dtype, shape),
         }
         .map_err(|error| Failure::write(&spec.path, error))?;
-        let flusher = Flusher::new(file.file.as_file());
-        file.flusher = Some(flusher.map_err(|error| Failure::write(&spec.path, error))?);
+        if let Place::File(pending) = &file.place {
+            let flusher = Flusher::new(pending.as_file());
+            file.flusher = Some(flusher.map_err(|error| Failure::write(&spec.path, error))?);
+        }
         file.append(&header)
     }
 
@@ -174,6 +226,10 @@ impl Outputs {
 
     /// Gives every file its name, and reports: all of it, or nothing.
     pub(crate) fn publish(self, report: impl FnOnce() -> Result<()>) -> Result<()> {
-        publish(self.files.into_iter().map(|file| file.file), report)
+        let files = self.files.into_iter().filter_map(|file| match file.place {
+            Place::File(file) => Some(file),
+            Place::Pipe(_) => None,
+        });
+        publish(files, report)
     }
 }

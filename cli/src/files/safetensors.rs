@@ -8,28 +8,34 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use crate::files::{FileDtype, Header};
+use crate::files::{FileDtype, Header, Layout};
 
 /// The format's own limit.
 const MAX_HEADER: u64 = 100_000_000;
 /// The one name that is no tensor's.
 pub(super) const METADATA: &str = "__metadata__";
 
-/// The header of the tensor that is named, or of the only one, in a file of so many bytes.
+/// The header of the tensor that is named, or of the only one, in a file of so many bytes; of a pipe
+/// that is not known.
 pub(super) fn read_header(
     file: &mut impl Read,
-    bytes: u64,
+    bytes: Option<u64>,
     tensor: Option<&str>,
 ) -> Result<Header, String> {
     let junk = |reason: &str| format!("not a .safetensors file: {reason}");
+    let (file_ends, bytes) = (bytes.is_some(), bytes.unwrap_or(u64::MAX));
     let mut length = [0; 8];
     file.read_exact(&mut length).map_err(|_| junk("it has no header"))?;
     let length = u64::from_le_bytes(length);
     if length > MAX_HEADER || length > bytes.saturating_sub(8) {
         return Err(junk("its header is longer than the file"));
     }
-    let mut header = vec![0; length as usize];
-    file.read_exact(&mut header).map_err(|error| error.to_string())?;
+    // It grows as it is read: of a pipe's length there is only the header's word.
+    let mut header = Vec::new();
+    file.take(length).read_to_end(&mut header).map_err(|error| error.to_string())?;
+    if (header.len() as u64) < length {
+        return Err(junk("its header is longer than the file"));
+    }
     let Tensors(mut tensors) =
         serde_json::from_slice(&header).map_err(|error| junk(&error.to_string()))?;
     tensors.sort_by_key(|(_, info)| info.data_offsets);
@@ -43,7 +49,12 @@ pub(super) fn read_header(
     let shape = info.shape.iter().map(|&n| n as u64).collect();
     let offset = (info.data_offsets.0 as u64).checked_add(8 + length);
     let offset = offset.ok_or_else(|| junk("its tensors are longer than any file"))?;
-    Ok(Header { dtype, shape, offset })
+    let end = (metadata.data_len() as u64).checked_add(8 + length);
+    let end = end.ok_or_else(|| junk("its tensors are longer than any file"))?;
+    if file_ends && end < bytes {
+        return Err(junk(&format!("{} bytes follow its last tensor", bytes - end)));
+    }
+    Ok(Header { dtype, shape, offset, layout: Layout::default(), end: Some(end) })
 }
 
 /// The tensors in the order of the header. (The crate's own way in keeps the last of a name.)
@@ -100,6 +111,7 @@ fn dtype_of(dtype: Dtype) -> Result<FileDtype, String> {
         Dtype::BF16 => FileDtype::Bf16,
         Dtype::F32 => FileDtype::F32,
         Dtype::F64 => FileDtype::F64,
+        Dtype::BOOL => FileDtype::Bool,
         Dtype::I8 => FileDtype::I8,
         Dtype::U8 => FileDtype::U8,
         Dtype::I16 => FileDtype::I16,
@@ -108,7 +120,11 @@ fn dtype_of(dtype: Dtype) -> Result<FileDtype, String> {
         Dtype::U32 => FileDtype::U32,
         Dtype::I64 => FileDtype::I64,
         Dtype::U64 => FileDtype::U64,
-        other => return Err(format!("holds {other:?}; F16, BF16, F32, F64 and integers are read")),
+        other => {
+            return Err(format!(
+                "holds {other:?}; F16, BF16, F32, F64, integers and BOOL are read"
+            ));
+        }
     })
 }
 

@@ -1,15 +1,17 @@
 //! `surprisal cross-entropy`.
 
 use surprisal::{
-    CrossEntropy, CrossEntropyInput, CrossEntropyOutput, InputForm, Matrix, Targets, Unit,
+    BatchTargets, CrossEntropy, CrossEntropyInput, CrossEntropyOutput, InputForm, Matrix, Targets,
+    Unit,
 };
 
 use super::stream::StreamedFiles;
-use super::{Job, Outcome, Start, open_vector};
+use super::{Job, Losses, Outcome, Start, open_vector};
 use crate::args::{ClassWeights, CrossEntropyArgs, CrossEntropyOptions, LossArgs};
 use crate::error::{Failure, Result};
 use crate::files::{Data, InputArray, InputSpec, matrix};
-use crate::stream::{Matrices, Rows};
+use crate::shapes;
+use crate::stream::{Mask, Matrices, Rows};
 
 pub(crate) fn run(args: &CrossEntropyArgs) -> Result<()> {
     let weights = args.options.weights_file();
@@ -28,15 +30,17 @@ pub(crate) fn run(args: &CrossEntropyArgs) -> Result<()> {
     let mut targets = InputArray::open(&args.targets)?;
     let each = loss_shape(&logits, &targets)?;
     let (_, classes) = logits.rows_and_classes()?;
-    let weights = open_vector(weights, classes, "classes")?;
+    let weights = open_vector(weights, &logits, (classes, "class"))?;
     let probs = if targets.dtype.is_float() { vec![&targets] } else { vec![] };
-    let mut job = start.open(&logits, &probs, &each)?;
+    let mut job = start.open(&logits, &probs, &Losses::OfRows(each))?;
 
     let weights = job.read_optional(weights)?;
     let mut op = op(args);
     if let Some(weights) = &weights {
         op = op.with_class_weights(weights.to_f64());
     }
+    let mask = job.read_mask()?;
+    let mask = mask.as_deref();
     let inverse = args.options.weighs_by_frequency();
     if targets.dtype.is_float() && job.streams() {
         if inverse {
@@ -45,33 +49,44 @@ pub(crate) fn run(args: &CrossEntropyArgs) -> Result<()> {
                 op,
                 Targets::Probs(
                     Matrix::new(&[0.0f32; 0], 0, classes).map_err(|error| job.blame(&error))?,
-                ),
+                )
+                .into(),
                 classes,
             )?;
         }
-        return stream(job, &op, vec![logits, targets], None);
+        return stream(job, &op, vec![logits, targets], (None, mask));
     }
     let target_data = job.read(&mut targets)?;
     let target_values = target_values(&target_data, &targets)?;
     if inverse {
-        op = weighted(&job, op, target_values, classes)?;
+        op = weighted(&job, op, batch_targets(target_values, mask), classes)?;
     }
     if job.streams() {
-        return stream(job, &op, vec![logits], Some(target_values));
+        return stream(job, &op, vec![logits], (Some(target_values), mask));
     }
     let logit_data = job.read_matrix(&mut logits)?;
     let logits = matrix(&logits, &logit_data)?;
-    compute(job, &op, logits, target_values)
+    compute(job, &op, logits, batch_targets(target_values, mask))
 }
 
 /// With weights by how rare a class is.
 pub(super) fn weighted(
     job: &Job<'_>,
     op: CrossEntropy,
-    targets: Targets<'_>,
+    targets: BatchTargets<'_>,
     classes: usize,
 ) -> Result<CrossEntropy> {
     op.with_inverse_frequency_weights(targets, classes).map_err(|error| job.blame(&error))
+}
+
+/// The targets of all rows, and which of them count.
+pub(super) fn batch_targets<'a>(
+    targets: Targets<'a>,
+    mask: Option<&'a [bool]>,
+) -> BatchTargets<'a> {
+    let mut targets = BatchTargets::new(targets);
+    targets.mask = mask;
+    targets
 }
 
 /// Window by window; targets are in memory, or the second matrix.
@@ -79,11 +94,11 @@ fn stream(
     job: Job<'_>,
     op: &CrossEntropy,
     matrices: Vec<InputArray>,
-    targets: Option<Targets<'_>>,
+    (targets, mask): (Option<Targets<'_>>, Option<&[bool]>),
 ) -> Result<()> {
     matrices[0].expect_floats()?;
     let (rows, classes) = matrices[0].rows_and_columns();
-    job.stream(op, streamed(matrices, targets, &|kept| over(kept, rows, classes)), input_of)
+    job.stream(op, streamed(matrices, (targets, mask), &|kept| over(kept, rows, classes)), input_of)
 }
 
 /// A window's input.
@@ -96,7 +111,7 @@ pub(super) fn input_of<'w>(window: &'w Matrices<'w>) -> CrossEntropyInput<'w> {
 /// A batch with a loss a row.
 pub(super) fn streamed<'a>(
     matrices: Vec<InputArray>,
-    targets: Option<Targets<'a>>,
+    (targets, mask): (Option<Targets<'a>>, Option<&'a [bool]>),
     over: &'a dyn Fn(u64) -> String,
 ) -> StreamedFiles<'a> {
     let resident = match targets {
@@ -104,17 +119,18 @@ pub(super) fn streamed<'a>(
         Some(Targets::I64(values)) => size_of_val(values) as u64,
         _ => 0,
     };
-    let (rows, gradient) = (Rows::Whole, "dlogits");
-    StreamedFiles { matrices, targets, rows, gradient, over, resident }
+    let (rows, gradient, mask) = (Rows::Whole, "dlogits", Mask::rows(mask));
+    StreamedFiles { matrices, targets, mask, rows, gradient, over, resident }
 }
 
 fn compute(
     job: Job<'_>,
     op: &CrossEntropy,
     logits: Matrix<'_>,
-    targets: Targets<'_>,
+    targets: BatchTargets<'_>,
 ) -> Result<()> {
-    let input = CrossEntropyInput::new(logits, targets).with_upstream(job.upstream());
+    let mut input = CrossEntropyInput::new(logits, targets.targets).with_upstream(job.upstream());
+    input.mask = targets.mask;
     let (output, timings) = job.compute(op, input)?;
     job.finish(outcome(output, logits.rows(), logits.classes()), &timings)
 }
@@ -153,7 +169,7 @@ impl CrossEntropyOptions {
             .with_z_loss(self.z_loss)
             .with_softcap(self.softcap)
             .with_logit_scale(self.logit_scale)
-            .with_normalizer(self.normalizer);
+            .with_normalizer(loss.normalizer);
         // Probability targets refuse a value to ignore if it was asked for.
         if let Some(ignored) = self.ignore_index {
             op = op.with_ignore_index(ignored.0);
@@ -173,10 +189,10 @@ impl CrossEntropyOptions {
 
 /// The shape of the rows' losses: the targets', or the rows' own where targets are probabilities.
 fn loss_shape(logits: &InputArray, targets: &InputArray) -> Result<Vec<u64>> {
+    let (_, classes) = logits.rows_and_classes()?;
     if !targets.dtype.is_float() {
-        return index_shape(logits, targets);
+        return index_shape(logits, targets, (classes, "one-hot labels are wanted as floats"));
     }
-    logits.rows_and_classes()?;
     if targets.shape == logits.shape {
         return Ok(logits.leading().to_vec());
     }
@@ -190,26 +206,34 @@ fn loss_shape(logits: &InputArray, targets: &InputArray) -> Result<Vec<u64>> {
     )))
 }
 
-/// The shape of class indices, which have to be as many as there are rows.
-pub(super) fn index_shape(logits: &InputArray, targets: &InputArray) -> Result<Vec<u64>> {
-    let (rows, _) = logits.rows_and_classes()?;
-    if targets.dtype.is_float() {
-        return Err(Failure::input(format!(
-            "{}: holds {}; targets are class indices, integers",
-            targets.spec(),
-            targets.dtype
-        )));
+/// The shape of class indices, one for each row of what the logits are or are made of; with the number of
+/// classes, and what is to be said of one-hot labels.
+pub(super) fn index_shape(
+    rows_of: &InputArray,
+    targets: &InputArray,
+    (classes, of_one_hot): (usize, &str),
+) -> Result<Vec<u64>> {
+    rows_of.rows_and_classes()?;
+    if !targets.dtype.is_float() && shapes::is_by_row(targets, rows_of) {
+        return Ok(targets.shape.clone());
     }
-    if targets.len() != rows {
-        return Err(Failure::input(format!(
-            "{}: {} targets, but {} {} has {rows} rows",
-            targets.spec(),
-            targets.shown_shape(),
-            logits.spec(),
-            logits.shown_shape()
-        )));
-    }
-    Ok(targets.shape.clone())
+    let one_hot = [rows_of.leading(), &[classes as u64]].concat();
+    let what = if targets.dtype.is_float() {
+        "targets are class indices, integers".to_owned()
+    } else if targets.shape == one_hot {
+        format!("integers are class indices ({of_one_hot})")
+    } else {
+        "they are class indices".to_owned()
+    };
+    Err(Failure::input(format!(
+        "{}: holds {} {}; {what}, which for {} {} have the shape {}, one for each row",
+        targets.spec(),
+        targets.dtype,
+        targets.shown_shape(),
+        rows_of.spec(),
+        rows_of.shown_shape(),
+        shapes::one_of(&shapes::by_row(&rows_of.shape))
+    )))
 }
 
 pub(super) fn target_values<'a>(data: &'a Data, file: &InputArray) -> Result<Targets<'a>> {

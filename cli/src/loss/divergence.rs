@@ -3,15 +3,17 @@
 use surprisal::{DivergenceInput, DivergenceOutput, JsDivergence, KlDivergence, Op, Stream, Unit};
 
 use super::stream::StreamedFiles;
-use super::{Outcome, Start};
-use crate::args::{DivergenceArgs, KlDivergenceArgs};
-use crate::error::{Failure, Result};
+use super::{Losses, Outcome, Start};
+use crate::args::{DivergenceArgs, JsDivergenceArgs, KlDivergenceArgs};
+use crate::error::Result;
 use crate::files::{InputArray, matrix};
-use crate::stream::Rows;
+use crate::shapes;
+use crate::stream::{Mask, Rows};
 
 pub(crate) fn kl_divergence(args: &KlDivergenceArgs) -> Result<()> {
     let divergence = &args.divergence;
     let mut op = KlDivergence::new()
+        .with_normalizer(divergence.loss.normalizer)
         .with_reduction(divergence.loss.reduction.into())
         .with_unit(Unit::from(divergence.loss.unit))
         .with_temperature(divergence.temperature)
@@ -25,16 +27,19 @@ pub(crate) fn kl_divergence(args: &KlDivergenceArgs) -> Result<()> {
     run(divergence, &op)
 }
 
-pub(crate) fn js_divergence(args: &DivergenceArgs) -> Result<()> {
+pub(crate) fn js_divergence(args: &JsDivergenceArgs) -> Result<()> {
+    let divergence = &args.divergence;
     let mut op = JsDivergence::new()
-        .with_reduction(args.loss.reduction.into())
-        .with_unit(Unit::from(args.loss.unit))
-        .with_temperature(args.temperature)
-        .with_teacher(args.form.into());
-    if args.loss.grad.is_some() {
+        .with_normalizer(divergence.loss.normalizer)
+        .with_reduction(divergence.loss.reduction.into())
+        .with_unit(Unit::from(divergence.loss.unit))
+        .with_temperature(divergence.temperature)
+        .with_teacher(divergence.form.into())
+        .with_beta(args.beta);
+    if divergence.loss.grad.is_some() {
         op = op.with_gradient();
     }
-    run(args, &op)
+    run(divergence, &op)
 }
 
 fn run<O>(args: &DivergenceArgs, op: &O) -> Result<()>
@@ -46,27 +51,25 @@ where
     let mut teacher = InputArray::open(&args.teacher)?;
     let mut student = InputArray::open(&args.student)?;
     let (rows, classes) = student.rows_and_classes()?;
-    if teacher.rows_and_classes()? != (rows, classes) {
-        return Err(Failure::input(format!(
-            "{}: has the shape {}, the teacher {} has {}",
-            student.spec(),
-            student.shown_shape(),
-            teacher.spec(),
-            teacher.shown_shape()
-        )));
-    }
-    let mut job = start.open(&student, &[&teacher], student.leading())?;
+    shapes::expect_same(&student, &teacher)?;
+    let mut job = start.open(&student, &[&teacher], &Losses::OfRows(student.leading().to_vec()))?;
 
-    let over = format!("{rows} rows, {classes} classes");
+    let mask = job.read_mask()?;
+    let mask = mask.as_deref();
+    let over = |kept: u64| match mask {
+        None => format!("{rows} rows, {classes} classes"),
+        Some(_) => super::cross_entropy::over(kept, rows, classes),
+    };
     if job.streams() {
         teacher.expect_floats()?;
         student.expect_floats()?;
         let batch = StreamedFiles {
             matrices: vec![student, teacher],
             targets: None,
+            mask: Mask::rows(mask),
             rows: Rows::Whole,
             gradient: "dstudent",
-            over: &|_| over.clone(),
+            over: &over,
             resident: 0,
         };
         return job.stream(op, batch, |window| {
@@ -75,18 +78,20 @@ where
     }
     let teacher_data = job.read_matrix(&mut teacher)?;
     let student_data = job.read_matrix(&mut student)?;
-    let input =
+    let mut input =
         DivergenceInput::new(matrix(&teacher, &teacher_data)?, matrix(&student, &student_data)?)
             .with_upstream(job.upstream());
+    input.mask = mask;
+    let kept = mask.map_or(rows, |mask| mask.iter().filter(|&&counts| counts).count());
     let (output, timings) = job.compute(op, input)?;
     let outcome = Outcome {
         loss: output.loss,
         lse: Some(output.lse),
         gradient: ("dstudent", output.dstudent),
         metrics: None,
-        kept_rows: rows as u64,
-        total_weight: rows as f64,
-        over,
+        kept_rows: kept as u64,
+        total_weight: kept as f64,
+        over: over(kept as u64),
     };
     job.finish(outcome, &timings)
 }

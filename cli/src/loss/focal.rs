@@ -3,8 +3,8 @@
 use surprisal::{BinaryFocal, CrossEntropyInput, Focal, Unit};
 
 use super::cross_entropy::{index_shape, input_of, outcome, over, streamed, target_values};
-use super::{Start, elementwise, open_vector};
-use crate::args::{FocalArgs, NumberOrFile};
+use super::{Losses, Start, elementwise, open_vector};
+use crate::args::{FocalArgs, IgnoreIndex, NumberOrFile};
 use crate::error::{Failure, Result};
 use crate::files::{InputArray, matrix};
 
@@ -23,15 +23,18 @@ fn classes(args: &FocalArgs) -> Result<()> {
     let start = Start::new(&args.loss, inputs)?;
     let mut logits = InputArray::open(&args.logits)?;
     let mut targets = InputArray::open(&args.targets)?;
-    let each = index_shape(&logits, &targets)?;
     let (rows, classes) = logits.rows_and_classes()?;
-    let alpha = open_vector(alpha, classes, "classes")?;
-    let mut job = start.open(&logits, &[], &each)?;
+    let each = index_shape(&logits, &targets, (classes, "focal loss takes no one-hot labels"))?;
+    let alpha = open_vector(alpha, &logits, (classes, "class"))?;
+    let mut job = start.open(&logits, &[], &Losses::OfRows(each))?;
 
     let alpha = job.read_optional(alpha)?;
     let target_data = job.read(&mut targets)?;
     let target_values = target_values(&target_data, &targets)?;
+    let mask = job.read_mask()?;
+    let mask = mask.as_deref();
     let mut op = Focal::new()
+        .with_normalizer(args.loss.normalizer)
         .with_reduction(args.loss.reduction.into())
         .with_unit(Unit::from(args.loss.unit))
         .with_gamma(args.gamma);
@@ -47,18 +50,22 @@ fn classes(args: &FocalArgs) -> Result<()> {
     if job.streams() {
         logits.expect_floats()?;
         let over = |kept| over(kept, rows, classes);
-        let batch = streamed(vec![logits], Some(target_values), &over);
+        let batch = streamed(vec![logits], (Some(target_values), mask), &over);
         return job.stream(&op, batch, input_of);
     }
     let logit_data = job.read_matrix(&mut logits)?;
-    let input = CrossEntropyInput::new(matrix(&logits, &logit_data)?, target_values)
+    let mut input = CrossEntropyInput::new(matrix(&logits, &logit_data)?, target_values)
         .with_upstream(job.upstream());
+    input.mask = mask;
     let (output, timings) = job.compute(&op, input)?;
     job.finish(outcome(output, rows, classes), &timings)
 }
 
 fn binary(args: &FocalArgs) -> Result<()> {
+    let ignored = args.ignore_index.and_then(IgnoreIndex::label);
     let mut op = BinaryFocal::new()
+        .with_normalizer(args.loss.normalizer)
+        .with_ignore_index(ignored)
         .with_reduction(args.loss.reduction.into())
         .with_unit(Unit::from(args.loss.unit))
         .with_gamma(args.gamma);
@@ -75,6 +82,7 @@ fn binary(args: &FocalArgs) -> Result<()> {
     }
     let inputs = [("logits", Some(&args.logits)), ("targets", Some(&args.targets))];
     let start = Start::new(&args.loss, inputs)?.without_lse(elementwise::NO_LSE)?;
-    let files = elementwise::Files::of(&args.logits, &args.targets, "dlogits")?;
+    let files =
+        elementwise::Files::of(&args.logits, &args.targets, "dlogits")?.with_ignored(ignored);
     elementwise::run(start, files, |_| Ok(op))
 }

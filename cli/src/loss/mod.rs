@@ -18,10 +18,11 @@ use crate::args::{DeviceArg, LossArgs, NumberOrFile};
 use crate::device;
 use crate::error::{Failure, Result};
 use crate::files::{
-    Data, FileDtype, InputArray, InputSpec, OutputSpec, Outputs, check_distinct, check_dtype, shown,
+    Data, FileDtype, InputArray, InputSpec, OutputSpec, Outputs, check_distinct, check_dtype,
 };
 use crate::progress::Progress;
 use crate::report::{Clock, MetricsReport, Report, Work, exact, number, shortest};
+use crate::shapes;
 use crate::storage::{returned, stored};
 
 pub(crate) use cross_entropy::run as cross_entropy;
@@ -49,7 +50,7 @@ impl<'a> Start<'a> {
         Self::with_outputs(args, inputs, &[])
     }
 
-    /// With files that are written beside the loss, its log-sum-exp and the gradient.
+    /// With gradients that are written beside that one.
     fn with_outputs<const N: usize>(
         args: &'a LossArgs,
         inputs: [(&'static str, Option<&'a InputSpec>); N],
@@ -58,9 +59,14 @@ impl<'a> Start<'a> {
         let clock = Clock::start();
         let own = [("--grad", &args.grad), ("--lse", &args.lse)];
         let outputs = args.common.outputs(&[&own[..], more].concat());
+        let gradients = [("--grad", &args.grad)].into_iter().chain(more.iter().copied());
+        expect_gradient(args.upstream.as_ref(), gradients)?;
         let inputs: Vec<_> = inputs
             .into_iter()
-            .chain([("upstream", args.upstream.file())])
+            .chain([
+                ("upstream", args.upstream.as_ref().and_then(NumberOrFile::file)),
+                ("mask", args.mask.as_ref()),
+            ])
             .filter_map(|(what, spec)| spec.map(|spec| (what, spec)))
             .collect();
         let specs: Vec<_> = inputs.iter().map(|(_, spec)| *spec).collect();
@@ -87,20 +93,30 @@ impl<'a> Start<'a> {
 
     /// Opens everything that the run needs: when this succeeds, the options and the files fit
     /// together. The gradient is with respect to `input`; `others` are the matrices that are read
-    /// beside it, and `each` is the shape of the losses where they are not reduced.
-    fn open(mut self, input: &InputArray, others: &[&InputArray], each: &[u64]) -> Result<Job<'a>> {
+    /// beside it.
+    fn open(
+        mut self,
+        input: &InputArray,
+        others: &[&InputArray],
+        losses: &Losses,
+    ) -> Result<Job<'a>> {
         let args = self.args;
         let (rows, classes) = input.rows_and_columns();
         let reduction = Reduction::from(args.reduction);
-        let loss_shape = if reduction == Reduction::None { each } else { &[] };
         self.check_dtype("--grad", input.dtype)?;
         let files = Outputs::open(&self.outputs)?;
         let progress = Progress::new(args.common.quiet.into());
         let started = Instant::now();
         let upstream = match &args.upstream {
-            NumberOrFile::Number(number) => One(*number),
-            NumberOrFile::File(spec) => {
-                let mut file = open_shaped(spec, loss_shape)?;
+            None => One(1.0),
+            Some(NumberOrFile::Number(number)) => One(*number),
+            Some(NumberOrFile::File(spec)) => {
+                let mut file = InputArray::open(spec)?;
+                match losses {
+                    _ if reduction != Reduction::None => shapes::expect_number(&file, input),
+                    Losses::OfRows(_) => shapes::expect_by_row(&file, input),
+                    Losses::OfElements => shapes::expect_same(&file, input),
+                }?;
                 let is_like_input = reduction == Reduction::None && file.len() == input.len();
                 if is_like_input && args.common.memory_limit.is_some() && !file.is_empty() {
                     file.expect_floats()?;
@@ -111,6 +127,7 @@ impl<'a> Start<'a> {
                 }
             }
         };
+        let mask = args.mask.as_ref().map(|spec| open_mask(spec, input, losses)).transpose()?;
         self.clock.read = started.elapsed();
         let device = device::open(&args.common)?;
         let size = |file: &InputArray| (file.dtype, file.len() as u64);
@@ -120,40 +137,58 @@ impl<'a> Start<'a> {
             moved.push(size(input));
         }
         let work = Work { rows, classes, moved, asked: args.common.dtype };
-        let (shape, each) = (input.shape.clone(), each.to_vec());
-        Ok(Job { start: self, work, shape, each, upstream, device, files, progress })
+        let shape = input.shape.clone();
+        let each = match losses {
+            Losses::OfRows(each) => each.clone(),
+            Losses::OfElements => shape.clone(),
+        };
+        Ok(Job { start: self, work, shape, each, upstream, mask, device, files, progress })
     }
 }
 
-/// Opens a file that has to have a shape.
-fn open_shaped(spec: &InputSpec, shape: &[u64]) -> Result<InputArray> {
-    let file = InputArray::open(spec)?;
-    if file.shape == shape {
-        return Ok(file);
-    }
-    let (found, wanted) = (file.shown_shape(), shown(shape));
-    Err(Failure::input(format!("{spec}: has the shape {found}, the loss has {wanted}")))
-}
-
-/// Opens a file that has to have one number for each of `count` columns.
-fn open_vector(spec: Option<&InputSpec>, count: usize, what: &str) -> Result<Option<InputArray>> {
-    let Some(spec) = spec else { return Ok(None) };
-    let file = InputArray::open(spec)?;
-    if file.shape == [count as u64] {
-        return Ok(Some(file));
-    }
-    let found = file.shown_shape();
-    Err(Failure::input(format!("{spec}: has the shape {found}, there are {count} {what}")))
-}
-
-/// Fails unless two files have one shape.
-fn expect_same_shape(file: &InputArray, input: &InputArray) -> Result<()> {
-    if file.shape == input.shape {
+/// Fails if there is an upstream gradient, and no gradient that it would change.
+pub(crate) fn expect_gradient<'a>(
+    upstream: Option<&NumberOrFile>,
+    gradients: impl IntoIterator<Item = (&'static str, &'a Option<OutputSpec>)>,
+) -> Result<()> {
+    let (options, written): (Vec<_>, Vec<_>) = gradients.into_iter().unzip();
+    if upstream.is_none() || written.iter().any(|spec| spec.is_some()) {
         return Ok(());
     }
-    let (found, wanted) = (file.shown_shape(), input.shown_shape());
-    let (file, input) = (file.spec(), input.spec());
-    Err(Failure::input(format!("{file}: has the shape {found}, {input} has {wanted}")))
+    let options = options.join(" or ");
+    let reason = "is the gradient of the loss, and changes gradients alone; none is asked for";
+    Err(Failure::input(format!("--upstream: {reason}, by {options}")))
+}
+
+/// What has losses of its own.
+enum Losses {
+    /// Rows; where they are not reduced they are written in this shape.
+    OfRows(Vec<u64>),
+    /// Elements, in the shape of the input.
+    OfElements,
+}
+
+/// Opens a file that has to have one number for each column or class of a matrix.
+fn open_vector(
+    spec: Option<&InputSpec>,
+    matrix: &InputArray,
+    of: (usize, &str),
+) -> Result<Option<InputArray>> {
+    let Some(spec) = spec else { return Ok(None) };
+    let file = InputArray::open(spec)?;
+    shapes::expect_vector(&file, matrix, of)?;
+    Ok(Some(file))
+}
+
+/// Opens a file that says which rows count, or which elements.
+fn open_mask(spec: &InputSpec, input: &InputArray, losses: &Losses) -> Result<InputArray> {
+    let file = InputArray::open(spec)?;
+    match losses {
+        Losses::OfRows(_) => shapes::expect_by_row(&file, input),
+        Losses::OfElements => shapes::expect_same(&file, input),
+    }?;
+    file.expect_mask()?;
+    Ok(file)
 }
 
 /// The upstream gradient.
@@ -174,6 +209,8 @@ struct Job<'a> {
     /// The shape of losses that are not reduced.
     each: Vec<u64>,
     upstream: UpstreamData,
+    /// What counts, until it is read.
+    mask: Option<InputArray>,
     device: Device,
     files: Outputs,
     progress: Progress,
@@ -212,6 +249,12 @@ impl Job<'_> {
     /// The floats of a file that may not be there.
     fn read_optional(&mut self, file: Option<InputArray>) -> Result<Option<Array>> {
         file.map(|mut file| self.read_floats(&mut file)).transpose()
+    }
+
+    /// Which rows count, if that was said, or which elements.
+    fn read_mask(&mut self) -> Result<Option<Vec<bool>>> {
+        let Some(mut file) = self.mask.take() else { return Ok(None) };
+        self.timed(|progress| file.read_mask(progress)).map(Some)
     }
 
     fn timed<T>(&mut self, read: impl FnOnce(&Progress) -> Result<T>) -> Result<T> {
@@ -324,7 +367,7 @@ impl Job<'_> {
                 "--grad-bias" => "gradient of the bias",
                 _ => "gradient",
             };
-            report.wrote(what, spec.path());
+            report.wrote(what, spec);
         }
         report
     }

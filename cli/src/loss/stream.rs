@@ -9,13 +9,14 @@ use super::{Job, Outcome};
 use crate::args::MemoryLimit;
 use crate::error::Result;
 use crate::files::InputArray;
-use crate::stream::{Context, Files, FromAbove, Matrices, Rows};
+use crate::stream::{Context, Files, FromAbove, Mask, Matrices, Rows};
 
 /// A batch to be streamed, of whichever loss.
 pub(super) struct StreamedFiles<'a> {
     /// The input first.
     pub(super) matrices: Vec<InputArray>,
     pub(super) targets: Option<Targets<'a>>,
+    pub(super) mask: Mask<'a>,
     pub(super) rows: Rows,
     /// What the gradient's tensor is called.
     pub(super) gradient: &'static str,
@@ -45,7 +46,7 @@ impl Job<'_> {
         join: impl for<'w> Fn(&'w Matrices<'w>) -> O::Input<'w>,
     ) -> Result<()> {
         let Some(limit) = self.limit().cloned() else { return Ok(()) };
-        let StreamedFiles { matrices, targets, rows, gradient, over, resident } = batch;
+        let StreamedFiles { matrices, targets, mask, rows, gradient, over, resident } = batch;
         let reduction = Reduction::from(self.start.args.reduction);
         let is_reduced = reduction != Reduction::None;
         let mut upstream = std::mem::replace(&mut self.upstream, One(1.0));
@@ -59,6 +60,7 @@ impl Job<'_> {
             matrices,
             upstream,
             targets,
+            mask,
             resident,
             rows,
             matrix: Some(("--grad", gradient, &self.shape)),

@@ -6,7 +6,7 @@ mod room;
 use std::ops::Range;
 
 use surprisal::{
-    Array, Device, DeviceKind, Dtype, Error, Matrix, Part, Pending, Stages, Stream, Targets,
+    Array, Batch, Device, DeviceKind, Dtype, Error, Matrix, Part, Pending, Stages, Stream, Targets,
     Timings, Total, Upstream, Values, overlap,
 };
 
@@ -28,12 +28,52 @@ pub(crate) struct Files<'a> {
     pub(crate) upstream: FromAbove<'a>,
     /// Class indices, which are in memory.
     pub(crate) targets: Option<Targets<'a>>,
+    pub(crate) mask: Mask<'a>,
     /// Bytes that are in memory already.
     pub(crate) resident: u64,
     pub(crate) rows: Rows,
     pub(crate) matrix: Option<Place<'a>>,
     pub(crate) each: Option<Place<'a>>,
     pub(crate) lse: Option<Place<'a>>,
+}
+
+/// What counts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Mask<'a> {
+    Nothing,
+    /// These rows, in memory.
+    Rows(&'a [bool]),
+    /// So many elements, by their labels.
+    Labels(usize),
+    /// So many elements; the last of the matrices is the mask.
+    Elements(usize),
+}
+
+impl<'a> Mask<'a> {
+    pub(crate) fn rows(mask: Option<&'a [bool]>) -> Self {
+        mask.map_or(Self::Nothing, Self::Rows)
+    }
+
+    fn of_batch(self, batch: Batch<'a>) -> Batch<'a> {
+        match self {
+            Self::Nothing => batch,
+            Self::Rows(mask) => batch.with_mask(mask),
+            Self::Labels(kept) | Self::Elements(kept) => batch.with_kept_elements(kept),
+        }
+    }
+
+    /// The matrices of a window, and which of its elements count.
+    fn split(self, arrays: &[Array]) -> (&[Array], Option<Vec<bool>>) {
+        match (self, arrays.split_last()) {
+            (Self::Elements(_), Some((mask, others))) => (others, Some(nonzero(mask))),
+            _ => (arrays, None),
+        }
+    }
+
+    /// Bytes that are in memory.
+    fn resident(self) -> u64 {
+        if let Self::Rows(mask) = self { mask.len() as u64 } else { 0 }
+    }
 }
 
 /// An upstream gradient.
@@ -123,6 +163,8 @@ impl From<Error> for Stop {
 pub(crate) struct Matrices<'w> {
     pub(crate) all: Vec<Matrix<'w>>,
     pub(crate) targets: Option<Targets<'w>>,
+    /// Which elements count; of rows the batch says it.
+    pub(crate) mask: Option<&'w [bool]>,
     pub(crate) upstream: Upstream<'w>,
 }
 
@@ -136,17 +178,19 @@ impl Context<'_> {
         join: impl for<'w> Fn(&'w Matrices<'w>) -> O::Input<'w>,
         blame: &dyn Fn(&Error) -> Failure,
     ) -> Result<Streamed> {
-        let Files { mut matrices, upstream, targets, resident, rows, .. } = files;
+        let Files { mut matrices, upstream, targets, mask, resident, rows, .. } = files;
         let (mut later, upstream) = match upstream {
             FromAbove::File(file) => (Some(file), FromAbove::One(1.0)),
             known => (None, known),
         };
         let like = matrices[0].dtype;
+        let scratch: u64 = matrices.iter().chain(later.as_deref()).map(InputArray::scratch).sum();
+        let resident = resident + scratch + mask.resident();
         let dtypes: Vec<_> =
             matrices.iter().chain(later.as_deref()).map(|file| file.dtype).collect();
         let shape = matrices[0].rows_and_columns();
         let (batch, windows) = self.room(resident, rows).batch(op, shape, &dtypes)?;
-        let batch = targets.map_or(batch, |targets| batch.with_targets(targets));
+        let batch = mask.of_batch(targets.map_or(batch, |targets| batch.with_targets(targets)));
         let places = [files.matrix, files.each, files.lse];
         self.begin(places, like)?;
         let mut stream = self.device.stream(op, batch).map_err(|error| blame(&error))?;
@@ -173,12 +217,12 @@ impl Context<'_> {
             },
             compute: |rows: Range<usize>, window: &mut Window| {
                 let matrix = |array| Matrix::new(Array::values(array), rows.len(), columns);
-                let all: std::result::Result<Vec<_>, Error> =
-                    window.arrays.iter().map(matrix).collect();
+                let (arrays, elements) = mask.split(&window.arrays);
+                let all = arrays.iter().map(matrix).collect::<surprisal::Result<Vec<_>>>()?;
                 let later = is_later.then_some(&window.upstream);
                 let upstream = upstream.of_window(later, rows.clone());
                 let targets = targets.map(|targets| some_of(targets, rows));
-                let matrices = Matrices { all: all?, targets, upstream };
+                let matrices = Matrices { all, targets, mask: elements.as_deref(), upstream };
                 let spare = window.spare.take();
                 window.pending = Some(stream.begin(join(&matrices), spare)?);
                 Ok(())
@@ -242,6 +286,11 @@ pub(crate) fn restore(array: &mut Array, asked: Option<DtypeArg>) {
         let read = std::mem::replace(array, Array::F32(Vec::new()));
         *array = stored(read, asked);
     }
+}
+
+/// What of a mask's window counts.
+pub(crate) fn nonzero(mask: &Array) -> Vec<bool> {
+    mask.to_f64().iter().map(|&value| value != 0.0).collect()
 }
 
 /// Bytes of an element of a file in memory.

@@ -20,12 +20,26 @@ const ONCE: usize = 64 << 10;
 /// doubles as it grows.
 const EACH: usize = 24;
 
-/// An array of a file.
-type Input<'a> = InputArray<Cursor<&'a [u8]>>;
+/// What an archive's directory is read with, an inflater, and what a pipe is read with.
+const STREAMED: usize = 256 << 10;
+/// Bytes that deflate makes of one, at most.
+const INFLATED: usize = 1032;
 
 /// Reads `bytes` as the `.npy` file that they may be.
 pub fn npy(bytes: &[u8]) -> Result<(), Failure> {
     measured("x.npy", bytes)
+}
+
+/// Reads `bytes` as the `.npz` archive that they may be: its only member, and the one called `a`.
+pub fn npz(bytes: &[u8]) -> Result<(), Failure> {
+    let one = |spec: &str| {
+        let allowed = STREAMED + EACH * INFLATED * bytes.len();
+        within(allowed, bytes, |bytes| {
+            let mut input = InputArray::from_source(&spec.parse().expect("an ending"), bytes)?;
+            input.read(&Progress::new(Quiet::Yes)).map(|_| ())
+        })
+    };
+    one("x.npz").or_else(|_| one("x.npz:a"))
 }
 
 /// Reads `bytes` as the `.safetensors` file that they may be: its only tensor, and the one called `a`.
@@ -35,11 +49,28 @@ pub fn safetensors(bytes: &[u8]) -> Result<(), Failure> {
 
 fn measured(spec: &str, bytes: &[u8]) -> Result<(), Failure> {
     let progress = Progress::new(Quiet::Yes);
+    let file = within(ONCE + EACH * bytes.len(), bytes, |source| {
+        read(InputArray::from_source(&spec.parse().expect("an ending"), source)?, bytes, &progress)
+    });
+    // A pipe says the same of them, but for what the length of a file tells beforehand.
+    let pipe = within(STREAMED + EACH * bytes.len(), bytes, |source| {
+        InputArray::from_pipe(&spec.parse().expect("an ending"), source)?.read(&progress)
+    });
+    assert_eq!(file.is_ok(), pipe.is_ok(), "{:?}, {:?}", file.err(), pipe.err());
+    file
+}
+
+/// Does something with bytes, in so much memory.
+fn within<T>(
+    allowed: usize,
+    bytes: &[u8],
+    run: impl FnOnce(Cursor<Vec<u8>>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let source = Cursor::new(bytes.to_vec());
     let before = MEMORY.current_usage();
     MEMORY.reset_peak_usage();
-    let result = read(spec, bytes, &progress);
+    let result = run(source);
     let peak = MEMORY.peak_usage() - before;
-    let allowed = ONCE + EACH * bytes.len();
     assert!(peak <= allowed, "{} bytes took {peak} of {allowed}", bytes.len());
     if let Err(failure) = &result {
         assert_eq!(failure.code, 2, "{}", failure.message);
@@ -47,25 +78,44 @@ fn measured(spec: &str, bytes: &[u8]) -> Result<(), Failure> {
     result
 }
 
-fn read(spec: &str, bytes: &[u8], progress: &Progress) -> Result<(), Failure> {
-    let spec = spec.parse().expect("it has an ending");
-    let mut input = InputArray::from_source(&spec, Cursor::new(bytes))?;
+fn read(mut input: InputArray, bytes: &[u8], progress: &Progress) -> Result<(), Failure> {
     let size = input.dtype.size() as usize;
     let start = usize::try_from(input.offset()).expect("it lies in the file");
-    let elements = &bytes[start..start + input.len() * size];
+    let elements = &in_order(&input, &bytes[start..start + input.len() * size]);
     for range in [0..input.len() / 3, input.len() / 3..input.len()] {
         check_window(&mut input, range, elements);
     }
     match input.read(progress)? {
-        Data::Floats(array) => assert_eq!(array.as_bytes(), elements),
+        Data::Floats(array) => assert_eq!(array.as_bytes(), &elements[..]),
         Data::I32(values) => assert_integers(input.dtype, elements, values.iter().copied()),
         Data::I64(values) => assert_integers(input.dtype, elements, values.iter().copied()),
     }
     Ok(())
 }
 
+/// The elements in C order, little-endian.
+fn in_order(input: &InputArray, elements: &[u8]) -> Vec<u8> {
+    let size = input.dtype.size() as usize;
+    let mut ordered = Vec::new();
+    for number in 0..input.len() {
+        // The indices in C order, and the place that they have in Fortran order.
+        let (mut rest, mut place) = (number, 0);
+        for &length in input.shape.iter().rev() {
+            place = place * length as usize + rest % length as usize;
+            rest /= length as usize;
+        }
+        let at = if input.layout.is_fortran { place } else { number };
+        let mut element = elements[at * size..(at + 1) * size].to_vec();
+        if input.layout.is_big_endian {
+            element.reverse();
+        }
+        ordered.extend(element);
+    }
+    ordered
+}
+
 /// Some elements: floats as they are, integers as f64.
-fn check_window(input: &mut Input<'_>, range: Range<usize>, elements: &[u8]) {
+fn check_window(input: &mut InputArray, range: Range<usize>, elements: &[u8]) {
     let size = input.dtype.size() as usize;
     let elements = &elements[range.start * size..range.end * size];
     let mut window = Array::F32(Vec::new());
@@ -90,6 +140,9 @@ fn assert_integers<T: Into<i128>>(
 
 /// A little-endian integer.
 fn integer(dtype: FileDtype, bytes: &[u8]) -> i128 {
+    if dtype == FileDtype::Bool {
+        return i128::from(bytes[0] != 0);
+    }
     let signed = matches!(dtype, FileDtype::I8 | FileDtype::I16 | FileDtype::I32 | FileDtype::I64);
     let negative = signed && bytes.last().is_some_and(|&byte| byte >= 0x80);
     let sign = if negative { -1 } else { 0 };

@@ -85,7 +85,7 @@ impl Rows for Block<'_> {
         let (options, span) = (&self.of.options, self.span);
         let z = options.chain_of(sweep, &work.x, &mut work.b);
         let block = Row { options, sweep, span, x: &work.x, z };
-        *seen = seen.combine(block.seen(self.of.class(row)));
+        *seen = seen.combine(block.seen(self.of.class(row)), options.z_scale);
     }
 }
 
@@ -99,7 +99,7 @@ impl Rows for Finish<'_> {
 
     fn row<S: Simd>(&self, sweep: Sweep<S>, row: usize, _: &mut Work, result: &mut RowResult) {
         let seen = &self.seen[row];
-        let norm = Norm::of(sweep, seen.stat);
+        let norm = Norm::of(sweep, seen.stat, self.of.options.z_scale);
         *result = self.of.options.class_result(norm, seen, self.of.class(row));
     }
 }
@@ -115,7 +115,8 @@ impl Rows for BlockColumns<'_> {
 
     fn row<S: Simd>(&self, sweep: Sweep<S>, row: usize, work: &mut Work, (): &mut ()) {
         let (options, span, seen) = (&self.of.options, self.span, &self.seen[row]);
-        let (norm, dloss) = (Norm::of(sweep, seen.stat), options.dloss.at(row));
+        let norm = Norm::of(sweep, seen.stat, options.z_scale);
+        let dloss = options.dloss.at(row);
         let of_row = options.class_columns(sweep, norm, seen, (self.of.class(row), dloss));
         let z = options.chain_of(sweep, &work.x, &mut work.b);
         Row { options, sweep, span, x: &work.x, z }.class_columns(&of_row, &mut work.out);

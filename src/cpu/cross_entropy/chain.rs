@@ -4,13 +4,14 @@ use crate::cpu::RowStat;
 use crate::cpu::columns::Sweep;
 use crate::cpu::math::{exp, log, tanh};
 use crate::cpu::simd::Simd;
-use crate::op::{CrossEntropy, InputForm};
+use crate::op::{CrossEntropy, InputForm, split_scale};
 
 /// What happens to an element of the input before the softmax, formulas (11) and (17).
 #[derive(Clone, Copy)]
 pub(super) enum Chain {
     None,
-    Scale(f32),
+    /// Times the first; the second is the derivative of z. See [`Options::z_scale`].
+    Scale(f32, f32),
     Softcap {
         scale: f32,
         cap: f32,
@@ -20,13 +21,17 @@ pub(super) enum Chain {
 }
 
 impl Chain {
-    pub(super) fn of(op: &CrossEntropy) -> Self {
+    /// With what distances between its results are multiplied by, 1 where they are those of z.
+    pub(super) fn of(op: &CrossEntropy) -> (Self, f32) {
         let scale = op.logit_scale() as f32;
         match (op.form(), op.softcap()) {
-            (InputForm::Probs, _) => Self::Log(op.clamp() as f32),
-            (InputForm::Logits, Some(cap)) => Self::Softcap { scale, cap: cap as f32 },
-            (InputForm::Logits, None) if op.has_chain() => Self::Scale(scale),
-            (InputForm::Logits, None) | (InputForm::LogProbs, _) => Self::None,
+            (InputForm::Probs, _) => (Self::Log(op.clamp() as f32), 1.0),
+            (InputForm::Logits, Some(cap)) => (Self::Softcap { scale, cap: cap as f32 }, 1.0),
+            (InputForm::Logits, None) if op.has_chain() => {
+                let (of_logits, of_distances) = split_scale(scale.into());
+                (Self::Scale(of_logits as f32, scale), of_distances as f32)
+            }
+            (InputForm::Logits, None) | (InputForm::LogProbs, _) => (Self::None, 1.0),
         }
     }
 
@@ -34,7 +39,7 @@ impl Chain {
     pub(super) fn z<S: Simd>(self, s: S, x: S::F) -> S::F {
         match self {
             Self::None => x,
-            Self::Scale(scale) => s.mul(x, s.splat(scale)),
+            Self::Scale(scale, _) => s.mul(x, s.splat(scale)),
             Self::Softcap { scale, cap } => {
                 let z = s.mul(x, s.splat(scale));
                 s.mul(s.splat(cap), tanh(s, s.div(z, s.splat(cap))))
@@ -48,7 +53,7 @@ impl Chain {
     pub(super) fn slope<S: Simd>(self, s: S, x: S::F) -> S::F {
         match self {
             Self::None => s.splat(1.0),
-            Self::Scale(scale) => s.splat(scale),
+            Self::Scale(_, slope) => s.splat(slope),
             Self::Softcap { scale, cap } => {
                 let z = s.div(s.mul(x, s.splat(scale)), s.splat(cap));
                 let e = exp(s, s.mul(s.splat(-2.0), s.abs(z)));
@@ -64,27 +69,31 @@ impl Chain {
     }
 }
 
-/// The statistic of a row and `log1p(rest)`; none of a row that is normalised already.
+/// The statistic of a row and `log1p(rest)`; none of a row that is normalised already. And what
+/// distances are multiplied by.
 #[derive(Clone, Copy)]
-pub(super) struct Norm(pub(super) Option<(RowStat, f32)>);
+pub(super) struct Norm(pub(super) Option<(RowStat, f32)>, f32);
 
 impl Norm {
-    pub(super) fn of<S: Simd>(sweep: Sweep<S>, stat: Option<RowStat>) -> Self {
-        Self(stat.map(|stat| (stat, sweep.log1p(stat.rest()))))
+    pub(super) fn of<S: Simd>(sweep: Sweep<S>, stat: Option<RowStat>, z_scale: f32) -> Self {
+        Self(stat.map(|stat| (stat, sweep.log1p(stat.rest()))), z_scale)
     }
 
     /// Formulas (5) and (17).
     #[inline(always)]
     pub(super) fn nll<S: Simd>(self, s: S, z: S::F) -> S::F {
         match self.0 {
-            Some((stat, log_sum)) => s.add(s.sub(s.splat(stat.max()), z), s.splat(log_sum)),
+            Some((stat, log_sum)) => {
+                let distance = s.mul(s.splat(self.1), s.sub(s.splat(stat.max()), z));
+                s.add(distance, s.splat(log_sum))
+            }
             None => s.neg(z),
         }
     }
 
     pub(super) fn nll_of(self, z: f32) -> f32 {
         match self.0 {
-            Some((stat, log_sum)) => (stat.max() - z) + log_sum,
+            Some((stat, log_sum)) => self.1 * (stat.max() - z) + log_sum,
             None => -z,
         }
     }
@@ -94,7 +103,15 @@ impl Norm {
     }
 
     pub(super) fn lse(self) -> f32 {
-        self.0.map_or(0.0, |(stat, _)| stat.lse())
+        self.0.map_or(0.0, |(stat, _)| stat.lse_scaled(self.1))
+    }
+
+    /// `factor lse`, finite where it is, though lse be not: its maximum alone is as large as that.
+    pub(super) fn lse_times(self, factor: f32) -> f32 {
+        match self.0 {
+            Some((stat, _)) if !self.lse().is_finite() => factor * self.1 * stat.max(),
+            _ => factor * self.lse(),
+        }
     }
 
     /// p and p - 1 of a column; of a normalised row, whose gradient is the shares alone, 0 and -1.
@@ -102,7 +119,7 @@ impl Norm {
     pub(super) fn p<S: Simd>(self, s: S, z: S::F) -> (S::F, S::F) {
         let Some((stat, _)) = self.0 else { return (s.splat(0.0), s.splat(-1.0)) };
         let (one, max) = (s.splat(1.0), s.splat(stat.max()));
-        let p = s.mul(exp(s, s.sub(z, max)), s.splat(1.0 / stat.sum()));
+        let p = s.mul(exp(s, s.mul(s.splat(self.1), s.sub(z, max))), s.splat(1.0 / stat.sum()));
         // Where z is the maximum the 1 cancels before anything is rounded.
         let top = s.splat(-stat.rest() / stat.sum());
         (p, s.select(s.eq(z, max), top, s.sub(p, one)))

@@ -64,7 +64,7 @@ impl<S: Simd> Row<'_, S> {
     /// The statistic, unless the row is normalised already.
     pub(super) fn stat(&self) -> Option<RowStat> {
         let is_logits = self.options.op.form() == InputForm::Logits;
-        is_logits.then(|| self.sweep.stat(&self.z[..self.span.columns]))
+        is_logits.then(|| self.sweep.stat_scaled(self.z, self.span.columns, self.options.z_scale))
     }
 
     /// What these columns say of a row with the target `y`.
@@ -113,7 +113,8 @@ impl<S: Simd> Row<'_, S> {
                 out,
                 #[inline(always)]
                 |j| {
-                    let e = exp(s, s.sub(s.load(&z[j..]), s.splat(max)));
+                    let distance = s.sub(s.load(&z[j..]), s.splat(max));
+                    let e = exp(s, s.mul(s.splat(options.z_scale), distance));
                     let share = s.mul(s.splat(of.shift), options.weight(s, first + j));
                     let dz = s.sub(s.mul(e, s.splat(of.scale)), share);
                     s.mul(dz, chain.slope(s, s.load(&x[j..])))
@@ -222,7 +223,8 @@ impl Options<'_> {
     fn smoothing(&self, norm: Norm, seen: &Seen) -> f32 {
         match norm.0 {
             Some((_, log_sum)) if self.smooth_class != 0.0 => {
-                self.smooth_class * seen.spread as f32 + self.smooth_sum * log_sum
+                let spread = (f64::from(self.z_scale) * seen.spread) as f32;
+                self.smooth_class * spread + self.smooth_sum * log_sum
             }
             _ => 0.0,
         }
@@ -231,7 +233,7 @@ impl Options<'_> {
     /// Twice `z_loss` times the log-sum-exp.
     fn z_slope(&self, norm: Norm) -> f32 {
         let z_loss = 2.0 * self.op.z_loss() as f32;
-        norm.0.map_or(0.0, |(stat, _)| times(z_loss, stat.lse()))
+        if z_loss == 0.0 { 0.0 } else { norm.lse_times(z_loss) }
     }
 
     /// Of a row whose columns were all seen: formulas (8) and (13).

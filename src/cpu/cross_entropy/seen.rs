@@ -7,7 +7,8 @@ use crate::cpu::RowStat;
 pub(crate) struct Seen {
     /// None of a row that is normalised already.
     pub(super) stat: Option<RowStat>,
-    /// The sum of the classes' weights, and of `w (max - z)` where labels are smoothed, formula (12).
+    /// The sum of the classes' weights, and of `w (max - z)`, before distances are scaled, where labels
+    /// are smoothed, formula (12).
     pub(super) weight: f64,
     pub(super) spread: f64,
     /// The best column and its rank, where metrics are asked for; none where nothing but -inf and NaN
@@ -32,11 +33,11 @@ impl Seen {
         self.target.unwrap_or(Target { x: f32::NAN, z: f32::NAN })
     }
 
-    /// What these columns and later ones come to.
+    /// What these columns and later ones come to; `z_scale` is that of distances.
     #[must_use]
-    pub(super) fn combine(self, later: Self) -> Self {
+    pub(super) fn combine(self, later: Self, z_scale: f32) -> Self {
         let stat = match (self.stat, later.stat) {
-            (Some(a), Some(b)) => Some(a.combine(b)),
+            (Some(a), Some(b)) => Some(a.combine_scaled(b, z_scale)),
             (a, b) => a.or(b),
         };
         let best = match (self.best, later.best) {
@@ -90,7 +91,7 @@ mod tests {
             let (a, b) = z.split_at(cut);
             let parts = [seen(a, 0), seen(b, cut)].into_iter().zip([a, b]);
             let parts = parts.filter(|(_, part)| !part.is_empty()).map(|(seen, _)| seen);
-            let both = parts.fold(Seen::NOTHING, Seen::combine);
+            let both = parts.fold(Seen::NOTHING, |a, b| a.combine(b, 1.0));
             let close = |a: f64, b: f64| (a - b).abs() < 1e-6;
             let lse = |seen: &Seen| seen.stat.map_or(0.0, |stat| f64::from(stat.lse()));
             assert!(close(lse(&both), lse(&whole)) && close(both.spread, whole.spread), "{cut}");
@@ -98,7 +99,7 @@ mod tests {
             assert_eq!(both.best.map(|(rank, _)| rank), Some(3.0));
         }
         // The first of equals stays.
-        let both = seen(&[3.0, 1.0], 0).combine(seen(&[3.0, 2.0], 2));
+        let both = seen(&[3.0, 1.0], 0).combine(seen(&[3.0, 2.0], 2), 1.0);
         assert_eq!(both.best, Some((3.0, 0)));
     }
 
@@ -111,6 +112,6 @@ mod tests {
             spread: 0.0,
             ..Seen::NOTHING
         };
-        assert_eq!(none.combine(seen(&[0.0, -1.0], 1)).spread, 1.0);
+        assert_eq!(none.combine(seen(&[0.0, -1.0], 1), 1.0).spread, 1.0);
     }
 }

@@ -155,9 +155,6 @@ impl<'a> ClassBlocks<'a> {
             return Ok(BlockRows { losses, lse, dhidden, metrics });
         };
         let clock = Clock::start();
-        resident.call.end().await?;
-        let compute = clock.elapsed();
-        let clock = Clock::start();
         let stats = resident.call.read_stats(0, rows as u64).await?;
         let (losses, lse) = stats.into_iter().map(|[loss, lse]| (loss, lse)).unzip();
         if let Some(of_kept) = &resident.dhidden {
@@ -167,7 +164,6 @@ impl<'a> ClassBlocks<'a> {
         }
         let metrics = resident.call.read_metrics().await?;
         let (losses, lse) = (of_rows(losses), of_rows(lse));
-        self.timings.compute += compute;
         self.timings.download += clock.elapsed();
         Ok(BlockRows { losses, lse, dhidden, metrics })
     }

@@ -4,7 +4,7 @@
 use super::run::upstream_buffer;
 use super::{OwnedGpu, Pooled};
 use crate::clock::Clock;
-use crate::cpu::InstructionSet;
+use crate::cpu::{InstructionSet, LossSum};
 use crate::device::timings::Timings;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
@@ -54,8 +54,9 @@ pub(crate) struct LinearBatch<'a> {
     of_rows: RowTargets<'a>,
     /// There from the first kept row on.
     resident: Option<Resident<'a>>,
-    /// Kept rows that are done.
+    /// Kept rows that are done, and the sum of their losses.
     done: u64,
+    sum: LossSum,
     timings: Timings,
 }
 
@@ -99,7 +100,17 @@ impl<'a> LinearBatch<'a> {
         of_rows: RowTargets<'a>,
     ) -> Self {
         let (op, timings) = (op.clone(), Timings::default());
-        Self { gpu, op, weight, bias, of_rows, resident: None, done: 0, timings }
+        Self {
+            gpu,
+            op,
+            weight,
+            bias,
+            of_rows,
+            resident: None,
+            done: 0,
+            sum: LossSum::default(),
+            timings,
+        }
     }
 
     pub(crate) fn timings(&self) -> Timings {
@@ -159,7 +170,8 @@ impl<'a> LinearBatch<'a> {
 
         let clock = Clock::start();
         let stats = resident.call.read_stats(self.done, rows).await?;
-        let (losses, lse) = stats.into_iter().map(|[loss, lse]| (loss, lse)).unzip();
+        let (losses, lse): (Vec<f32>, _) = stats.into_iter().map(|[loss, lse]| (loss, lse)).unzip();
+        self.sum.push(&losses);
         let dhidden = match &resident.rows.dhidden {
             Some(dhidden) => {
                 let (elements, dtypes) = (hidden.values().len(), [Dtype::F32, hidden.dtype()]);
@@ -243,14 +255,12 @@ impl<'a> LinearBatch<'a> {
                 crate::cpu::linear_cross_entropy(InstructionSet::best(), &self.op, &input)?;
             return Ok((of_nothing, self.timings));
         };
-        let (call, clock) = (&resident.call, Clock::start());
-        call.end().await?;
-        self.timings.compute += clock.elapsed();
-
         let clock = Clock::start();
-        let summary = call.read_summary().await?.ok_or_else(without_summary)?;
+        let loss = self.op.loss();
+        let (kept_rows, total_weight) = loss.totals(&self.of_rows);
+        let divisor = loss.normalizer().unwrap_or(total_weight);
         let output = LinearCrossEntropyOutput {
-            loss: Loss::Reduced(summary.loss.into()),
+            loss: Loss::Reduced(self.sum.reduced(loss.reduction(), divisor)),
             lse: Array::F32(Vec::new()),
             dhidden: None,
             dweight: self.gradient(resident.dweight.as_ref(), self.weight.dtype()).await?,
@@ -258,9 +268,9 @@ impl<'a> LinearBatch<'a> {
                 Some(bias) => self.gradient(resident.dbias.as_ref(), bias.dtype()).await?,
                 None => None,
             },
-            metrics: call.read_metrics().await?,
-            kept_rows: summary.kept_rows.into(),
-            total_weight: summary.total_weight.into(),
+            metrics: resident.call.read_metrics().await?,
+            kept_rows,
+            total_weight,
         };
         self.timings.download += clock.elapsed();
         Ok((output, self.timings))
@@ -338,8 +348,4 @@ impl<'a> RowBuffers<'a> {
             _ => Ok(()),
         }
     }
-}
-
-fn without_summary() -> Error {
-    Error::Gpu { message: "a linear layer's call has no summary".to_owned() }
 }

@@ -2,7 +2,8 @@
 
 use super::{OwnedGpu, Pooled, matrix};
 use crate::clock::Clock;
-use crate::cpu::{InstructionSet, Labelled, labelled};
+use crate::cpu::{InstructionSet, Labelled, LossSum, labelled};
+use crate::device::stream::Counts;
 use crate::device::timings::Timings;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
@@ -51,12 +52,10 @@ impl OwnedGpu {
             target_gradient: op.has_target_gradient(),
             metrics: op.has_metrics(),
         };
-        let (mut output, timings) = self.targeted(op, input, asked).await?;
-        if input.targets.probs().is_some() {
-            (output.kept_rows, output.total_weight) =
-                op.totals(&op.rows(input.targets, input.mask));
-        }
-        Ok((output, timings))
+        let (kept_rows, total_weight) = op.totals(&op.rows(input.targets, input.mask));
+        let divisor = op.normalizer().unwrap_or(total_weight);
+        let counts = Counts { kept_rows, total_weight, divisor };
+        self.targeted(op, input, asked, counts).await
     }
 
     pub(crate) async fn focal(
@@ -70,7 +69,11 @@ impl OwnedGpu {
             target_gradient: false,
             metrics: false,
         };
-        self.targeted(op, input, asked).await
+        let kept = op.rows(input.targets, input.mask).kept();
+        let total_weight = kept as f64;
+        let divisor = op.normalizer().unwrap_or(total_weight);
+        let counts = Counts { kept_rows: kept as u64, total_weight, divisor };
+        self.targeted(op, input, asked, counts).await
     }
 
     /// Cross-entropy and focal loss.
@@ -79,11 +82,13 @@ impl OwnedGpu {
         op: &O,
         input: &CrossEntropyInput<'_>,
         asked: Asked,
+        counts: Counts,
     ) -> Result<(CrossEntropyOutput, Timings)>
     where
         O: Labelled + for<'b> Record<Buffers<'b> = CrossEntropyBuffers<'b>>,
     {
         op.check(input)?;
+        let Counts { kept_rows, total_weight, divisor } = counts;
         if input.logits.rows() == 0 {
             return Ok((labelled(InstructionSet::best(), op, input)?, Timings::default()));
         }
@@ -124,10 +129,6 @@ impl OwnedGpu {
         let call = self.compute(op, buffers, &mut timings).await?;
 
         let clock = Clock::start();
-        let summary = match call.summary() {
-            Some(_) => Some(call.read_summary().await?),
-            None => None,
-        };
         let (loss, lse) = read_rows(&call).await?;
         let dlogits = if asked.gradient {
             Some(self.download(&logits, stored, input.logits.dtype()).await?)
@@ -142,12 +143,7 @@ impl OwnedGpu {
         };
         let metrics = if asked.metrics { Some(call.read_metrics().await?) } else { None };
         timings.download += clock.elapsed();
-        let loss = match (asked.reduction, &summary) {
-            (Reduction::None, _) | (_, None) => Loss::Each(Array::F32(loss)),
-            (_, Some(summary)) => Loss::Reduced(summary.loss.into()),
-        };
-        let (kept_rows, total_weight) = summary
-            .map_or((0, 0.0), |summary| (summary.kept_rows.into(), summary.total_weight.into()));
+        let loss = crate::cpu::reduce(loss, asked.reduction, divisor);
         let lse = Array::F32(lse);
         let output =
             CrossEntropyOutput { loss, lse, dlogits, dtargets, metrics, kept_rows, total_weight };
@@ -192,7 +188,8 @@ impl OwnedGpu {
 
         let clock = Clock::start();
         let (losses, lse) = read_rows(&call).await?;
-        let loss = reported(&call, spec.common.reduction, losses).await?;
+        let divisor = spec.common.divisor(kept(input.mask, input.student.rows()) as f64);
+        let loss = crate::cpu::reduce(losses, spec.common.reduction, divisor);
         let dstudent = if spec.common.gradient {
             Some(self.download(&student, stored, input.student.dtype()).await?)
         } else {
@@ -236,9 +233,10 @@ impl OwnedGpu {
         let losses = if each { Some(self.take(elements * 4).await?) } else { None };
         timings.upload += clock.elapsed();
 
-        let shape = match spec.pos_weight {
-            Some(_) => (input.input.rows() as u64, input.input.classes() as u64),
-            None => folded(elements),
+        let shape = if spec.has_columns() {
+            (input.input.rows() as u64, input.input.classes() as u64)
+        } else {
+            folded(elements)
         };
         let mut buffers =
             ElementwiseBuffers::new(view(&values, shape, stored), view(&targets, shape, stored));
@@ -249,8 +247,8 @@ impl OwnedGpu {
             (Some(dloss), _) => UpstreamBuffer::Elements(view(dloss, shape, Dtype::F32)),
             (None, upstream) => upstream_buffer(upstream, None),
         });
+        let kept = kept(counted.as_deref(), elements as usize) as u64;
         if let Some(mask) = &mask {
-            let kept = kept(counted.as_deref(), elements as usize) as u64;
             buffers = buffers.with_counted_mask(MaskBuffer::new(&mask.buffer), kept);
         }
         if let Some(losses) = &losses {
@@ -263,9 +261,14 @@ impl OwnedGpu {
         let call = self.compute(op, buffers, &mut timings).await?;
 
         let clock = Clock::start();
-        let loss = match &losses {
-            Some(losses) => Loss::Each(self.download(losses, Dtype::F32, Dtype::F32).await?),
-            None => Loss::Reduced(call.read_summary().await?.loss.into()),
+        let loss = if let Some(losses) = &losses {
+            Loss::Each(self.download(losses, Dtype::F32, Dtype::F32).await?)
+        } else {
+            // Of each row the sum, and what rounding took from it.
+            let mut sum = LossSum::default();
+            sum.push(bytemuck::cast_slice(&call.read_stats().await?));
+            let divisor = spec.common.divisor(kept as f64);
+            Loss::Reduced(sum.reduced(spec.common.reduction, divisor))
         };
         let dinput = if spec.common.gradient {
             Some(self.download(&values, stored, input.input.dtype()).await?)
@@ -402,12 +405,4 @@ struct Asked {
 /// The two columns of the rows' results.
 pub(super) async fn read_rows(call: &Call) -> Result<(Vec<f32>, Vec<f32>)> {
     Ok(call.read_stats().await?.into_iter().map(|[first, second]| (first, second)).unzip())
-}
-
-/// The reduced loss, or that of each row.
-async fn reported(call: &Call, reduction: Reduction, losses: Vec<f32>) -> Result<Loss> {
-    match reduction {
-        Reduction::None => Ok(Loss::Each(Array::F32(losses))),
-        _ => Ok(Loss::Reduced(call.read_summary().await?.loss.into())),
-    }
 }

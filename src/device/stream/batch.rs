@@ -36,7 +36,7 @@ impl<'a> Batch<'a> {
     }
 
     /// A batch `[rows, columns]` of elements to which rows mean nothing, as matrices of other shapes
-    /// are to an elementwise loss without `pos_weight`, folded into rows that are easy to cut: of up
+    /// are to an elementwise loss without a `pos_weight` for each column, folded into rows that are easy to cut: of up
     /// to 2048 elements where their number allows it. Windows have [`columns`](Self::columns) then;
     /// errors speak of the rows that were given. A window has up to `window_elements`, and a row at
     /// least.
@@ -156,10 +156,12 @@ impl Device {
                 // Staged on its way there and back, and returned; on the device, and rounded to f32
                 // on the way where it has to be.
                 let window_row = times(stored + (4 + first) * made).saturating_add(each);
+                // A class index, and of every 4096 rows what they weigh.
+                let has_indices = op.has_indices() && dtypes.len() == 1;
                 StreamBytes {
                     window_row,
                     device_row: times(2 * stored).saturating_add(each),
-                    row: 32,
+                    row: if has_indices { 9 } else { 0 },
                 }
             }
         }

@@ -7,8 +7,8 @@ use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::gpu::{
     CrossEntropyBuffers, Description, DivergenceBuffers, ElementwiseBuffers, MaskBuffer,
-    MatrixBuffer, OutputBuffer, Piece, Record, RowResultBuffers, TargetsBuffer, TransformBuffers,
-    UpstreamBuffer, VectorBuffer,
+    MatrixBuffer, OutputBuffer, Piece, Record, RowBackwardBuffers, RowResultBuffers, TargetsBuffer,
+    TransformBuffers, UpstreamBuffer, VectorBuffer,
 };
 use crate::matrix::Matrix;
 use crate::op::{Targets, Upstream, folded};
@@ -132,9 +132,9 @@ impl Buffers {
         self.stored
     }
 
-    /// Whether class indices were given.
-    pub(super) fn has_targets(&self) -> bool {
-        self.targets.is_some()
+    /// Rows of the batch, in the kernels' shape.
+    pub(super) fn batch_rows(&self) -> u64 {
+        self.shape.rows
     }
 
     /// A window's first row and how many they are, in the kernels' shape.
@@ -285,6 +285,24 @@ impl Buffers {
         O: Record<Buffers<'b> = RowResultBuffers<'b>>,
     {
         op.describe(RowResultBuffers::new(self.input()).with_mask(self.mask()))
+    }
+
+    pub(super) fn describe_row_backward<'b, O>(
+        &'b self,
+        op: &O,
+        what: &'static str,
+    ) -> Result<Description<'b>>
+    where
+        O: Record<Buffers<'b> = RowBackwardBuffers<'b>>,
+    {
+        let dloss = self.dloss.as_ref().ok_or_else(|| {
+            let reason = "is missing in the first window".to_owned();
+            Error::InvalidInput { what, reason }
+        })?;
+        let upstream = VectorBuffer::new(dloss).with_room(self.shape.room);
+        let (logits, dlogits) = (self.input(), OutputBuffer::InPlace);
+        let buffers = RowBackwardBuffers::new(logits, upstream, dlogits);
+        op.describe(buffers.with_mask(self.mask()))
     }
 
     /// A window like the first.

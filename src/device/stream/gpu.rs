@@ -3,6 +3,7 @@
 //! wgpu runs what is submitted in its order, so all windows have the same buffers on the device. What
 //! each has for itself are the buffers that it is copied through.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::buffers::Buffers;
@@ -10,13 +11,14 @@ use super::op::Stream;
 use super::parts::{Made, Parts};
 use super::{Batch, Counts, Part, Total};
 use crate::clock::Clock;
+use crate::cpu::LossSum;
 use crate::device::gpu::{OwnedGpu, append};
 use crate::device::timings::Timings;
 use crate::dtype::Dtype;
-use crate::error::Result;
-use crate::gpu::{Gpu, Reading, WindowedCall};
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, Reading, RowMetrics, WindowedCall};
 use crate::matrix::Array;
-use crate::op::Metrics;
+use crate::op::Reduction;
 
 /// A window, where in its batch it stands, and an array whose memory may be used.
 pub(super) struct Window<'w> {
@@ -30,6 +32,8 @@ pub(super) struct Window<'w> {
 pub(super) struct GpuStream {
     buffers: Buffers,
     made: Made,
+    /// Whether losses are not reduced.
+    is_each: bool,
     shared: Arc<Shared>,
 }
 
@@ -37,6 +41,7 @@ pub(super) struct GpuStream {
 #[derive(Debug)]
 struct Shared {
     call: WindowedCall,
+    sums: Mutex<DeviceRows>,
     /// Buffers that windows were read through.
     staging: Mutex<Vec<wgpu::Buffer>>,
     work: Mutex<Work>,
@@ -50,12 +55,51 @@ struct Work {
     idle: Option<Clock>,
 }
 
+/// What rows come to together. Windows may be waited for in any order; they are summed in the batch's.
+#[derive(Debug, Default)]
+struct DeviceRows {
+    /// Rows that are summed, as the kernels see them.
+    done: u64,
+    /// The results of windows that come later, by their first row, with how many rows they have.
+    later: BTreeMap<u64, (u64, Vec<u8>)>,
+    loss: LossSum,
+    metrics: RowMetrics,
+}
+
+impl DeviceRows {
+    /// The results of so many rows from the first.
+    fn take(&mut self, call: &WindowedCall, made: Made, [first, rows]: [u64; 2], results: &[u8]) {
+        if first != self.done {
+            self.later.insert(first, (rows, results.to_vec()));
+            return;
+        }
+        self.push(call, made, rows, results);
+        while let Some((rows, results)) = self.later.remove(&self.done) {
+            self.push(call, made, rows, &results);
+        }
+    }
+
+    fn push(&mut self, call: &WindowedCall, made: Made, rows: u64, results: &[u8]) {
+        // Of elements a row has their sum and what rounding took from it.
+        let columns = if made.by_element() { 0..2 } else { 0..1 };
+        let losses: Vec<f32> =
+            call.losses(results).flat_map(|row| columns.clone().map(move |i| row[i])).collect();
+        self.loss.push(&losses);
+        call.push_metrics(results, &mut self.metrics);
+        self.done += rows;
+    }
+}
+
 /// A window on its way through the device.
 #[derive(Debug)]
 pub(super) struct Pending {
     gpu: Gpu,
     shared: Arc<Shared>,
     made: Made,
+    /// Its first row and how many there are, as the kernels see them.
+    rows: [u64; 2],
+    /// Whether losses are not reduced.
+    is_each: bool,
     /// Whether there are losses of elements.
     has_each: bool,
     /// How the matrix is stored, and returned.
@@ -94,8 +138,14 @@ impl GpuStream {
         let description = op.describe_window(&buffers, parts)?;
         let call = WindowedCall::begin(gpu.context(), description, buffers.room()).await?;
         timings.compute += clock.elapsed();
-        let shared = Shared { call, staging: Mutex::default(), work: Mutex::default() };
-        Ok(Self { buffers, made, shared: Arc::new(shared) })
+        let shared = Shared {
+            call,
+            sums: Mutex::default(),
+            staging: Mutex::default(),
+            work: Mutex::default(),
+        };
+        let is_each = op.reduction_of() == Reduction::None;
+        Ok(Self { buffers, made, is_each, shared: Arc::new(shared) })
     }
 
     async fn begin(
@@ -115,8 +165,8 @@ impl GpuStream {
         let matrix = (self.made.matrices() > 0).then(|| self.buffers.matrix(rows));
         let each = self.buffers.losses(rows);
         let stats = match self.made {
-            Made::RowLosses { .. } | Made::Rows { .. } => call.stats(first, rows),
-            Made::ElementLosses { .. } | Made::Matrix => None,
+            Made::ElementLosses { each: true, .. } | Made::Matrix => None,
+            _ => call.stats(first, rows),
         };
         let pieces: Vec<_> = [matrix, each, stats].into_iter().flatten().collect();
         let staging = lock(&self.shared.staging).pop();
@@ -125,6 +175,8 @@ impl GpuStream {
             gpu: gpu.context().clone(),
             shared: self.shared.clone(),
             made: self.made,
+            rows: [first, rows],
+            is_each: self.is_each,
             has_each: each.is_some(),
             dtypes: [self.buffers.stored(), parts.input.dtype()],
             spare,
@@ -139,31 +191,28 @@ impl GpuStream {
         lock(&self.shared.work).timings
     }
 
-    pub(super) async fn finish(self, counts: &Counts, timings: &mut Timings) -> Result<Total> {
-        timings.add(&self.timings());
-        let call = &self.shared.call;
-        let clock = Clock::start();
-        call.end().await?;
-        timings.compute += clock.elapsed();
-        let clock = Clock::start();
-        let summary = call.read_summary().await?;
-        timings.download += clock.elapsed();
-        let Counts { mut kept_rows, mut total_weight, .. } = *counts;
-        if let (Some(summary), true) = (&summary, self.buffers.has_targets()) {
-            (kept_rows, total_weight) = (summary.kept_rows.into(), summary.total_weight.into());
+    /// What the windows came to, all of which have to have been waited for.
+    pub(super) fn finish<O: Stream>(self, op: &O, counts: &Counts) -> Result<(Total, Timings)> {
+        let timings = self.timings();
+        let mut sums = lock(&self.shared.sums);
+        let sums = std::mem::take(&mut *sums);
+        let is_summed = op.reduction_of() != Reduction::None || op.has_metrics_of();
+        if is_summed && sums.done != self.buffers.batch_rows() {
+            let reason = "was not waited for".to_owned();
+            return Err(Error::InvalidInput { what: "window", reason });
         }
-        let loss =
-            summary.as_ref().filter(|_| !call.has_losses_each()).map(|summary| summary.loss.into());
-        let metrics = summary.as_ref().filter(|_| call.has_metrics()).map(|summary| {
-            Metrics::new(Vec::new(), summary.correct.into(), summary.nll.into(), kept_rows)
-        });
-        Ok(Total { loss, kept_rows, total_weight, metrics })
+        let &Counts { kept_rows, total_weight, divisor } = counts;
+        let loss = (op.reduction_of() != Reduction::None)
+            .then(|| sums.loss.reduced(op.reduction_of(), divisor));
+        let metrics = op.has_metrics_of().then(|| sums.metrics.metrics(kept_rows));
+        Ok((Total { loss, kept_rows, total_weight, metrics }, timings))
     }
 }
 
 impl Pending {
     pub(super) async fn wait(self) -> Result<Part> {
-        let Self { gpu, shared, made, has_each, dtypes, spare, reading, clock } = self;
+        let Self { gpu, shared, made, rows, is_each, has_each, dtypes, spare, reading, clock } =
+            self;
         let mut part = Part::default();
         let mut copying = None;
         let take = |pieces: &mut dyn Iterator<Item = &[u8]>| {
@@ -175,8 +224,9 @@ impl Pending {
             if has_each {
                 part.each = pieces.next().map(|bytes| array(bytes, [Dtype::F32; 2], None));
             }
-            if let Some(stats) = pieces.next() {
-                of_rows(&mut part, made, &shared.call, stats);
+            if let Some(results) = pieces.next() {
+                of_rows(&mut part, (made, is_each), &shared.call, results);
+                lock(&shared.sums).take(&shared.call, made, rows, results);
             }
         };
         let staging = gpu.finish_reading(reading, take).await?;
@@ -205,14 +255,17 @@ fn array(bytes: &[u8], [stored, dtype]: [Dtype; 2], spare: Option<Array>) -> Arr
 }
 
 /// The results of rows, from how they stand on the device.
-fn of_rows(part: &mut Part, made: Made, call: &WindowedCall, stats: &[u8]) {
+fn of_rows(part: &mut Part, (made, is_each): (Made, bool), call: &WindowedCall, stats: &[u8]) {
+    if made.by_element() {
+        return;
+    }
     let stats = call.losses(stats);
     if let Made::Rows { column } = made {
         part.each = Some(Array::F32(stats.map(|row| row[column]).collect()));
         return;
     }
     let (losses, lse) = stats.map(|[loss, lse]| (loss, lse)).unzip();
-    part.each = call.has_losses_each().then_some(Array::F32(losses));
+    part.each = is_each.then_some(Array::F32(losses));
     part.lse = Some(Array::F32(lse));
 }
 

@@ -72,8 +72,8 @@ impl Device {
     /// Evaluates an operation on a batch that is not in memory as a whole: window by window, with the
     /// bits that the whole would give, wherever it is cut.
     ///
-    /// A device holds what belongs to the rows of one window (and on a GPU, 8 to 24 bytes for each row
-    /// of the batch).
+    /// A device holds what belongs to the rows of one window (and on a GPU, with class indices, 9 bytes
+    /// for each row of the batch).
     ///
     /// ```
     /// use surprisal::{Batch, CrossEntropy, CrossEntropyInput, Device, Matrix};
@@ -185,7 +185,7 @@ impl<'s, O: Stream> Streaming<'s, O> {
     /// rows than the batch or a window has, or other columns; [`Error::InvalidInput`] if a window is not
     /// like the first, has other class indices than the batch, or comes after one that failed on the
     /// device. On a GPU a window of an elementwise
-    /// loss has to hold whole rows of [`Batch::of_elements`], unless there is a `pos_weight`.
+    /// loss has to hold whole rows of [`Batch::of_elements`], unless there is a `pos_weight` for each column.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn push<'w>(&mut self, input: impl Into<O::Input<'w>>) -> Result<Part> {
         self.push_reusing(input, None)
@@ -282,7 +282,7 @@ impl<'s, O: Stream> Streaming<'s, O> {
         let (matrices, has_mask) =
             ([Some(parts.input), parts.second, parts.factors], parts.mask.is_some());
         self.alike.check(matrices, parts.upstream, has_mask)?;
-        let state = self.hand_over(parts, spare).await;
+        let state = self.hand_over(&parts, spare).await;
         let state = self.alike.note(state)?;
         self.rows_done += rows;
         self.kept_elements += kept(of_elements.as_deref(), rows * columns);
@@ -319,12 +319,12 @@ impl<'s, O: Stream> Streaming<'s, O> {
     }
 
     #[cfg_attr(not(feature = "gpu"), expect(clippy::unused_async, reason = "a GPU is awaited"))]
-    async fn hand_over(&mut self, parts: Parts<'_>, spare: Option<Array>) -> Result<State> {
+    async fn hand_over(&mut self, parts: &Parts<'_>, spare: Option<Array>) -> Result<State> {
         Ok(match &self.device.inner {
             #[cfg(feature = "gpu")]
             Inner::Gpu(device) => {
                 let (batch, first) = (&self.batch, self.rows_done);
-                let window = gpu::Window { parts, batch, first, spare };
+                let window = gpu::Window { parts: *parts, batch, first, spare };
                 let own = (&mut self.gpu, &mut self.timings);
                 State::Gpu(Box::new(gpu::begin(self.op, device, own, window).await?))
             }
@@ -336,11 +336,11 @@ impl<'s, O: Stream> Streaming<'s, O> {
     fn on_cpu(
         &mut self,
         set: InstructionSet,
-        parts: Parts<'_>,
+        parts: &Parts<'_>,
         spare: Option<Array>,
     ) -> Result<Part> {
         let (host, counts) = (&mut self.host, &self.counts);
-        let (op, parts) = host.prepare(self.op, counts, parts);
+        let (op, parts) = host.prepare(self.op, counts, *parts);
         let mut spare = spare.unwrap_or(Array::F32(Vec::new()));
         let into = |spare| op.cpu_into_array(set, O::join(parts), spare);
         if let Some(part) = self.timings.compute(|| into(&mut spare))? {
@@ -351,9 +351,9 @@ impl<'s, O: Stream> Streaming<'s, O> {
         Ok(host.take(self.op, part, metrics))
     }
 
-    fn on_reference(&mut self, parts: Parts<'_>) -> Result<Part> {
+    fn on_reference(&mut self, parts: &Parts<'_>) -> Result<Part> {
         let (host, counts) = (&mut self.host, &self.counts);
-        let (op, parts) = host.prepare(self.op, counts, parts);
+        let (op, parts) = host.prepare(self.op, counts, *parts);
         let output = self.timings.compute(|| op.on_reference(O::join(parts)))?;
         let (part, metrics) = O::part(output);
         Ok(host.take(self.op, part, metrics))
@@ -363,7 +363,7 @@ impl<'s, O: Stream> Streaming<'s, O> {
     ///
     /// # Errors
     /// [`Error::ShapeMismatch`] if rows are missing; [`Error::InvalidInput`] if a window failed on the
-    /// device; what can happen to a GPU.
+    /// device, or, on a GPU, was not waited for though its losses are part of a sum.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn finish(self) -> Result<Total> {
         pollster::block_on(self.finish_async()).map(|(total, _)| total)
@@ -373,7 +373,7 @@ impl<'s, O: Stream> Streaming<'s, O> {
     ///
     /// # Errors
     /// As there.
-    #[cfg_attr(not(feature = "gpu"), expect(clippy::unused_async, reason = "a GPU is awaited"))]
+    #[expect(clippy::unused_async, reason = "like the other methods of a stream")]
     pub async fn finish_async(self) -> Result<(Total, Timings)> {
         self.alike.check_whole()?;
         if self.rows_done != self.batch.rows {
@@ -393,8 +393,9 @@ impl<'s, O: Stream> Streaming<'s, O> {
         }
         #[cfg(feature = "gpu")]
         if let Some(gpu) = self.gpu {
+            let (total, of_windows) = gpu.finish(self.op, &self.counts)?;
             let mut timings = self.timings;
-            let total = gpu.finish(&self.counts, &mut timings).await?;
+            timings.add(&of_windows);
             return Ok((total, timings));
         }
         Ok((self.host.finish(self.op, &self.counts), self.timings))

@@ -10,13 +10,14 @@ use crate::error::{Error, Result};
 use crate::matrix::Array;
 use crate::op::{
     BinaryCrossEntropy, BinaryFocal, CrossEntropy, CrossEntropyInput, DivergenceInput,
-    DivergenceOp as _, Elementwise, ElementwiseInput, ElementwiseOp as _, Entropy, Focal,
-    JsDivergence, KlDivergence, Labels, LogSoftmax, LogSumExp, LogitsInput, Loss, Metrics,
-    Reduction, Softmax, Surprisal, Targets, Unit, kept,
+    DivergenceOp as _, Elementwise, ElementwiseInput, ElementwiseOp as _, Entropy, EntropyBackward,
+    EntropyBackwardInput, Focal, JsDivergence, KlDivergence, Labels, LogSoftmax, LogSumExp,
+    LogitsInput, Loss, Metrics, Reduction, Softmax, Surprisal, Targets, TransformOp as _, Unit,
+    Upstream, kept,
 };
 
 /// An operation that [`Device::stream`](crate::Device::stream) can evaluate window by window: all but
-/// the backwards of transforms.
+/// the backwards of softmax, log-softmax and log-sum-exp.
 pub trait Stream: Evaluate + Clone {
     #[doc(hidden)]
     fn begin(&self, batch: &Batch<'_>) -> Result<Counts>;
@@ -28,6 +29,11 @@ pub trait Stream: Evaluate + Clone {
     fn unit_of(&self) -> Unit;
     #[doc(hidden)]
     fn has_metrics_of(&self) -> bool {
+        false
+    }
+    /// Whether its targets may be class indices.
+    #[doc(hidden)]
+    fn has_indices(&self) -> bool {
         false
     }
     /// The same with losses one by one, after windows with this sum of -log p.
@@ -83,6 +89,10 @@ macro_rules! stream_row_loss {
                 Made::RowLosses { gradient: self.has_gradient() }
             }
 
+            fn has_indices(&self) -> bool {
+                true
+            }
+
             fn reduction_of(&self) -> Reduction {
                 self.reduction()
             }
@@ -95,7 +105,7 @@ macro_rules! stream_row_loss {
 
             fn of_window(&self, nll_before: f64) -> Self {
                 let window: fn(Self, f64) -> Self = $window;
-                window(self.clone().with_reduction(Reduction::None), nll_before)
+                window(self.clone().with_reduction(Reduction::None).with_normalizer(None), nll_before)
             }
 
             fn parts<'w>(input: &Self::Input<'w>) -> Parts<'w> {
@@ -180,16 +190,13 @@ stream_row_loss!(
                 reason: "is not there window by window".to_owned(),
             });
         }
-        let (kept_rows, total_weight) = match targets {
-            Some(targets) => {
-                let of_rows = op.rows(targets, batch.mask);
-                of_rows.validate(batch.columns())?;
-                op.totals(&of_rows)
-            }
-            None => {
-                let kept = kept(batch.mask, batch.rows());
-                (kept as u64, kept as f64)
-            }
+        let (kept_rows, total_weight) = if let Some(targets) = targets {
+            let of_rows = op.rows(targets, batch.mask);
+            of_rows.validate(batch.columns())?;
+            op.totals(&of_rows)
+        } else {
+            let kept = kept(batch.mask, batch.rows());
+            (kept as u64, kept as f64)
         };
         let divisor = op.normalizer().unwrap_or(total_weight);
         Ok(Counts { kept_rows, total_weight, divisor })
@@ -243,7 +250,7 @@ macro_rules! stream_divergence {
             }
 
             fn of_window(&self, _: f64) -> Self {
-                self.clone().with_reduction(Reduction::None)
+                self.clone().with_reduction(Reduction::None).with_normalizer(None)
             }
 
             fn parts<'w>(input: &Self::Input<'w>) -> Parts<'w> {
@@ -291,7 +298,7 @@ macro_rules! stream_elementwise {
 
             fn result(&self) -> Made {
                 let each = self.reduction() == Reduction::None;
-                let by_column = self.spec().is_ok_and(|spec| spec.pos_weight.is_some());
+                let by_column = self.spec().is_ok_and(|spec| spec.has_columns());
                 Made::ElementLosses { each, gradient: self.has_gradient(), by_column }
             }
 
@@ -304,7 +311,7 @@ macro_rules! stream_elementwise {
             }
 
             fn of_window(&self, _: f64) -> Self {
-                self.clone().with_reduction(Reduction::None)
+                self.clone().with_reduction(Reduction::None).with_normalizer(None)
             }
 
             fn parts<'w>(input: &Self::Input<'w>) -> Parts<'w> {
@@ -419,4 +426,58 @@ stream_transform! {
     Surprisal: Made::Matrix, describe_transform;
     LogSumExp: Made::Rows { column: 1 }, describe_rows;
     Entropy: Made::Rows { column: 0 }, describe_rows;
+}
+
+/// The upstream gradient goes with the rows.
+impl Stream for EntropyBackward {
+    fn begin(&self, batch: &Batch<'_>) -> Result<Counts> {
+        let kept = kept(batch.mask, batch.rows());
+        Ok(counts(kept, kept, None))
+    }
+
+    fn result(&self) -> Made {
+        Made::Matrix
+    }
+
+    fn reduction_of(&self) -> Reduction {
+        Reduction::None
+    }
+
+    fn unit_of(&self) -> Unit {
+        self.unit()
+    }
+
+    fn of_window(&self, _: f64) -> Self {
+        *self
+    }
+
+    fn parts<'w>(input: &Self::Input<'w>) -> Parts<'w> {
+        let upstream = Upstream::Each(input.dentropy);
+        Parts { upstream, mask: input.mask, ..Parts::of(input.logits) }
+    }
+
+    fn join(parts: Parts<'_>) -> Self::Input<'_> {
+        let dentropy = match parts.upstream {
+            Upstream::Each(dentropy) => dentropy,
+            Upstream::Scalar(_) => (&[0.0f32; 0]).into(),
+        };
+        EntropyBackwardInput { logits: parts.input, dentropy, mask: parts.mask }
+    }
+
+    fn check(&self, input: &Self::Input<'_>) -> Result<()> {
+        self.common(*input).validate()
+    }
+
+    fn part(output: Self::Output) -> (Part, Option<Metrics>) {
+        (Part { matrix: Some(output), ..Part::default() }, None)
+    }
+
+    #[cfg(feature = "gpu")]
+    fn describe_window<'b>(
+        &self,
+        buffers: &'b super::buffers::Buffers,
+        _: &Parts<'_>,
+    ) -> Result<crate::gpu::Description<'b>> {
+        buffers.describe_row_backward(self, "dentropy")
+    }
 }

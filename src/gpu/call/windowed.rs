@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::{Call, Owned, dispatches, pipelines};
+use super::{Call, Owned, RowMetrics, dispatches, pipelines};
 use crate::error::{Error, Result};
 use crate::gpu::context::Gpu;
-use crate::gpu::params::Summary;
 use crate::gpu::plan::{Layer, OnDevice, Plan, Problem, Role, Windows};
 use crate::gpu::record::Description;
 use crate::gpu::transfer::Piece;
-use crate::op::{Metrics, Reduction};
+use crate::op::Metrics;
 
 /// [`Call`], for windows that come one after the other into the same buffers. What it comes to has
 /// the bits of a call on the whole batch.
@@ -69,14 +68,6 @@ impl WindowedCall {
         }
     }
 
-    /// What comes after the rows. Submits; waits for a layer.
-    pub(crate) async fn end(&self) -> Result<()> {
-        match &self.layer {
-            Some(_) => self.run(self.layer()?.end()?).await,
-            None => self.submit(&self.windows().end()?).await,
-        }
-    }
-
     /// The first pass over the classes that are in the buffers now, so many from the first. Submits
     /// and waits.
     pub(crate) async fn sweep_classes(&self, classes: [u64; 2]) -> Result<()> {
@@ -102,7 +93,7 @@ impl WindowedCall {
 
     fn windows(&self) -> Windows<'_> {
         let (caps, tuning) = (self.gpu.caps(), self.gpu.tuning_ref());
-        Windows { problem: &self.problem, caps, tuning, room: self.room }
+        Windows { problem: &self.problem, caps, tuning, room: self.room, reads_results: true }
     }
 
     fn layer(&self) -> Result<OnDevice<'_>> {
@@ -129,18 +120,11 @@ impl WindowedCall {
         Call::of(&self.gpu, self.name, &self.problem, parts).submit().await
     }
 
-    /// What all windows came to, if the operation has that.
-    pub(crate) async fn read_summary(&self) -> Result<Option<Summary>> {
-        let call = self.call();
-        match call.summary() {
-            Some(_) => Ok(Some(call.read_summary().await?)),
-            None => Ok(None),
-        }
-    }
-
-    /// The results of so many rows from the first, if the operation has them.
+    /// The results of so many rows, if the operation has them: of a window, or from the first of them in
+    /// the batch where a layer makes the logits.
     pub(crate) fn stats(&self, first: u64, rows: u64) -> Option<Piece<'_>> {
         let row = self.problem.stats_row();
+        let first = if self.layer.is_some() { first } else { 0 };
         let piece = |buffer| Piece { buffer, offset: first * row, bytes: rows * row };
         self.owned.stats.as_ref().map(piece)
     }
@@ -160,14 +144,17 @@ impl WindowedCall {
         Ok(self.losses(&stats).collect())
     }
 
-    /// The metrics of all rows, if the operation has them.
-    pub(crate) async fn read_metrics(&self) -> Result<Option<Metrics>> {
-        if self.has_metrics() { self.call().read_metrics().await.map(Some) } else { Ok(None) }
+    /// What the results of some rows say of metrics, if the operation has them.
+    pub(crate) fn push_metrics(&self, stats: &[u8], metrics: &mut RowMetrics) {
+        if self.has_metrics() {
+            stats.chunks_exact(self.problem.stats_row() as usize).for_each(|row| metrics.push(row));
+        }
     }
 
-    /// Whether losses are not reduced.
-    pub(crate) fn has_losses_each(&self) -> bool {
-        self.problem.reduction == Reduction::None
+    /// The metrics of all rows that are not ignored, where a layer makes the logits, if the operation
+    /// has them.
+    pub(crate) async fn read_metrics(&self) -> Result<Option<Metrics>> {
+        if self.has_metrics() { self.call().read_metrics().await.map(Some) } else { Ok(None) }
     }
 
     pub(crate) fn has_metrics(&self) -> bool {

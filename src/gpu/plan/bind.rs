@@ -44,6 +44,7 @@ impl Planner<'_> {
         let mut params = self.base_params(rows);
         let mut available = Vec::new();
         let (range, held) = ([first_row, rows], [first_row - self.held.first, rows]);
+        let results = [first_row - self.results.first, rows];
         let problem = self.problem;
         let (bound, offset, stride) = self.matrix_window(Slot::Input, problem.input, held);
         available.push(bound);
@@ -92,7 +93,7 @@ impl Planner<'_> {
             }
         }
         let stats_row = problem.stats_row();
-        let (bound, residual) = self.window(Slot::Stats, 0, stats_row, stats_row, range);
+        let (bound, residual) = self.window(Slot::Stats, 0, stats_row, stats_row, results);
         available.push(bound);
         params.stats_offset = (residual / stats_row) as u32;
         let (bound, residual) = self.window(Slot::Pairs, 0, PAIRS_ROW, PAIRS_ROW, held);

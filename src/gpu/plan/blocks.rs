@@ -28,7 +28,7 @@ impl Planner<'_> {
 
     /// The class weights, where there are any.
     pub(super) fn weights(&self) -> Option<Bound> {
-        let has = self.problem.loss.weighting != Weighting::None;
+        let has = self.problem.loss.weighting.has_buffer();
         has.then(|| Bound::new(Slot::Weights, 0, self.problem.classes * 4))
     }
 

@@ -178,7 +178,13 @@ impl<'a> OnDevice<'a> {
 
 impl Planner<'_> {
     pub(super) fn windows<'b>(&'b self, problem: &'b Problem) -> Windows<'b> {
-        Windows { problem, caps: self.caps, tuning: self.tuning, room: self.room }
+        Windows {
+            problem,
+            caps: self.caps,
+            tuning: self.tuning,
+            room: self.room,
+            reads_results: false,
+        }
     }
 
     fn chunks(&self, [first, rows]: [u64; 2]) -> Result<Vec<Step>> {

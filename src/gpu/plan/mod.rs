@@ -64,6 +64,11 @@ impl Plan {
     pub fn new(problem: &Problem, caps: &Caps, tuning: &Tuning) -> Result<Self> {
         Planner::new(problem, caps, tuning)?.plan()
     }
+
+    /// The same without sums over rows, where the host sums what it reads of them.
+    pub(crate) fn without_sums(problem: &Problem, caps: &Caps, tuning: &Tuning) -> Result<Self> {
+        Planner { sums_rows: false, ..Planner::new(problem, caps, tuning)? }.plan()
+    }
 }
 
 struct Planner<'a> {
@@ -77,6 +82,10 @@ struct Planner<'a> {
     group_rows: Option<u64>,
     window_rows: u64,
     held: Held,
+    /// Of which rows there are results at a time.
+    results: Held,
+    /// Whether the device sums them.
+    sums_rows: bool,
     steps: Vec<Step>,
 }
 
@@ -119,6 +128,8 @@ impl<'a> Planner<'a> {
             group_rows: None,
             window_rows: 0,
             held: Held { first: 0, rows: problem.rows },
+            results: Held { first: 0, rows: problem.rows },
+            sums_rows: true,
             steps: Vec::new(),
         };
         let by_four = problem.classes.is_multiple_of(4)
@@ -160,14 +171,17 @@ impl<'a> Planner<'a> {
     fn plan(mut self) -> Result<Plan> {
         self.begin();
         self.rows_of([0, self.problem.rows]);
-        self.end();
+        if self.sums_rows {
+            self.end();
+        }
         self.finish()
     }
 
     fn finish(self) -> Result<Plan> {
         self.check_bindings()?;
         let (problem, blocks) = (self.problem, self.blocks());
-        let needs_scratch = problem.has_summary() || self.splits > 0;
+        let has_sums = problem.targets.is_some() || problem.has_summary() && self.sums_rows;
+        let sums = if has_sums { 2 * blocks.max(1) } else { 0 };
         let bytes = |needed: bool, rows: u64, row: u64| if needed { rows.max(1) * row } else { 0 };
         // They are bound wherever rows may start anywhere, and used where some start in a u32.
         let binds_edges =
@@ -177,16 +191,16 @@ impl<'a> Planner<'a> {
         let held = self.held.rows.min(problem.rows);
         let plan = Plan {
             has_summary: problem.has_summary(),
-            stats_bytes: bytes(problem.has_stats(), problem.rows, problem.stats_row()),
+            stats_bytes: bytes(
+                problem.has_stats(),
+                self.results.rows.min(problem.rows),
+                problem.stats_row(),
+            ),
             pairs_bytes: bytes(has_pairs, held, PAIRS_ROW),
             edges_bytes: bytes(has_edges, held, EDGES_ROW),
-            scratch_bytes: if needs_scratch {
-                self.split_words().max(2 * blocks.max(1)) * SCRATCH_WORD
-            } else {
-                0
-            },
             targets_bytes: self.masked_targets_bytes(),
             mask_bytes: self.made_mask_bytes(),
+            scratch_bytes: self.split_words().max(sums) * SCRATCH_WORD,
             steps: self.steps,
             ..Plan::default()
         };
@@ -229,6 +243,7 @@ impl<'a> Planner<'a> {
             Some(value) => (1, value.cast_unsigned()),
             None => (0, 0),
         };
+        let (logit_scale, z_scale) = problem.loss.scales();
         Params {
             rows: rows as u32,
             classes: problem.classes as u32,
@@ -247,7 +262,8 @@ impl<'a> Planner<'a> {
             smooth_class: problem.loss.label_smoothing / problem.classes as f32,
             weight_sum: problem.loss.weight_sum,
             z_loss: problem.loss.z_loss,
-            logit_scale: problem.loss.logit_scale,
+            logit_scale,
+            z_scale,
             softcap: problem.loss.softcap,
             normalizer: problem.loss.normalizer,
             unit: problem.loss.unit,
@@ -258,6 +274,12 @@ impl<'a> Planner<'a> {
             label_offset: problem.loss.label.1,
             focal_one: problem.loss.focal.0,
             focal_zero: problem.loss.focal.1,
+            mix_teacher: problem.loss.mixture[0],
+            mix_student: problem.loss.mixture[1],
+            mix_log_teacher: problem.loss.mixture[2],
+            mix_log_student: problem.loss.mixture[3],
+            mix_shift: problem.loss.mixture[4],
+            weight: problem.loss.weight,
             ..bytemuck::Zeroable::zeroed()
         }
     }

@@ -4,7 +4,7 @@ use crate::dtype::Dtype;
 use crate::gpu::fragment::Slot;
 use crate::gpu::kernel::{Chain, Sharing, TargetType, Weighting};
 use crate::gpu::ops::RowOp;
-use crate::op::{InputForm, Reduction};
+use crate::op::{InputForm, Reduction, split_scale};
 
 /// Where a matrix lies in its buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +116,8 @@ pub struct LossNumbers {
     pub metrics: bool,
     /// The label smoothing.
     pub label_smoothing: f32,
+    /// The weight of every class, where it is one number.
+    pub weight: f32,
     /// The sum of all class weights.
     pub weight_sum: f32,
     /// The factor of lse^2.
@@ -138,6 +140,20 @@ pub struct LossNumbers {
     pub label: (f32, f32),
     /// Binary focal loss's factors of an element that is 1 and of one that is 0.
     pub focal: (f32, f32),
+    /// The shares of teacher and student in the mixture of a Jensen-Shannon divergence, minus their
+    /// logarithms, and the logarithm of the student's over the teacher's.
+    pub mixture: [f32; 5],
+}
+
+impl LossNumbers {
+    /// What logits are multiplied by, and what distances between them.
+    pub(super) fn scales(&self) -> (f32, f32) {
+        if self.softcap != 0.0 {
+            return (self.logit_scale, 1.0);
+        }
+        let (of_logits, of_distances) = split_scale(self.logit_scale.into());
+        (of_logits as f32, of_distances as f32)
+    }
 }
 
 impl Default for LossNumbers {
@@ -149,6 +165,7 @@ impl Default for LossNumbers {
             form: InputForm::Logits,
             metrics: false,
             label_smoothing: 0.0,
+            weight: 1.0,
             weight_sum: 0.0,
             z_loss: 0.0,
             logit_scale: 1.0,
@@ -160,6 +177,7 @@ impl Default for LossNumbers {
             delta: 0.0,
             label: (1.0, 0.0),
             focal: (1.0, 1.0),
+            mixture: [0.5, 0.5, std::f32::consts::LN_2, std::f32::consts::LN_2, 0.0],
         }
     }
 }

@@ -22,12 +22,19 @@ pub(crate) struct Windows<'a> {
     pub(crate) tuning: &'a Tuning,
     /// Rows that the matrices' buffers have room for.
     pub(crate) room: u64,
+    /// Whether a window's results of rows are read before the next one's take their place, and the host
+    /// sums them.
+    pub(crate) reads_results: bool,
 }
 
 impl<'a> Windows<'a> {
     pub(super) fn planner(&self, first: u64) -> Result<Planner<'a>> {
         let mut planner = Planner::new(self.problem, self.caps, self.tuning)?;
         planner.held = Held { first, rows: self.room };
+        if self.reads_results {
+            planner.results = planner.held;
+            planner.sums_rows = false;
+        }
         planner.window_rows = planner.window_rows.min(self.room).max(1);
         Ok(planner)
     }

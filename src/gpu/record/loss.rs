@@ -8,10 +8,15 @@ use crate::gpu::ops::{ElementOp, RowOp};
 use crate::gpu::plan::LossNumbers;
 use crate::op::{
     BinaryCrossEntropy, BinaryFocal, CrossEntropy, DivergenceKind, DivergenceOp, ElementKind,
-    Elementwise, ElementwiseOp, Focal, JsDivergence, KlDivergence, Reduction,
+    Elementwise, ElementwiseOp, Focal, JsDivergence, KlDivergence, PosWeight, Reduction,
 };
 
 /// What [`CrossEntropy`] and [`Focal`] bind on a GPU.
+///
+/// What is in the buffers is not seen by the host, and no number in them is an error: of input that is said
+/// to be probabilities a number outside [0, 1] makes its row NaN; probability targets are not looked at, and
+/// go through the formula. A class index that is none raises the flag of
+/// [`Summary`](crate::gpu::Summary).
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct CrossEntropyBuffers<'a> {
@@ -177,7 +182,8 @@ impl Record for Focal {
     }
 }
 
-/// What [`KlDivergence`] and [`JsDivergence`] bind on a GPU.
+/// What [`KlDivergence`] and [`JsDivergence`] bind on a GPU. The host cannot see a teacher's probabilities, or
+/// their logarithms: what is none makes its row NaN, and is no error.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct DivergenceBuffers<'a> {
@@ -227,7 +233,7 @@ fn divergence<'a>(
     let (row_op, name) = match spec.kind {
         DivergenceKind::Kl => (RowOp::Kl, "kl-divergence"),
         DivergenceKind::ReverseKl => (RowOp::ReverseKl, "reverse kl-divergence"),
-        DivergenceKind::Js => (RowOp::Js, "js-divergence"),
+        DivergenceKind::Js(_) => (RowOp::Js, "js-divergence"),
     };
     let mut builder = Builder::new(row_op, name, "student", buffers.student)?;
     builder.problem.loss = LossNumbers {
@@ -238,17 +244,23 @@ fn divergence<'a>(
         normalizer: spec.common.normalizer.unwrap_or(0.0) as f32,
         ..LossNumbers::default()
     };
+    if let DivergenceKind::Js(of) = spec.kind {
+        builder.problem.loss.mixture =
+            [of.teacher, of.student, of.log_teacher, of.log_student, of.shift].map(|x| x as f32);
+    }
     builder = builder.second("teacher", buffers.teacher)?.row_mask(buffers.mask)?;
     let rows = builder.problem.rows as f64;
     let mean_of = (!builder.problem.is_counted()).then(|| spec.common.divisor(rows));
     builder = builder.reduction(spec.common.reduction, mean_of, buffers.upstream)?;
-    if spec.kind == DivergenceKind::Js {
+    if row_op == RowOp::Js {
         builder = builder.before(RowOp::PairStats, None)?;
     }
     builder.output_if(spec.common.gradient, "dstudent", buffers.dstudent)?.finish()
 }
 
-/// What [`BinaryCrossEntropy`], [`BinaryFocal`] and [`Elementwise`] bind on a GPU.
+/// What [`BinaryCrossEntropy`], [`BinaryFocal`] and [`Elementwise`] bind on a GPU. The host cannot see what
+/// they hold: an input that is no probability where one is wanted gives NaN, labels are not looked at, and
+/// neither is an error.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ElementwiseBuffers<'a> {
@@ -314,13 +326,8 @@ impl<'a> ElementwiseBuffers<'a> {
     }
 }
 
-fn elementwise<'a>(
-    op: &impl ElementwiseOp,
-    buffers: &ElementwiseBuffers<'a>,
-) -> Result<Description<'a>> {
-    let spec = op.spec()?;
-    let common = spec.common;
-    let element = match spec.kind {
+fn element_op(kind: &ElementKind) -> ElementOp {
+    match kind {
         ElementKind::BinaryLogits => ElementOp::BinaryLogits,
         ElementKind::BinaryProbs => ElementOp::BinaryProbs,
         ElementKind::BinaryFocal { .. } => ElementOp::BinaryFocal,
@@ -328,7 +335,16 @@ fn elementwise<'a>(
         ElementKind::Absolute => ElementOp::Absolute,
         ElementKind::Huber { .. } => ElementOp::Huber,
         ElementKind::Hinge => ElementOp::Hinge,
-    };
+    }
+}
+
+fn elementwise<'a>(
+    op: &impl ElementwiseOp,
+    buffers: &ElementwiseBuffers<'a>,
+) -> Result<Description<'a>> {
+    let spec = op.spec()?;
+    let common = spec.common;
+    let element = element_op(&spec.kind);
     let each = common.reduction == Reduction::None;
     // Losses one by one need a pass of their own only if there is a gradient as well.
     let main = if each && !common.gradient {
@@ -339,7 +355,11 @@ fn elementwise<'a>(
     let mut builder = Builder::new(main, "elementwise loss", "input", buffers.input)?;
     spec.validate_options(builder.problem.classes)?;
     let mut loss = LossNumbers {
-        weighting: if spec.pos_weight.is_some() { Weighting::Weights } else { Weighting::None },
+        weighting: match spec.pos_weight {
+            None => Weighting::None,
+            Some(PosWeight::All(_)) => Weighting::Alike,
+            Some(PosWeight::Columns(_)) => Weighting::Weights,
+        },
         unit: common.unit.per_nat() as f32,
         normalizer: common.normalizer.unwrap_or(0.0) as f32,
         label: spec.labels.scale_and_offset(),
@@ -353,8 +373,14 @@ fn elementwise<'a>(
         ElementKind::Huber { delta } => loss.delta = delta as f32,
         _ => {}
     }
+    match spec.pos_weight {
+        None => {}
+        Some(PosWeight::All(weight)) => loss.weight = *weight as f32,
+        Some(PosWeight::Columns(weights)) => {
+            builder.weights = Some(weights.iter().map(|&w| w as f32).collect());
+        }
+    }
     builder.problem.loss = loss;
-    builder.weights = spec.pos_weight.map(|weights| weights.iter().map(|&w| w as f32).collect());
     let ignored = spec.ignore_index.filter(|_| buffers.kept.is_none());
     let is_counted = common.reduction == Reduction::Mean
         && common.normalizer.is_none()

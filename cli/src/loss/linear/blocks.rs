@@ -7,8 +7,8 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use surprisal::{
-    Array, ClassStream, ClassWindow, Dtype, LayerPart, LinearCrossEntropy, Loss, Matrix, Stages,
-    Targets, overlap,
+    Array, BatchTargets, ClassStream, ClassWindow, Dtype, LayerPart, LinearCrossEntropy, Loss,
+    Matrix, Stages, overlap,
 };
 
 pub(super) use self::room::{Needs, Room};
@@ -32,19 +32,22 @@ pub(super) fn stream(
     mut job: Job<'_>,
     op: &LinearCrossEntropy,
     files: Files<'_>,
-    (targets, room): (Targets<'_>, Room),
+    (targets, room): (BatchTargets<'_>, Room),
 ) -> Result<()> {
     let Files { mut hidden, weight, bias } = files;
+    // Once for each window and pass.
+    let weight = weight.rereadable()?;
     let ((rows, width), classes) = (hidden.rows_and_columns(), job.work.classes);
     let op = &op.clone().with_scratch_bytes(room.scratch);
     let (mut outputs, mut clock) = (std::mem::take(&mut job.files), job.start.clock.clone());
     job.begin_windows(&mut outputs, &hidden)?;
     outputs.begin("--grad-weight", "dweight", as_read(weight.dtype), &weight.shape)?;
     let windows = rows.div_ceil(room.rows).max(1);
-    let beside = outputs.path("--grad-weight").filter(|_| windows > 1);
+    let beside = outputs.path("--grad-weight").zip(outputs.folder("--grad-weight"));
+    let beside = beside.filter(|_| windows > 1);
     let mut layer = Layer {
         gradients: Gradients {
-            sums: beside.map(Sums::beside).transpose()?,
+            sums: beside.map(|(of, folder)| Sums::of(of, &folder)).transpose()?,
             dbias: bias.as_ref().map(|_| vec![0.0; classes]),
             like: weight.dtype,
             width,

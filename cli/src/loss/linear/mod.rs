@@ -11,12 +11,13 @@ use surprisal::{
     LinearCrossEntropyOutput,
 };
 
-use super::cross_entropy::{index_shape, over, target_values, weighted};
-use super::{Job, Outcome, Start, open_vector};
+use super::cross_entropy::{batch_targets, index_shape, over, target_values, weighted};
+use super::{Job, Losses, Outcome, Start, open_vector};
 use crate::args::{LinearCrossEntropyArgs, MemoryLimit};
 use crate::error::{Failure, Result};
 use crate::files::{InputArray, matrix};
 use crate::loss::UpstreamData::{Each, Later, One};
+use crate::shapes::disagree;
 use crate::storage::returned;
 
 pub(crate) fn run(args: &LinearCrossEntropyArgs) -> Result<()> {
@@ -33,20 +34,22 @@ pub(crate) fn run(args: &LinearCrossEntropyArgs) -> Result<()> {
     let mut hidden = InputArray::open(&args.hidden)?;
     let mut weight = InputArray::open(&args.weight)?;
     let mut targets = InputArray::open(&args.targets)?;
-    let each = index_shape(&hidden, &targets)?;
     let (rows, _) = hidden.rows_and_classes()?;
     let classes = classes_of(&weight, &hidden)?;
-    let class_weights = open_vector(weights, classes, "classes")?;
-    let mut bias = open_vector(args.bias.as_ref(), classes, "classes")?;
+    let each = index_shape(&hidden, &targets, (classes, "one-hot labels are not taken here"))?;
+    let class_weights = open_vector(weights, &weight, (classes, "class"))?;
+    let mut bias = open_vector(args.bias.as_ref(), &weight, (classes, "class"))?;
     start.check_dtype("--grad-weight", weight.dtype)?;
     bias.as_ref().map_or(Ok(()), |bias| start.check_dtype("--grad-bias", bias.dtype))?;
     let others: Vec<_> = [Some(&weight), bias.as_ref()].into_iter().flatten().collect();
-    let mut job = start.open(&hidden, &others, &each)?;
+    let mut job = start.open(&hidden, &others, &Losses::OfRows(each))?;
     job.work.classes = classes;
 
     let class_weights = job.read_optional(class_weights)?;
     let target_data = job.read(&mut targets)?;
     let target_values = target_values(&target_data, &targets)?;
+    let mask = job.read_mask()?;
+    let target_values = batch_targets(target_values, mask.as_deref());
     let mut loss = args.options.op(&args.loss);
     if let Some(class_weights) = &class_weights {
         loss = loss.with_class_weights(class_weights.to_f64());
@@ -78,9 +81,10 @@ pub(crate) fn run(args: &LinearCrossEntropyArgs) -> Result<()> {
     let hidden_data = job.read_matrix(&mut hidden)?;
     let of_hidden = matrix(&hidden, &hidden_data)?;
     let of_weight = matrix(&weight, &layer.weight_data)?;
-    let input = LinearCrossEntropyInput::new(of_hidden, of_weight, target_values)
+    let mut input = LinearCrossEntropyInput::new(of_hidden, of_weight, target_values.targets)
         .with_bias(layer.bias_data.as_ref().map(Array::values))
         .with_upstream(job.upstream());
+    input.mask = target_values.mask;
     let (mut output, timings) = job.compute(&op, input)?;
     job.write_layer(&layer, output.dweight.take(), output.dbias.take())?;
     job.finish(outcome(output, rows, classes), &timings)
@@ -158,11 +162,7 @@ fn classes_of(weight: &InputArray, hidden: &InputArray) -> Result<usize> {
     if weight.shape.len() == 2 && width == wanted && classes > 0 {
         return Ok(classes);
     }
-    let (found, spec) = (weight.shown_shape(), weight.spec());
-    let (of, like) = (hidden.spec(), hidden.shown_shape());
-    Err(Failure::input(format!(
-        "{spec}: has the shape {found}, for {of} {like} it is [classes, {wanted}]"
-    )))
+    Err(disagree(weight, hidden, &format!("[classes, {wanted}]")))
 }
 
 fn outcome(output: LinearCrossEntropyOutput, rows: usize, classes: usize) -> Outcome {
@@ -190,13 +190,14 @@ impl Job<'_> {
     }
 
     /// Bytes of what belongs to each of all rows: targets, which are there twice where some are ignored,
-    /// and the upstream gradient.
+    /// the mask and the upstream gradient.
     fn resident(&self, rows: usize) -> u64 {
         let upstream = match &self.upstream {
             Each(data) => data.as_bytes().len() as u64,
             One(_) | Later(_) => 0,
         };
-        16 * rows as u64 + upstream
+        let of_row = if self.start.args.mask.is_some() { 17 } else { 16 };
+        of_row * rows as u64 + upstream
     }
 
     /// Writes the gradients of the layer, if they were asked for.

@@ -16,11 +16,9 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    /// Of nothing, in the folder of a file.
-    pub(super) fn beside(path: &Path) -> Result<Self> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let file = tempfile::tempfile_in(folder.unwrap_or(Path::new(".")))
-            .map_err(|error| Failure::write(path, error))?;
+    /// Of nothing, in a folder.
+    pub(super) fn of(path: &Path, folder: &Path) -> Result<Self> {
+        let file = tempfile::tempfile_in(folder).map_err(|error| Failure::write(path, error))?;
         Ok(Self { file, of: path.to_owned(), elements: 0 })
     }
 

@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::time::Instant;
 
 use surprisal::{
-    Array, DeviceKind, Dtype, LinearCrossEntropy, Loss, Matrix, Part, Reduction, Targets, Upstream,
+    Array, BatchTargets, DeviceKind, Dtype, LinearCrossEntropy, Loss, Matrix, Part, Reduction,
+    Upstream,
 };
 
 use super::{Layer, over};
@@ -40,7 +41,7 @@ pub(super) fn stream(
     op: &LinearCrossEntropy,
     mut hidden: InputArray,
     layer: &Layer<'_>,
-    (targets, room): (Targets<'_>, Room),
+    (targets, room): (BatchTargets<'_>, Room),
 ) -> Result<()> {
     let (rows, width) = hidden.rows_and_columns();
     let op = &op.clone().with_scratch_bytes(room.scratch);
@@ -121,7 +122,10 @@ impl Needs {
             DeviceKind::Cpu if own != 2 => own + gradient(8),
             _ => own + 4 + gradient(4 + own.max(4)),
         };
-        let resident = weight.len() as u64 * element + job.resident(rows);
+        let resident = weight.len() as u64 * element
+            + job.resident(rows)
+            + hidden.scratch()
+            + weight.scratch();
         // What is read, as it is stored, its gradient, and both as f32 in the operation; the reference has
         // all logits of a window, twice.
         let (computed, logits) = match kind {

@@ -59,7 +59,11 @@ impl Needs {
         let class = width * (BLOCKS as u64 * size(weight) + 4 + 8 * on_gpu + gradient) + 32;
         // Bias, its gradient and the weights of classes are there as a whole, like what belongs to each
         // row of the batch.
-        let resident = job.resident(rows) + 40 * classes + TILES * on_gpu;
+        let resident = job.resident(rows)
+            + hidden.scratch()
+            + weight.scratch()
+            + 40 * classes
+            + TILES * on_gpu;
         Self { rows: rows as u64, width, classes, resident, row, class }
     }
 
