@@ -73,11 +73,8 @@ impl<'a> Kept<'a> {
         let row_stride = bytes / layer.hidden.bytes(1);
         layer.hidden = Region { offset: 0, row_stride, ..layer.hidden };
         layer.dhidden = layer.dhidden.map(|it| Region { offset: 0, row_stride: layer.width, ..it });
-        problem.second = problem.second.map(|it| Region {
-            offset: 0,
-            row_stride: problem.classes,
-            ..it
-        });
+        problem.second =
+            problem.second.map(|it| Region { offset: 0, row_stride: problem.classes, ..it });
         let probs = problem.second.map_or(0, |it| it.bytes(problem.classes));
         let moved = bytes + probs + layer.dhidden.map_or(0, |it| it.bytes(layer.width));
         let logits = problem.input.bytes(problem.classes);
