@@ -266,6 +266,25 @@ impl<'a> Matrix<'a> {
         Ok(Self { values, rows, classes, place: Place { first: 0, columns: classes } })
     }
 
+    /// Rows of which only the number is known.
+    pub(crate) fn without_columns(rows: usize) -> Self {
+        let place = Place { first: 0, columns: 0 };
+        Self { values: Values::F32(&[]), rows, classes: 0, place }
+    }
+
+    /// Some of its rows.
+    pub(crate) fn part(&self, rows: std::ops::Range<usize>) -> Self {
+        let elements = rows.start * self.classes..rows.end * self.classes;
+        let values = match self.values {
+            Values::F16(v) => Values::F16(&v[elements.clone()]),
+            Values::Bf16(v) => Values::Bf16(&v[elements.clone()]),
+            Values::F32(v) => Values::F32(&v[elements.clone()]),
+            Values::F64(v) => Values::F64(&v[elements.clone()]),
+        };
+        let place = Place { first: self.place.first + elements.start, ..self.place };
+        Self { values, rows: rows.len(), classes: self.classes, place }
+    }
+
     /// The same, as a window of a batch.
     pub(crate) fn at(self, place: Place) -> Self {
         Self { place, ..self }

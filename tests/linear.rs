@@ -125,6 +125,11 @@ fn threads_do_not_change_a_bit() {
 #[test]
 fn the_definition_is_cross_entropy_of_the_logits() {
     let layer = Layer::new(6, 4, 5, Dtype::F32);
+    is_cross_entropy_of_the_logits(&layer);
+    is_cross_entropy_of_the_logits(&layer.with_probs(Dtype::F32));
+}
+
+fn is_cross_entropy_of_the_logits(layer: &Layer) {
     let (hidden, weight) = (layer.hidden.to_f64(), layer.weight.to_f64());
     let bias = layer.bias.as_ref().expect("it has one").to_f64();
     let mut logits = vec![0.0; 30];
@@ -137,8 +142,9 @@ fn the_definition_is_cross_entropy_of_the_logits() {
         let op = LinearCrossEntropy::new(loss.clone());
         let got = reference::linear_cross_entropy(&op, &input).expect("sound");
         let matrix = Matrix::new(&logits, 6, 5).expect("its shape");
-        let of_logits =
-            CrossEntropyInput::new(matrix, &layer.targets).with_upstream(input.upstream);
+        let mut of_logits =
+            CrossEntropyInput::new(matrix, input.targets).with_upstream(input.upstream);
+        of_logits.mask = input.mask;
         let want = reference::cross_entropy(&loss, &of_logits).expect("sound");
         assert_eq!(format!("{:?}", got.loss), format!("{:?}", want.loss));
         assert_eq!((got.metrics, got.total_weight), (want.metrics, want.total_weight));
@@ -148,6 +154,11 @@ fn the_definition_is_cross_entropy_of_the_logits() {
 #[test]
 fn gradients_by_finite_differences() {
     let layer = Layer::new(5, 3, 4, Dtype::F32);
+    are_finite_differences(&layer);
+    are_finite_differences(&layer.with_probs(Dtype::F64));
+}
+
+fn are_finite_differences(layer: &Layer) {
     let whole = |array: &Array| array.to_f64();
     let bias = layer.bias.as_ref().map(whole).expect("it has one");
     // What is ignored is NaN, and stays out of everything.
@@ -157,9 +168,11 @@ fn gradients_by_finite_differences() {
         let output = |values: &[Vec<f64>; 3]| {
             let hidden = Matrix::new(&values[0], 5, 3).expect("its shape");
             let weight = Matrix::new(&values[1], 4, 3).expect("its shape");
-            let input = LinearCrossEntropyInput::new(hidden, weight, &layer.targets)
+            let of_layer = layer.input(Reduction::Mean);
+            let mut input = LinearCrossEntropyInput::new(hidden, weight, of_layer.targets)
                 .with_bias(surprisal::Values::from(&values[2]))
                 .with_upstream(Upstream::Scalar(0.75));
+            input.mask = of_layer.mask;
             reference::linear_cross_entropy(&op, &input).expect("sound")
         };
         let gradients = output(&values);
@@ -240,13 +253,11 @@ fn what_is_wrong_is_named() {
     let new = || LinearCrossEntropy::new(CrossEntropy::new());
     let narrow = Matrix::new(&two, 2, 2).expect("its shape");
     let no_classes = Matrix::new(&[] as &[f32], 0, 3).expect("its shape");
-    let probs = surprisal::Targets::Probs(Matrix::new(&two, 2, 2).expect("its shape"));
     let wrong = [
         (new(), LinearCrossEntropyInput::new(hidden, narrow, &[0i64, 1]), "weight"),
         (new(), LinearCrossEntropyInput::new(hidden, no_classes, &[0i64, 1]), "weight"),
         (new(), input.with_bias(surprisal::Values::from(&[0.0f32; 3])), "bias"),
         (new(), LinearCrossEntropyInput::new(hidden, weight, &[0i64; 3]), "targets"),
-        (new(), LinearCrossEntropyInput::new(hidden, weight, probs), "targets"),
         (new(), input.with_upstream(Upstream::Each((&[1.0f32; 2]).into())), "upstream"),
         (new().with_scratch_bytes(15), input, "scratch_bytes"),
         (LinearCrossEntropy::new(CrossEntropy::new().with_gradient()), input, "gradient"),
@@ -447,6 +458,8 @@ fn special_values_in_blocks() {
                 weight: Array::F32(weight.to_vec()),
                 bias: Some(Array::F32(bias.to_vec())),
                 targets: targets.to_vec(),
+                probs: None,
+                mask: None,
                 dloss: vec![1.0, -2.0],
             };
             let whole = Device::cpu().run(&op, layer.input(Reduction::None)).expect("sound");

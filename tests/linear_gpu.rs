@@ -76,8 +76,10 @@ fn every_option() {
     let subject = Subject::gpu("as it chooses", common::gpu());
     for (rows, width, classes) in [(1, 1, 1), (37, 19, 131)] {
         let layer = Layer::new(rows, width, classes, Dtype::F32);
-        for loss in options(classes) {
-            check_both(&subject, &layer, loss);
+        for layer in [layer.clone(), layer.with_probs(Dtype::F32)] {
+            for loss in options(classes) {
+                check_both(&subject, &layer, loss);
+            }
         }
     }
 }
@@ -97,9 +99,11 @@ fn every_way_to_cut() {
         Subject::gpu("without tiles of logits", without_tiles()),
     ];
     let layer = Layer::new(64, 32, 128, Dtype::F32);
-    for subject in &subjects {
-        for loss in plain_and_all(layer.classes) {
-            check_both(subject, &layer, loss);
+    for layer in [layer.clone(), layer.with_probs(Dtype::F32)] {
+        for subject in &subjects {
+            for loss in plain_and_all(layer.classes) {
+                check_both(subject, &layer, loss);
+            }
         }
     }
 }
@@ -109,7 +113,7 @@ fn sixteen_bits_and_no_bias() {
     let subject = Subject::gpu("small", small());
     for dtype in [Dtype::F16, Dtype::Bf16] {
         let layer = Layer::new(23, 17, 300, dtype);
-        for layer in [layer.clone(), layer.without_bias()] {
+        for layer in [layer.clone(), layer.clone().with_probs(dtype), layer.without_bias()] {
             for loss in plain_and_all(layer.classes) {
                 check_both(&subject, &layer, loss);
             }
@@ -142,8 +146,10 @@ fn bits(gpu: Gpu, layer: &Layer, op: &LinearCrossEntropy) -> Vec<Vec<u8>> {
 
 #[test]
 fn cuts_do_not_change_a_bit() {
-    for (rows, width, classes, dtype) in [(150, 16, 300, Dtype::F32), (70, 33, 517, Dtype::Bf16)] {
-        let layer = Layer::new(rows, width, classes, dtype);
+    let whole = Layer::new(150, 16, 300, Dtype::F32);
+    let probs = Layer::new(70, 33, 517, Dtype::F32).with_probs(Dtype::F32);
+    for layer in [whole, probs, Layer::new(70, 33, 517, Dtype::Bf16)] {
+        let Layer { rows, width, classes, .. } = layer;
         let loss = CrossEntropy::new().with_label_smoothing(0.1).with_metrics();
         for op in
             [LinearCrossEntropy::new(loss.clone()), LinearCrossEntropy::new(loss).with_gradient()]
@@ -179,13 +185,16 @@ fn windows_of_rows_do_not_change_a_bit() {
     let options = CrossEntropy::new().with_label_smoothing(0.1).with_metrics();
     for dtype in [Dtype::F32, Dtype::Bf16] {
         let layer = Layer::new(75, 17, 300, dtype);
-        for loss in [options.clone(), options.clone().with_reduction(Reduction::None)] {
-            let op = LinearCrossEntropy::new(loss);
+        let layers = [layer.clone(), layer.with_probs(dtype)];
+        let losses = [options.clone(), options.clone().with_reduction(Reduction::None)];
+        for (layer, loss) in layers.iter().flat_map(|layer| losses.iter().map(move |l| (layer, l)))
+        {
+            let op = LinearCrossEntropy::new(loss.clone());
             for op in [op.clone(), op.with_gradient()] {
                 let whole = device.run(&op, layer.input(op.loss().reduction())).expect("sound");
                 // The second is larger than the first; the fourth row is ignored.
                 for window in [1, 31, 74] {
-                    let cut = in_windows(&device, &op, &layer, window);
+                    let cut = in_windows(&device, &op, layer, window);
                     assert_eq!(numbers(&whole), numbers(&cut), "{op:?}: windows of {window}");
                     let correct = |output: &LinearCrossEntropyOutput| {
                         output.metrics.as_ref().map(|metrics| (metrics.correct, metrics.perplexity))
@@ -220,6 +229,14 @@ fn a_window_uploads_its_rows_alone() {
     // The layer, the bias and the targets, i64, of 55 kept rows come with the first.
     let resident = 300 * row + 300 * 4 + 55 * 8;
     assert_eq!(uploaded, [resident + 12 * row, 6 * row, 18 * row, 19 * row]);
+
+    // Probabilities come with their rows, as f32.
+    let layer = layer.with_probs(Dtype::F16);
+    let before = gpu.uploaded_bytes();
+    in_windows(&device, &op, &layer, 64);
+    let whole_and_window = gpu.uploaded_bytes() - before;
+    let resident = 300 * row + 300 * 4;
+    assert_eq!(whole_and_window, 2 * (resident + 55 * (row + 300 * 4)));
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::matrix::{Array, Matrix, MatrixMut, Values, with_values, with_values_mut};
 use crate::op::{
     KeptRows, Labels, LinearCrossEntropy, LinearCrossEntropyInput, LinearCrossEntropyOutput, Loss,
-    Metrics, Reduction, Upstream, upstream_of_rows,
+    Metrics, Reduction, Targets, Upstream, gather, together, upstream_of_rows,
 };
 
 /// Rows at a time are no more than these, or as many as have logits of so many bytes: more of them make
@@ -38,7 +38,7 @@ pub(crate) fn linear_cross_entropy(
     op.validate(input)?;
     let kept = KeptRows::new(&op.loss().rows(input.targets, input.mask));
     let mut layer = Layer::new(set, op, input)?;
-    for rows in kept.rows().chunks(layer.chunk_rows()?) {
+    for rows in kept.rows().chunks(layer.chunk_rows(&kept)?) {
         layer.chunk(rows)?;
     }
     Ok(layer.finish(&kept))
@@ -117,12 +117,15 @@ impl<'a> Layer<'a> {
     }
 
     /// Rows whose logits, and what else they need, fit the scratch.
-    fn chunk_rows(&self) -> Result<usize> {
+    fn chunk_rows(&self, kept: &KeptRows) -> Result<usize> {
         let (classes, width) = (self.classes() as u64, self.width() as u64);
         let is_narrow = self.input.weight.dtype() != Dtype::F32;
         let sums = if is_narrow { self.dweight.len() as u64 } else { 0 };
         let panel = if is_narrow { width * classes.min(PANEL as u64) } else { 0 };
-        let rows = self.op.rows_in_scratch(4 * (classes + 2 * width), 4 * (sums + panel))?;
+        let probs = self.input.targets.probs().filter(|_| !kept.are_all());
+        let gathered = probs.map_or(0, |probs| classes * probs.dtype().size() as u64);
+        let row = 4 * (classes + 2 * width) + gathered;
+        let rows = self.op.rows_in_scratch(row, 4 * (sums + panel))?;
         let enough = ROWS.max(LOGITS / (4 * self.classes()).max(1));
         Ok(usize::try_from(rows).unwrap_or(usize::MAX).clamp(1, enough))
     }
@@ -186,13 +189,24 @@ impl<'a> Layer<'a> {
             }
             (upstream, None) => upstream,
         };
-        let targets: Vec<i64> = rows.iter().map(|&row| self.input.targets.index(row)).collect();
-        let labels = Labels::new(&targets).with_upstream(upstream);
+        let (indices, gathered): (Vec<i64>, Array);
+        let targets = match (self.input.targets, together(rows)) {
+            (Targets::Probs(probs), Some(rows)) => Targets::Probs(probs.part(rows)),
+            (Targets::Probs(probs), None) => {
+                gathered = gather(&probs, rows);
+                Matrix::new(gathered.values(), rows.len(), probs.classes())?.into()
+            }
+            (of_all, _) => {
+                indices = rows.iter().map(|&row| of_all.index(row)).collect();
+                (&indices).into()
+            }
+        };
+        let labels = Labels::new(targets).with_upstream(upstream);
         let of_chunk = self.op.of_logits().with_reduction(Reduction::None).for_window(self.nll);
         let output = if self.op.has_gradient() {
             labelled_in_place(self.set, &of_chunk, logits, labels)?
         } else {
-            let input = crate::op::CrossEntropyInput::new(logits.as_matrix(), &targets);
+            let input = crate::op::CrossEntropyInput::new(logits.as_matrix(), targets);
             crate::cpu::labelled(self.set, &of_chunk, &input)?
         };
         if let Loss::Each(losses) = &output.loss {
@@ -267,10 +281,8 @@ fn f32s<'a>(values: Values<'a>, range: Range<usize>, room: &'a mut Vec<f32>) -> 
 /// Some rows as f32; in `room` if they are not that already, next to each other.
 fn rows_of<'a>(matrix: &Matrix<'a>, rows: &[usize], room: &'a mut Vec<f32>) -> &'a [f32] {
     let width = matrix.classes();
-    if let (Some(first), Some(last)) = (rows.first(), rows.last())
-        && last - first + 1 == rows.len()
-    {
-        return f32s(matrix.values(), first * width..(last + 1) * width, room);
+    if let Some(rows) = together(rows) {
+        return f32s(matrix.values(), rows.start * width..rows.end * width, room);
     }
     room.clear();
     with_values!(matrix.values(), v => {

@@ -79,11 +79,8 @@ impl CrossEntropy {
         validate_mask(input.mask, rows, "row of logits")?;
         let of_rows = self.rows(input.targets, input.mask);
         of_rows.validate(classes)?;
-        let counts = |i| of_rows.counts(i / classes);
-        if let Some(probs) = input.targets.probs() {
-            validate_probs("targets", &probs, Nan::Taken, counts)?;
-        }
         if self.form == InputForm::Probs {
+            let counts = |i| of_rows.counts(i / classes);
             validate_probs("logits", &input.logits, Nan::Refused, counts)?;
         }
         Ok(())

@@ -36,6 +36,11 @@ impl<'a> Targets<'a> {
         if let Self::Probs(matrix) = self { Some(*matrix) } else { None }
     }
 
+    /// Whether these are probabilities that come with the windows of a batch.
+    pub(crate) fn are_in_windows(&self) -> bool {
+        self.probs().is_some_and(|probs| probs.classes() == 0)
+    }
+
     /// The index target of a row; -1 where there are none.
     pub(crate) fn index(&self, row: usize) -> i64 {
         match self {
@@ -107,7 +112,7 @@ impl<'a> From<Matrix<'a>> for Targets<'a> {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct BatchTargets<'a> {
-    /// Of all rows.
+    /// Of all rows; of those whose probabilities come with the windows, a matrix without columns.
     pub targets: Targets<'a>,
     /// Which rows count, `[rows]`; all unless set.
     pub mask: Option<&'a [bool]>,
@@ -119,6 +124,29 @@ impl<'a> BatchTargets<'a> {
     /// Targets, all of whose rows count.
     pub fn new(targets: impl Into<Targets<'a>>) -> Self {
         Self { targets: targets.into(), mask: None }
+    }
+
+    /// Probabilities of so many rows, all of which count. They are not here: each window brings its own
+    /// to [`LinearStream::push_with_probs`](crate::LinearStream::push_with_probs).
+    ///
+    /// ```
+    /// use surprisal::{BatchTargets, CrossEntropy, Device, LinearCrossEntropy, Matrix, Upstream};
+    ///
+    /// let weight = Matrix::new(&[1.0f32, -1.0], 2, 1)?;
+    /// let (op, device) = (LinearCrossEntropy::new(CrossEntropy::new()), Device::cpu());
+    /// let targets = BatchTargets::probs_in_windows(2);
+    /// let mut stream = device.stream_linear(&op, weight, None, targets)?;
+    /// for (x, probs) in [([0.0f32], [0.5f32, 0.5]), ([1.0], [1.0, 0.0])] {
+    ///     let (x, probs) = (Matrix::new(&x, 1, 1)?, Matrix::new(&probs, 1, 2)?);
+    ///     stream.push_with_probs(x, probs, Upstream::default())?;
+    /// }
+    /// // log 2, and log(1 + exp(-2)).
+    /// let loss = stream.finish()?.total.loss.unwrap();
+    /// assert!((loss - (0.693_147 + 0.126_928) / 2.0).abs() < 1e-6);
+    /// # Ok::<(), surprisal::Error>(())
+    /// ```
+    pub fn probs_in_windows(rows: usize) -> Self {
+        Self::new(Matrix::without_columns(rows))
     }
 }
 

@@ -1,8 +1,6 @@
 //! The rows of a batch that count.
 
-use crate::matrix::with_values;
-#[cfg(feature = "gpu")]
-use crate::matrix::{Array, Matrix};
+use crate::matrix::{Array, Matrix, with_values};
 use crate::op::{RowTargets, Upstream};
 
 /// The rows of a batch that count.
@@ -68,12 +66,26 @@ impl KeptRows {
     /// The kept rows of a matrix.
     #[cfg(feature = "gpu")]
     pub(crate) fn gather(&self, matrix: &Matrix<'_>) -> Array {
-        let width = matrix.classes();
-        with_values!(matrix.values(), v => {
-            let rows = self.rows.iter().flat_map(|row| &v[row * width..][..width]);
-            Array::from(rows.copied().collect::<Vec<_>>())
-        })
+        gather(matrix, &self.rows)
     }
+}
+
+/// Rows of a matrix, one behind the other.
+pub(crate) fn gather(matrix: &Matrix<'_>, rows: &[usize]) -> Array {
+    let width = matrix.classes();
+    with_values!(matrix.values(), v => {
+        let mut gathered = Vec::with_capacity(rows.len() * width);
+        for row in rows {
+            gathered.extend_from_slice(&v[row * width..][..width]);
+        }
+        Array::from(gathered)
+    })
+}
+
+/// Rows of a batch that lie next to each other, if these do.
+pub(crate) fn together(rows: &[usize]) -> Option<std::ops::Range<usize>> {
+    let (first, last) = (*rows.first()?, *rows.last()?);
+    (last - first + 1 == rows.len()).then_some(first..last + 1)
 }
 
 /// The upstream gradient of some rows.

@@ -25,7 +25,9 @@ use crate::op::{
 /// Products are accumulated in f32, in an order that depends on the shape alone and, on the CPU, on
 /// [`scratch_bytes`](Self::scratch_bytes).
 ///
-/// Index targets only: probability targets are as large as the logits that are to be saved.
+/// Targets may be probabilities `[rows, classes]`, with all options of cross-entropy but the gradient with
+/// respect to them. They are as large as the logits that are saved: where the batch comes in windows of rows
+/// ([`Device::stream_linear`](crate::Device::stream_linear)), each window may bring its own.
 ///
 /// **Accuracy.** That of [`CrossEntropy`] beside what rounding a product of `hidden` terms does to the
 /// logits: at most `2^-24 hidden` times the sum of their absolute values.
@@ -173,7 +175,10 @@ impl LinearCrossEntropy {
                 "of the logits is not kept; ask for dhidden, dweight, dbias",
             );
         }
-        self.loss.validate_kind(false)
+        if self.loss.has_target_gradient() {
+            return excluded("target_gradient", "is not computed of what a linear layer is told");
+        }
+        Ok(())
     }
 
     /// Everything that can be said about an input before any of it is computed.
@@ -201,39 +206,61 @@ impl LinearCrossEntropy {
             });
         }
         self.validate_options(classes as u64)?;
-        expect_indices(&input.targets)?;
-        if input.targets.len() != rows {
+        self.validate_targets(input)?;
+        validate_mask(input.mask, rows, "row of hidden")?;
+        self.loss.rows(input.targets, input.mask).validate(classes)?;
+        input.upstream.validate(self.loss.reduction(), rows, "row of hidden")
+    }
+
+    /// The kind of the targets, and how many they are.
+    fn validate_targets(&self, input: &LinearCrossEntropyInput<'_>) -> Result<()> {
+        let (rows, classes) = (input.hidden.rows(), input.weight.rows());
+        let probs = input.targets.probs();
+        self.loss.validate_kind(probs.is_some())?;
+        if let Some(probs) = probs {
+            if (probs.rows(), probs.classes()) != (rows, classes) {
+                let (hidden, weight) = (input.hidden.shape(), input.weight.shape());
+                return Err(Error::ShapeMismatch {
+                    what: "targets",
+                    expected: format!(
+                        "[{rows}, {classes}], for hidden {hidden} and the weight {weight}"
+                    ),
+                    found: probs.shape(),
+                });
+            }
+        } else if input.targets.len() != rows {
             return Err(Error::ShapeMismatch {
                 what: "targets",
                 expected: format!("[{rows}], one for each row of hidden {}", input.hidden.shape()),
                 found: format!("[{}]", input.targets.len()),
             });
         }
-        validate_mask(input.mask, rows, "row of hidden")?;
-        self.loss.rows(input.targets, input.mask).validate(classes)?;
-        input.upstream.validate(self.loss.reduction(), rows, "row of hidden")
+        Ok(())
     }
 
-    /// The rows of a batch that comes in windows, of a layer with so many classes.
+    /// The rows of a batch that comes in parts, of a layer with so many classes.
     pub(crate) fn rows_of<'a>(
         &self,
         of_batch: BatchTargets<'a>,
         classes: usize,
     ) -> Result<RowTargets<'a>> {
-        expect_indices(&of_batch.targets)?;
-        validate_mask(of_batch.mask, of_batch.targets.len(), "row of hidden")?;
-        let rows = self.loss.rows(of_batch.targets, of_batch.mask);
-        rows.validate(classes)?;
-        Ok(rows)
+        let probs = of_batch.targets.probs();
+        self.loss.validate_kind(probs.is_some())?;
+        let rows = of_batch.targets.len();
+        if let Some(probs) = probs.filter(|_| !of_batch.targets.are_in_windows())
+            && probs.classes() != classes
+        {
+            return Err(Error::ShapeMismatch {
+                what: "targets",
+                expected: format!("[{rows}, {classes}], a column for each class of the layer"),
+                found: probs.shape(),
+            });
+        }
+        validate_mask(of_batch.mask, rows, "row of hidden")?;
+        let of_rows = self.loss.rows(of_batch.targets, of_batch.mask);
+        of_rows.validate(classes)?;
+        Ok(of_rows)
     }
-}
-
-fn expect_indices(targets: &Targets<'_>) -> Result<()> {
-    if targets.probs().is_some() {
-        let reason = "are probabilities, as large as the logits; class indices are taken";
-        return Err(Error::InvalidInput { what: "targets", reason: reason.to_owned() });
-    }
-    Ok(())
 }
 
 /// What [`LinearCrossEntropy`] reads.
@@ -246,7 +273,8 @@ pub struct LinearCrossEntropyInput<'a> {
     pub weight: Matrix<'a>,
     /// `[classes]`, if there is one.
     pub bias: Option<Values<'a>>,
-    /// `[rows]` class indices, each in `0..classes` or the ignored value.
+    /// `[rows]` class indices, each in `0..classes` or the ignored value, or `[rows, classes]`
+    /// probabilities.
     pub targets: Targets<'a>,
     /// The gradient from above; 1 unless set.
     pub upstream: Upstream<'a>,

@@ -27,7 +27,7 @@ pub(crate) use elementwise::{ElementKind, ElementwiseOp, ElementwiseSpec};
 pub(crate) use elementwise_data::folded;
 pub use elementwise_data::{BinaryLabels, ElementwiseInput, ElementwiseOutput};
 pub use focal::Focal;
-pub(crate) use kept_rows::{KeptLabels, KeptRows, upstream_of_rows};
+pub(crate) use kept_rows::{KeptLabels, KeptRows, gather, together, upstream_of_rows};
 pub use linear::{LinearCrossEntropy, LinearCrossEntropyInput, LinearCrossEntropyOutput};
 pub(crate) use mask::{counts, kept};
 pub(crate) use options::split_scale;

@@ -3,6 +3,8 @@
 use crate::error::{Error, Result};
 use crate::op::Targets;
 use crate::op::mask::{counts, kept};
+use crate::op::options::validate_probs;
+use crate::op::search::Nan;
 
 /// The targets of rows, and what leaves rows out: a mask, and for class indices the ignored value.
 #[derive(Debug, Clone, Copy)]
@@ -49,13 +51,16 @@ impl<'a> RowTargets<'a> {
         }
     }
 
-    /// Fails at the first row that counts and whose index is no class.
+    /// Fails at the first row that counts and whose index is no class, or one of whose probabilities is none.
     pub(crate) fn validate(&self, classes: usize) -> Result<()> {
+        if let Some(probs) = self.targets.probs() {
+            let counts = |i| self.counts(i / probs.classes().max(1));
+            return validate_probs("targets", &probs, Nan::Taken, counts);
+        }
         let is_bad = |index: i64| {
             !self.is_ignored(index) && usize::try_from(index).map_or(true, |y| y >= classes)
         };
         let bad = match self.mask {
-            _ if self.targets.probs().is_some() => None,
             None => self.targets.position(is_bad),
             Some(_) => {
                 (0..self.len()).find(|&row| self.counts(row) && is_bad(self.targets.index(row)))
@@ -71,7 +76,7 @@ impl<'a> RowTargets<'a> {
         let targets = match self.targets {
             Targets::I32(v) => Targets::I32(&v[first..first + rows]),
             Targets::I64(v) => Targets::I64(&v[first..first + rows]),
-            probs @ Targets::Probs(_) => probs,
+            Targets::Probs(probs) => Targets::Probs(probs.part(first..first + rows)),
         };
         Self { targets, mask: self.mask.map(|mask| &mask[first..first + rows]), ..*self }
     }

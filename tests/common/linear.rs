@@ -3,16 +3,18 @@
 use std::ops::Range;
 
 use surprisal::{
-    Array, CrossEntropy, Device, Dtype, LinearCrossEntropy, LinearCrossEntropyInput,
-    LinearCrossEntropyOutput, Loss, Matrix, Part, Reduction, Total, Upstream, reference,
+    Array, BatchTargets, CrossEntropy, Device, Dtype, LinearCrossEntropy, LinearCrossEntropyInput,
+    LinearCrossEntropyOutput, Loss, Matrix, Part, Reduction, Targets, Total, Upstream, Values,
+    reference,
 };
 
 use super::Subject;
 use super::cases::{Rng, stored};
 use super::suite::{Outcome, compare, compare_all};
-use super::tolerance::{self, Arithmetic, OptionBounds};
+use super::tolerance::{self, Arithmetic, OptionBounds, Scores};
 
-/// A layer, what it reads, and the targets; -100 is the ignored value.
+/// A layer, what it reads, and the targets; -100 is the ignored value. Where there are probabilities, they
+/// are the targets, and a mask leaves out the rows that would be ignored.
 #[derive(Debug, Clone)]
 pub struct Layer {
     pub rows: usize,
@@ -22,6 +24,8 @@ pub struct Layer {
     pub weight: Array,
     pub bias: Option<Array>,
     pub targets: Vec<i64>,
+    pub probs: Option<Array>,
+    pub mask: Option<Vec<bool>>,
     pub dloss: Vec<f32>,
 }
 
@@ -57,8 +61,45 @@ impl Layer {
             weight: stored(&weight, dtype),
             bias: Some(stored(&bias, dtype)),
             targets,
+            probs: None,
+            mask: None,
             dloss,
         }
+    }
+
+    /// With probabilities instead of class indices: soft ones, soft ones with zeros, and one-hot ones; no
+    /// probabilities in the rows that a mask leaves out.
+    pub fn with_probs(mut self, dtype: Dtype) -> Self {
+        let mut rng = Rng::new(self.classes as u64);
+        let mut probs = Vec::with_capacity(self.rows * self.classes);
+        for row in 0..self.rows {
+            let Some(y) = self.target(row) else {
+                probs.extend((0..self.classes).map(|j| if j % 2 == 0 { f32::NAN } else { 7.0 }));
+                continue;
+            };
+            let mut share = |j: usize| match row % 3 {
+                1 if rng.below(3) > 0 => 0.0,
+                0 | 1 => rng.uniform(),
+                _ => f64::from(u8::from(j == y)),
+            };
+            let shares: Vec<f64> = (0..self.classes).map(&mut share).collect();
+            let sum = shares.iter().sum::<f64>().max(1e-9);
+            probs.extend(shares.iter().map(|share| (share / sum) as f32));
+        }
+        self.probs = Some(stored(&probs, dtype));
+        let counts: Vec<bool> = self.targets.iter().map(|&target| target != -100).collect();
+        self.mask = counts.contains(&false).then_some(counts);
+        self
+    }
+
+    /// All rows count, and have numbers.
+    pub fn with_all_rows(mut self) -> Self {
+        let mut rng = Rng::new(3);
+        let fresh = |x: f64| if x.is_nan() { rng.uniform() as f32 } else { x as f32 };
+        let values: Vec<f32> = self.hidden.to_f64().into_iter().map(fresh).collect();
+        self.hidden = stored(&values, self.hidden.dtype());
+        self.targets.iter_mut().for_each(|target| *target = (*target).max(0));
+        self
     }
 
     pub fn without_bias(self) -> Self {
@@ -72,13 +113,37 @@ impl Layer {
             Reduction::None => Upstream::Each((&self.dloss).into()),
             _ => Upstream::Scalar(-1.5),
         };
-        LinearCrossEntropyInput::new(
-            hidden.expect("its shape"),
-            weight.expect("its shape"),
-            &self.targets,
-        )
-        .with_bias(self.bias.as_ref().map(Array::values))
-        .with_upstream(upstream)
+        let (hidden, weight) = (hidden.expect("its shape"), weight.expect("its shape"));
+        let mut input = LinearCrossEntropyInput::new(hidden, weight, self.labels(0..self.rows))
+            .with_bias(self.bias.as_ref().map(Array::values))
+            .with_upstream(upstream);
+        input.mask = self.mask.as_deref();
+        input
+    }
+
+    /// The targets of some rows: probabilities, or class indices.
+    fn labels(&self, rows: Range<usize>) -> Targets<'_> {
+        let Some(probs) = &self.probs else { return (&self.targets[rows]).into() };
+        let elements = rows.start * self.classes..rows.end * self.classes;
+        let probs = match probs.values() {
+            Values::F16(v) => Matrix::new(&v[elements], rows.len(), self.classes),
+            Values::Bf16(v) => Matrix::new(&v[elements], rows.len(), self.classes),
+            Values::F32(v) => Matrix::new(&v[elements], rows.len(), self.classes),
+            Values::F64(v) => Matrix::new(&v[elements], rows.len(), self.classes),
+            other => panic!("{} are no probabilities", other.dtype()),
+        };
+        probs.expect("its shape").into()
+    }
+
+    /// What a stream has to know of the batch: the targets, unless they are probabilities, which come with
+    /// the windows.
+    fn batch(&self) -> BatchTargets<'_> {
+        let mut batch = match &self.probs {
+            Some(_) => BatchTargets::probs_in_windows(self.rows),
+            None => BatchTargets::new(&self.targets),
+        };
+        batch.mask = self.mask.as_deref();
+        batch
     }
 
     /// Some rows of what the layer reads, and their upstream gradient.
@@ -190,14 +255,19 @@ pub fn in_windows(
 ) -> LinearCrossEntropyOutput {
     let input = layer.input(op.loss().reduction());
     let mut whole = device.run(op, input).expect("sound");
-    let stream = device.stream_linear(op, input.weight, input.bias, input.targets);
+    let stream = device.stream_linear(op, input.weight, input.bias, layer.batch());
     let mut stream = stream.expect("sound");
     let mut rows = Parts::default();
     for first in (0..layer.rows).step_by(window) {
-        let (hidden, upstream) = layer.rows(first..layer.rows.min(first + window), op);
+        let of_window = first..layer.rows.min(first + window);
+        let (hidden, upstream) = layer.rows(of_window.clone(), op);
         let count = hidden.len() / layer.width;
         let matrix = Matrix::new(hidden.values(), count, layer.width).expect("its shape");
-        rows.take(stream.push(matrix, upstream).expect("sound"));
+        let part = match layer.labels(of_window) {
+            Targets::Probs(probs) => stream.push_with_probs(matrix, probs, upstream),
+            _ => stream.push(matrix, upstream),
+        };
+        rows.take(part.expect("sound"));
     }
     let total = stream.finish().expect("whole");
     rows.put(&mut whole, total.total);
@@ -254,7 +324,7 @@ pub fn check_output(
     let bounds = row_bounds(arithmetic, loss, layer, (&logits, &errors), &lse);
     check_losses(subject, layer, loss, (got, &want), &bounds).map_err(|e| what(&e))?;
     compare_all(&what("lse"), &got.lse, &lse, |row| {
-        layer.target(row).map_or(0.0, |_| bounds[row].lse())
+        bounds[row].as_ref().map_or(0.0, RowBound::lse)
     })?;
     check_metrics(loss, got, &want).map_err(|e| what(&e))?;
 
@@ -308,18 +378,117 @@ fn chain(loss: &CrossEntropy, x: f64) -> (f64, f64) {
     })
 }
 
+/// Of a row that counts.
+enum RowBound {
+    Index { bounds: OptionBounds, y: usize },
+    Labels(LabelBounds),
+}
+
+impl RowBound {
+    fn lse(&self) -> f64 {
+        match self {
+            Self::Index { bounds, .. } => bounds.lse(),
+            Self::Labels(bounds) => bounds.scores.lse(),
+        }
+    }
+
+    fn loss(&self, loss: f64) -> f64 {
+        match self {
+            Self::Index { bounds, y } => bounds.loss(*y, loss),
+            Self::Labels(bounds) => bounds.loss(loss),
+        }
+    }
+
+    fn column(&self, j: usize, dloss: f64, slope: f64) -> Column {
+        match self {
+            Self::Index { bounds, y } => Column {
+                size: bounds.column_size(j, *y, dloss, slope),
+                off: bounds.column(j, *y, dloss, slope),
+            },
+            Self::Labels(bounds) => bounds.column(j, dloss, slope),
+        }
+    }
+}
+
+/// Of a row of probability targets, from the bounds of cross-entropy's parts: `sum_j parts[j] nll[j]`.
+struct LabelBounds {
+    arithmetic: Arithmetic,
+    scores: Scores,
+    parts: Vec<f64>,
+    /// Softmax of the row.
+    p: Vec<f64>,
+    lse: f64,
+    z_loss: f64,
+    per_nat: f64,
+    /// Relative error of the chain's slope that the error of its input makes.
+    slope_error: f64,
+}
+
+impl LabelBounds {
+    /// Of logits that are off by `error`, for their z and the lse as the reference has them.
+    fn new(
+        arithmetic: Arithmetic,
+        loss: &CrossEntropy,
+        labels: &[f64],
+        z: &[f64],
+        (lse, error): (f64, f64),
+    ) -> Self {
+        let (e, count) = (loss.label_smoothing(), labels.len() as f64);
+        let weight = |j: usize| loss.class_weights().map_or(1.0, |weights| weights[j]);
+        let scaled = error * loss.logit_scale().abs();
+        let has_chain = loss.softcap().is_some() || loss.logit_scale() != 1.0;
+        let largest = z.iter().fold(0.0, |max: f64, z| max.max(z.abs()));
+        let chained = if has_chain { tolerance::few(arithmetic, largest) } else { 0.0 };
+        let part = |(j, label): (usize, &f64)| weight(j) * ((1.0 - e) * label + e / count);
+        Self {
+            arithmetic,
+            scores: Scores::new(arithmetic, z, chained + scaled, false),
+            parts: labels.iter().enumerate().map(part).collect(),
+            p: z.iter().map(|z| (z - lse).exp()).collect(),
+            lse,
+            z_loss: loss.z_loss().abs(),
+            per_nat: loss.unit().per_nat(),
+            slope_error: loss.softcap().map_or(0.0, |cap| 2.0 * scaled / cap),
+        }
+    }
+
+    fn loss(&self, loss: f64) -> f64 {
+        let lse = self.scores.lse() + tolerance::few(self.arithmetic, self.lse.abs());
+        let z_loss = 2.0 * self.z_loss * self.lse.abs() * lse;
+        self.per_nat * (self.scores.cross(&self.parts) + z_loss)
+            + tolerance::few(self.arithmetic, loss.abs())
+    }
+
+    fn column(&self, j: usize, dloss: f64, slope: f64) -> Column {
+        let more = (2.0 * self.z_loss * self.lse.abs(), 2.0 * self.z_loss * self.scores.lse());
+        let total: f64 = self.parts.iter().map(|part| part.abs()).sum();
+        let above = self.per_nat * dloss * slope.abs();
+        let size = above * ((total + more.0) * self.p[j] + self.parts[j].abs());
+        let off = above * self.scores.pull(j, &self.parts, more)
+            + self.slope_error * size
+            + tolerance::few(self.arithmetic, 4.0 * size);
+        Column { size, off }
+    }
+}
+
 fn row_bounds(
     arithmetic: Arithmetic,
     loss: &CrossEntropy,
     layer: &Layer,
     (logits, errors): (&[f64], &[f64]),
     lse: &[f64],
-) -> Vec<OptionBounds> {
+) -> Vec<Option<RowBound>> {
+    let labels = layer.probs.as_ref().map(Array::to_f64);
     let rows = logits.chunks(layer.classes).zip(errors).enumerate();
-    rows.map(|(row, (x, error))| {
-        let z: Vec<f64> = x.iter().map(|&x| chain(loss, x).0).collect();
-        let y = layer.target(row).unwrap_or(0);
-        OptionBounds::new(arithmetic, loss, &z, y, lse[row]).with_logit_error(loss, *error)
+    rows.map(|(row, (x, &error))| {
+        let (z, y) = (x.iter().map(|&x| chain(loss, x).0).collect::<Vec<_>>(), layer.target(row)?);
+        Some(if let Some(labels) = &labels {
+            let labels = &labels[row * layer.classes..][..layer.classes];
+            RowBound::Labels(LabelBounds::new(arithmetic, loss, labels, &z, (lse[row], error)))
+        } else {
+            let bounds = OptionBounds::new(arithmetic, loss, &z, y, lse[row]);
+            RowBound::Index { bounds: bounds.with_logit_error(loss, error), y }
+        })
     })
     .collect()
 }
@@ -334,20 +503,18 @@ fn column(
     loss: &CrossEntropy,
     layer: &Layer,
     (row, j): (usize, usize),
-    bounds: &[OptionBounds],
+    bounds: &[Option<RowBound>],
     logit: f64,
     want: &LinearCrossEntropyOutput,
 ) -> Column {
-    let Some(y) = layer.target(row) else { return Column { size: 0.0, off: 0.0 } };
+    let Some(bound) = &bounds[row] else { return Column { size: 0.0, off: 0.0 } };
     let divisor = loss.normalizer().unwrap_or(want.total_weight);
     let dloss = match loss.reduction() {
         Reduction::None => f64::from(layer.dloss[row]).abs(),
         Reduction::Mean => 1.5 / divisor,
         _ => 1.5,
     };
-    let slope = chain(loss, logit).1;
-    let size = bounds[row].column_size(j, y, dloss, slope);
-    Column { size, off: bounds[row].column(j, y, dloss, slope) }
+    bound.column(j, dloss, chain(loss, logit).1)
 }
 
 fn check_losses(
@@ -355,18 +522,19 @@ fn check_losses(
     layer: &Layer,
     loss: &CrossEntropy,
     (got, want): (&LinearCrossEntropyOutput, &LinearCrossEntropyOutput),
-    bounds: &[OptionBounds],
+    bounds: &[Option<RowBound>],
 ) -> Outcome {
     let none = loss.clone().with_normalizer(None).with_reduction(Reduction::None);
     let rows = layer.input(Reduction::None);
     let rows = reference::linear_cross_entropy(&LinearCrossEntropy::new(none), &rows);
     let losses = rows.map_err(|error| error.to_string())?.loss;
     let losses = losses.each().map(Array::to_f64).unwrap_or_default();
-    let bound = |row: usize| layer.target(row).map_or(0.0, |y| bounds[row].loss(y, losses[row]));
+    let bound = |row: usize| bounds[row].as_ref().map_or(0.0, |bound| bound.loss(losses[row]));
+    let want_weight = want.total_weight;
     match (&got.loss, &want.loss) {
         (Loss::Each(got), Loss::Each(want)) => compare_all("loss", got, &want.to_f64(), bound),
         (got, want) => {
-            let divisor = loss.normalizer().unwrap_or(rows_weight(layer, loss));
+            let divisor = loss.normalizer().unwrap_or(want_weight);
             let scale = if loss.reduction() == Reduction::Mean { divisor } else { 1.0 };
             let sum: f64 = losses.iter().map(|loss| loss.abs()).sum();
             let bound = (0..layer.rows).map(bound).sum::<f64>()
@@ -375,11 +543,6 @@ fn check_losses(
             compare("loss", 0, got, want, bound / scale)
         }
     }
-}
-
-fn rows_weight(layer: &Layer, loss: &CrossEntropy) -> f64 {
-    let weight = |class: usize| loss.class_weights().map_or(1.0, |weights| weights[class]);
-    (0..layer.rows).filter_map(|row| layer.target(row)).map(weight).sum()
 }
 
 /// Best columns may differ where two logits are as good as equal, which these are not.

@@ -10,8 +10,8 @@ use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::gpu::plan::Role;
 use crate::gpu::{
-    LinearCrossEntropyBuffers, MatrixBuffer, Record as _, Slot, TargetsBuffer, UpstreamBuffer,
-    VectorBuffer, WindowedCall,
+    LinearCrossEntropyBuffers, MatrixBuffer, Record as _, Slot, TargetType, TargetsBuffer,
+    UpstreamBuffer, VectorBuffer, WindowedCall,
 };
 use crate::matrix::{Array, Matrix, Values};
 use crate::op::{
@@ -87,8 +87,18 @@ struct RowBuffers<'a> {
     /// Rows that there is room for.
     room: u64,
     hidden: Pooled<'a>,
+    probs: Option<Pooled<'a>>,
     dhidden: Option<Pooled<'a>>,
     dloss: Option<Pooled<'a>>,
+}
+
+/// Rows of a window, all of which count.
+#[derive(Clone, Copy)]
+struct Window<'w> {
+    hidden: Matrix<'w>,
+    /// Their targets, where these are probabilities.
+    probs: Option<Matrix<'w>>,
+    upstream: Upstream<'w>,
 }
 
 impl<'a> LinearBatch<'a> {
@@ -123,7 +133,7 @@ impl<'a> LinearBatch<'a> {
         input: &LinearCrossEntropyInput<'_>,
     ) -> Result<LinearRows> {
         let kept = KeptRows::new(&self.op.loss().rows(input.targets, input.mask));
-        let width = input.hidden.classes();
+        let (width, probs) = (input.hidden.classes(), input.targets.probs());
         if kept.len() == 0 {
             let zeros = |count| Array::F32(vec![0.0; count]);
             let elements = input.hidden.values().len();
@@ -133,13 +143,19 @@ impl<'a> LinearBatch<'a> {
             return Ok(LinearRows { losses, lse, dhidden });
         }
         if kept.are_all() {
-            return self.kept(input.hidden, input.upstream).await;
+            let (hidden, upstream) = (input.hidden, input.upstream);
+            return self.kept(Window { hidden, probs, upstream }).await;
         }
         let hidden = kept.gather(&input.hidden);
         let hidden = Matrix::new(hidden.values(), kept.len(), width)?;
+        let of_kept = probs.map(|probs| kept.gather(&probs));
+        let probs = match &of_kept {
+            Some(of_kept) => Some(Matrix::new(of_kept.values(), kept.len(), self.weight.rows())?),
+            None => None,
+        };
         let dloss = upstream_of_rows(input.upstream, kept.rows());
         let upstream = dloss.as_ref().map_or(input.upstream, |dloss| Upstream::Each(dloss.into()));
-        let rows = self.kept(hidden, upstream).await?;
+        let rows = self.kept(Window { hidden, probs, upstream }).await?;
         Ok(LinearRows {
             losses: kept.spread_array(rows.losses, 1),
             lse: kept.spread_array(rows.lse, 1),
@@ -148,20 +164,20 @@ impl<'a> LinearBatch<'a> {
     }
 
     /// Rows of which none is ignored.
-    async fn kept(&mut self, hidden: Matrix<'_>, upstream: Upstream<'_>) -> Result<LinearRows> {
-        let clock = Clock::start();
+    async fn kept(&mut self, window: Window<'_>) -> Result<LinearRows> {
+        let (hidden, clock) = (window.hidden, Clock::start());
         let resident = if let Some(resident) = &mut self.resident {
             resident
         } else {
-            let resident = self.begin(hidden, upstream).await?;
+            let resident = self.begin(window).await?;
             self.resident.insert(resident)
         };
         let rows = hidden.rows() as u64;
         if rows > resident.rows.room {
-            resident.rows = RowBuffers::new(self.gpu, &self.op, hidden, upstream).await?;
+            resident.rows = RowBuffers::new(self.gpu, &self.op, window).await?;
             resident.rows.replace_in(&mut resident.call);
         }
-        resident.rows.upload(self.gpu, hidden, upstream, resident.stored).await?;
+        resident.rows.upload(self.gpu, window, resident.stored).await?;
         self.timings.upload += clock.elapsed();
 
         let clock = Clock::start();
@@ -185,24 +201,17 @@ impl<'a> LinearBatch<'a> {
     }
 
     /// Uploads what all rows need, and does what comes before them.
-    async fn begin(&self, hidden: Matrix<'_>, upstream: Upstream<'_>) -> Result<Resident<'a>> {
+    async fn begin(&self, window: Window<'_>) -> Result<Resident<'a>> {
         let (gpu, op) = (self.gpu, &self.op);
-        let stored = gpu.storage([hidden.dtype(), self.weight.dtype()]);
-        let (kept, all) = (KeptRows::new(&self.of_rows), self.of_rows.targets);
-        let of_kept: Vec<i64>;
-        let targets = if kept.are_all() {
-            all
-        } else {
-            of_kept = kept.rows().iter().map(|&row| all.index(row)).collect();
-            (&of_kept).into()
-        };
+        let stored = gpu.storage([window.hidden.dtype(), self.weight.dtype()]);
+        let kept = KeptRows::new(&self.of_rows);
         let weight = gpu.upload(self.weight.values(), stored).await?;
-        let target_buffer = gpu.upload_targets(targets, stored).await?;
+        let indices = self.upload_indices(&kept, stored).await?;
         let bias = match self.bias {
             Some(bias) => Some(gpu.upload(bias, Dtype::F32).await?),
             None => None,
         };
-        let rows = RowBuffers::new(gpu, op, hidden, upstream).await?;
+        let rows = RowBuffers::new(gpu, op, window).await?;
         let floats = |asked: bool, count: usize| async move {
             Ok::<_, Error>(if asked { Some(gpu.take(count as u64 * 4).await?) } else { None })
         };
@@ -211,17 +220,22 @@ impl<'a> LinearBatch<'a> {
         let dbias = floats(has_bias, self.weight.rows()).await?;
 
         let (classes, width) = (self.weight.rows() as u64, self.weight.classes() as u64);
-        let vector = VectorBuffer::new(&target_buffer.buffer);
         let kept_rows = kept.len() as u64;
         let mut buffers = LinearCrossEntropyBuffers::new(
             rows.view(&rows.hidden, kept_rows, width).with_dtype(stored),
             MatrixBuffer::new(&weight.buffer, classes, width).with_dtype(stored),
-            match targets {
-                Targets::I32(_) => TargetsBuffer::I32(vector),
-                _ => TargetsBuffer::I64(vector),
+            match (&indices, &rows.probs) {
+                (Some((indices, TargetType::I32)), _) => {
+                    TargetsBuffer::I32(VectorBuffer::new(&indices.buffer))
+                }
+                (Some((indices, TargetType::I64)), _) => {
+                    TargetsBuffer::I64(VectorBuffer::new(&indices.buffer))
+                }
+                (None, Some(probs)) => TargetsBuffer::Probs(rows.view(probs, kept_rows, classes)),
+                (None, None) => return Err(without_targets()),
             },
         )
-        .with_upstream(rows.upstream(upstream));
+        .with_upstream(rows.upstream(window.upstream));
         if let Some(bias) = &bias {
             buffers = buffers.with_bias(VectorBuffer::new(&bias.buffer));
         }
@@ -235,14 +249,35 @@ impl<'a> LinearBatch<'a> {
             buffers = buffers.with_dbias(VectorBuffer::new(&dbias.buffer));
         }
         let call = WindowedCall::begin(gpu.context(), op.describe(buffers)?, rows.room).await?;
+        let indices = indices.map(|(indices, _)| indices);
         Ok(Resident {
             call,
             stored,
             rows,
             dweight,
             dbias,
-            _inputs: [Some(weight), Some(target_buffer), bias].into_iter().flatten().collect(),
+            _inputs: [Some(weight), indices, bias].into_iter().flatten().collect(),
         })
+    }
+
+    /// Uploads the class indices of all rows that count, unless targets are probabilities.
+    async fn upload_indices(
+        &self,
+        kept: &KeptRows,
+        stored: Dtype,
+    ) -> Result<Option<(Pooled<'a>, TargetType)>> {
+        let all = self.of_rows.targets;
+        let of_kept: Vec<i64>;
+        let (targets, width) = match all {
+            Targets::Probs(_) => return Ok(None),
+            Targets::I32(_) if kept.are_all() => (all, TargetType::I32),
+            Targets::I64(_) if kept.are_all() => (all, TargetType::I64),
+            _ => {
+                of_kept = kept.rows().iter().map(|&row| all.index(row)).collect();
+                ((&of_kept).into(), TargetType::I64)
+            }
+        };
+        Ok(Some((self.gpu.upload_targets(targets, stored).await?, width)))
     }
 
     /// What all rows come to: everything but what is a row's own.
@@ -290,13 +325,16 @@ impl<'a> RowBuffers<'a> {
     async fn new(
         gpu: &'a OwnedGpu,
         op: &LinearCrossEntropy,
-        hidden: Matrix<'_>,
-        upstream: Upstream<'_>,
+        Window { hidden, probs, upstream }: Window<'_>,
     ) -> Result<Self> {
         let bytes = hidden.values().len() as u64 * 4;
         Ok(Self {
             room: hidden.rows() as u64,
             hidden: gpu.take(bytes).await?,
+            probs: match probs {
+                Some(probs) => Some(gpu.take(probs.values().len() as u64 * 4).await?),
+                None => None,
+            },
             dhidden: if op.has_hidden_gradient() { Some(gpu.take(bytes).await?) } else { None },
             dloss: match upstream {
                 Upstream::Scalar(_) => None,
@@ -323,6 +361,7 @@ impl<'a> RowBuffers<'a> {
     fn replace_in(&self, call: &mut WindowedCall) {
         let parts = [
             (Role::Hidden, Some(&self.hidden)),
+            (Role::Slot(Slot::Second), self.probs.as_ref()),
             (Role::Dhidden, self.dhidden.as_ref()),
             (Role::Slot(Slot::Dloss), self.dloss.as_ref()),
         ];
@@ -336,11 +375,13 @@ impl<'a> RowBuffers<'a> {
     async fn upload(
         &self,
         gpu: &OwnedGpu,
-        hidden: Matrix<'_>,
-        upstream: Upstream<'_>,
+        Window { hidden, probs, upstream }: Window<'_>,
         stored: Dtype,
     ) -> Result<()> {
         gpu.upload_to(&self.hidden.buffer, hidden.values(), stored).await?;
+        if let (Some(buffer), Some(probs)) = (&self.probs, probs) {
+            gpu.upload_to(&buffer.buffer, probs.values(), Dtype::F32).await?;
+        }
         match (&self.dloss, upstream) {
             (Some(buffer), Upstream::Each(dloss)) => {
                 gpu.upload_to(&buffer.buffer, dloss, Dtype::F32).await
@@ -348,4 +389,8 @@ impl<'a> RowBuffers<'a> {
             _ => Ok(()),
         }
     }
+}
+
+fn without_targets() -> Error {
+    Error::Gpu { message: "a linear layer's window has no targets".to_owned() }
 }

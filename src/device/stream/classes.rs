@@ -47,6 +47,8 @@ impl Device {
     /// # Ok::<(), surprisal::Error>(())
     /// ```
     ///
+    /// Targets are class indices; probabilities are for [`Device::stream_linear`].
+    ///
     /// # Errors
     /// What the operation says of its options and of the targets.
     #[cfg(not(target_arch = "wasm32"))]
@@ -61,7 +63,13 @@ impl Device {
             return Err(Error::InvalidInput { what: "classes", reason });
         }
         op.validate_options(classes as u64)?;
-        let of_rows = op.rows_of(targets.into(), classes)?;
+        let targets = targets.into();
+        if targets.targets.probs().is_some() {
+            let reason = "are probabilities; with a layer in blocks of classes they are class indices: \
+                          stream windows of rows with the whole layer instead";
+            return Err(Error::InvalidInput { what: "targets", reason: reason.to_owned() });
+        }
+        let of_rows = op.rows_of(targets, classes)?;
         let sums = RowSums::new(op.loss(), &of_rows, matches!(self.inner, Inner::Reference));
         let (op, timings) = (op.clone(), Timings::default());
         Ok(ClassStream { device: &self.inner, op, classes, of_rows, sums, rows_done: 0, timings })

@@ -15,8 +15,10 @@ use crate::op::{Metrics, Reduction};
 
 impl Device {
     /// Evaluates [`LinearCrossEntropy`] on a batch that is not in memory as a whole: window by window of
-    /// what the layer reads. The layer is, and so are the targets, which have to be known because a mean
-    /// divides by what they come to. Windows have one dtype, and one upstream gradient if it is a number.
+    /// what the layer reads. The layer is, and so are class indices, which have to be known because a mean
+    /// divides by what they come to; probability targets are, or come with the windows
+    /// ([`BatchTargets::probs_in_windows`]). Windows have one dtype, and one upstream gradient if it is a
+    /// number.
     ///
     /// On a GPU the layer and its gradients stay on the device from the first window to the last, and the
     /// results have the bits of the whole batch. On the CPU, where 16-bit weights are held as f32, the
@@ -112,8 +114,40 @@ impl<'a> LinearStream<'a> {
     ///
     /// # Errors
     /// As [`Device::run`]; [`Error::ShapeMismatch`] if there are more rows than targets;
-    /// [`Error::InvalidInput`] if a window is not like the first, or comes after one that failed.
+    /// [`Error::InvalidInput`] if a window is not like the first, comes after one that failed, or should
+    /// have brought its probabilities.
     pub fn push(&mut self, hidden: Matrix<'_>, upstream: Upstream<'_>) -> Result<Part> {
+        if self.of_rows.targets.are_in_windows() {
+            let reason = "come with the windows; this one has none".to_owned();
+            return Err(Error::InvalidInput { what: "targets", reason });
+        }
+        self.push_rows(hidden, None, upstream)
+    }
+
+    /// [`Self::push`] for a batch of [`BatchTargets::probs_in_windows`], with these rows' probabilities
+    /// `[rows, classes]`.
+    ///
+    /// # Errors
+    /// As there; [`Error::InvalidInput`] if the targets were given with the batch.
+    pub fn push_with_probs(
+        &mut self,
+        hidden: Matrix<'_>,
+        probs: Matrix<'_>,
+        upstream: Upstream<'_>,
+    ) -> Result<Part> {
+        if !self.of_rows.targets.are_in_windows() {
+            let reason = "were given with the batch; a window has none of its own".to_owned();
+            return Err(Error::InvalidInput { what: "targets", reason });
+        }
+        self.push_rows(hidden, Some(probs), upstream)
+    }
+
+    fn push_rows(
+        &mut self,
+        hidden: Matrix<'_>,
+        probs: Option<Matrix<'_>>,
+        upstream: Upstream<'_>,
+    ) -> Result<Part> {
         let (first, rows) = (self.rows_done, hidden.rows());
         if rows > self.of_rows.len() - first {
             return Err(Error::ShapeMismatch {
@@ -122,14 +156,19 @@ impl<'a> LinearStream<'a> {
                 found: format!("{rows}"),
             });
         }
-        let place = Place { first: first * hidden.classes(), columns: hidden.classes() };
+        let placed = |matrix: Matrix<'_>| Place {
+            first: first * matrix.classes(),
+            columns: matrix.classes(),
+        };
         let RowTargets { targets, mask, .. } = self.of_rows.window(first, rows);
-        let mut input = LinearCrossEntropyInput::new(hidden.at(place), self.weight, targets)
+        let targets = probs.map_or(targets, |probs| probs.at(placed(probs)).into());
+        let hidden = hidden.at(placed(hidden));
+        let mut input = LinearCrossEntropyInput::new(hidden, self.weight, targets)
             .with_bias(self.bias)
             .with_upstream(upstream);
         input.mask = mask;
         self.op.validate(&input)?;
-        self.alike.check([Some(hidden), None, None], upstream, mask.is_some())?;
+        self.alike.check([Some(hidden), probs, None], upstream, mask.is_some())?;
         let part = self.window(input);
         let part = self.alike.note(part)?;
         self.rows_done += rows;

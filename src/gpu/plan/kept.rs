@@ -59,7 +59,8 @@ impl Rows {
 }
 
 impl<'a> Kept<'a> {
-    /// For a problem with rows and index targets; none for others.
+    /// For a problem with rows, and with index targets or with a mask that is made into some; none for
+    /// others.
     pub(super) fn new(on: OnDevice<'a>) -> Option<Self> {
         let targets = on.problem.targets.filter(|_| on.problem.rows > 0)?;
         let mut problem = on.problem.clone();
@@ -72,10 +73,14 @@ impl<'a> Kept<'a> {
         let row_stride = bytes / layer.hidden.bytes(1);
         layer.hidden = Region { offset: 0, row_stride, ..layer.hidden };
         layer.dhidden = layer.dhidden.map(|it| Region { offset: 0, row_stride: layer.width, ..it });
-        let moved = bytes + layer.dhidden.map_or(0, |it| it.bytes(layer.width));
+        problem.second =
+            problem.second.map(|it| Region { offset: 0, row_stride: problem.classes, ..it });
+        let probs = problem.second.map_or(0, |it| it.bytes(problem.classes));
+        let moved = bytes + probs + layer.dhidden.map_or(0, |it| it.bytes(layer.width));
         let logits = problem.input.bytes(problem.classes);
         let scratch = on.layer.scratch_bytes.min(on.caps.max_binding_bytes);
-        let room = if layer.has_gradient() {
+        // The loss alone of index targets has no logits.
+        let room = if layer.has_gradient() || problem.second.is_some() {
             let room = (scratch / (moved + logits)).max(1);
             layer.scratch_bytes = room * logits;
             room
@@ -147,6 +152,11 @@ impl<'a> Kept<'a> {
                 let dloss = Rows { offset, ..Rows::tight(Role::Slot(Slot::Dloss), 4) };
                 let kept = Rows::tight(Role::KeptDloss, 4);
                 steps.extend(self.moves(Kernel::GatherRows, [first, rows], dloss, kept));
+            }
+            if let Some(region) = on.problem.second {
+                let second = Rows::of(Role::Slot(Slot::Second), region, on.problem.classes);
+                let kept = Rows::tight(Role::KeptSecond, second.bytes);
+                steps.extend(self.moves(Kernel::GatherRows, [first, rows], second, kept));
             }
             let mut of_chunk = self.inner().window([first, rows])?.steps;
             for bound in of_chunk.iter_mut().flat_map(|step| &mut step.bindings) {
@@ -312,12 +322,14 @@ impl<'a> Kept<'a> {
     fn buffers(&self) -> Vec<(Role, u64)> {
         let (rows, width) = (self.problem.rows, self.layer.width);
         let dhidden = self.layer.dhidden.map_or(0, |it| self.room * it.bytes(width));
+        let probs = self.problem.second.map_or(0, |it| it.bytes(self.problem.classes));
         let by_row = matches!(self.problem.upstream, UpstreamRegion::Rows(_));
         vec![
             (Role::Kept, 4 * rows),
             (Role::KeptTargets, self.targets.bytes() * rows),
             (Role::KeptStats, self.problem.stats_row() * rows),
             (Role::KeptHidden, self.layer.hidden.bytes(self.layer.hidden.row_stride) * self.room),
+            (Role::KeptSecond, probs * self.room),
             (Role::KeptDhidden, dhidden),
             (Role::KeptDloss, if by_row { 4 * self.room } else { 0 }),
         ]
@@ -353,6 +365,7 @@ fn of_kept(role: Role) -> Role {
         Role::Hidden => Role::KeptHidden,
         Role::Dhidden => Role::KeptDhidden,
         Role::Slot(Slot::Targets) => Role::KeptTargets,
+        Role::Slot(Slot::Second) => Role::KeptSecond,
         Role::Slot(Slot::Dloss) => Role::KeptDloss,
         Role::Slot(Slot::Stats) => Role::KeptStats,
         other => other,

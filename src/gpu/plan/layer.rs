@@ -207,11 +207,15 @@ impl Planner<'_> {
         Ok(steps)
     }
 
-    /// The problem as a chunk's window sees it, whose upstream gradient is that of the whole batch.
+    /// The problem as a chunk's window sees it, whose upstream gradient and whose probabilities are those
+    /// of all rows that the buffers hold.
     fn over(&self, [first, _]: [u64; 2]) -> Problem {
-        let mut problem = self.problem.clone();
+        let (mut problem, before) = (self.problem.clone(), first - self.origin.row);
         if let UpstreamRegion::Rows(offset) = &mut problem.upstream {
-            *offset += 4 * (first - self.origin.row);
+            *offset += 4 * before;
+        }
+        if let Some(second) = &mut problem.second {
+            second.offset += second.bytes(before * second.row_stride);
         }
         problem
     }

@@ -221,6 +221,8 @@ pub enum Role {
     KeptDhidden,
     /// Their targets.
     KeptTargets,
+    /// The probabilities that a chunk of them is compared with.
+    KeptSecond,
     /// The upstream gradients of a chunk of them.
     KeptDloss,
     /// Their results.

@@ -8,6 +8,7 @@ use super::{Bound, Pass, SCRATCH_WORD, Step};
 use crate::error::Result;
 use crate::gpu::fragment::Slot;
 use crate::gpu::kernel::{Family, Kernel, RowKernel, TargetType};
+use crate::gpu::ops::RowOp;
 use crate::gpu::params::Params;
 use crate::gpu::product::Tile;
 use crate::gpu::tile_sweep::TileSweep;
@@ -33,7 +34,7 @@ pub(super) struct Tiles<'a> {
 }
 
 impl<'a> Tiles<'a> {
-    /// Unless there are gradients, or the device lacks the room.
+    /// Unless there are gradients, targets are probabilities, or the device lacks the room.
     pub(super) fn new(planner: &'a Planner<'a>) -> Result<Option<Self>> {
         let scratch = planner.layer.scratch_bytes;
         if planner.layer.has_gradient() { Ok(None) } else { Self::with(planner, scratch) }
@@ -63,6 +64,9 @@ impl<'a> Tiles<'a> {
         let fits =
             tile.lanes() <= caps.max_workgroup_size && tile.sweep_memory() <= caps.workgroup_memory;
         let [pass] = problem.passes[..] else { return Ok(None) };
+        if pass.op != RowOp::CrossEntropy {
+            return Ok(None);
+        }
         let (height, width) = (u64::from(tile.rows()), u64::from(tile.columns()));
         // Rows of hidden and of the weights that a binding holds.
         let room = caps.max_binding_bytes.saturating_sub(caps.storage_alignment);

@@ -11,8 +11,9 @@ use crate::op::LinearCrossEntropy;
 
 /// What [`LinearCrossEntropy`] binds on a GPU.
 ///
-/// Rows whose target is ignored, or that a mask leaves out, are left out on the device, which moves the others together: they are
-/// neither multiplied nor read, whatever stands in them.
+/// Rows whose target is ignored, or that a mask leaves out, are left out on the device, which moves the
+/// others together: they are neither multiplied nor read, whatever stands in them, their probabilities
+/// included.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct LinearCrossEntropyBuffers<'a> {
@@ -29,7 +30,7 @@ pub struct LinearCrossEntropyBuffers<'a> {
 
 impl<'a> LinearCrossEntropyBuffers<'a> {
     /// What the layer reads `[rows, hidden]`, the layer `[classes, hidden]`, both of one type, and class
-    /// indices.
+    /// indices, or probabilities `[rows, classes]` of f32.
     pub fn new(
         hidden: MatrixBuffer<'a>,
         weight: MatrixBuffer<'a>,
@@ -131,27 +132,29 @@ impl Record for LinearCrossEntropy {
         if buffers.weight.held.is_none() {
             self.rows_in_scratch(chunk.bytes(classes), 0)?;
         }
-        let (vector, width) = match buffers.targets {
-            TargetsBuffer::I32(vector) => (vector, TargetType::I32),
-            TargetsBuffer::I64(vector) => (vector, TargetType::I64),
-            TargetsBuffer::Probs(_) => {
-                let reason = "are probabilities, as large as the logits; class indices are taken";
-                return Err(Error::InvalidInput { what: "targets", reason: reason.to_owned() });
-            }
+        let (shape, loss) = ((rows, classes), self.loss());
+        let are_probs = matches!(buffers.targets, TargetsBuffer::Probs(_));
+        let op = if are_probs { RowOp::LabelCrossEntropy } else { RowOp::CrossEntropy };
+        let builder = Builder::over(op, "linear cross-entropy", shape, chunk)
+            .cross_entropy(loss, are_probs)?;
+        let ignored = loss.ignore_index();
+        let builder = match buffers.targets {
+            TargetsBuffer::I32(vector) => builder.targets(vector, TargetType::I32, ignored)?,
+            TargetsBuffer::I64(vector) => builder.targets(vector, TargetType::I64, ignored)?,
+            TargetsBuffer::Probs(matrix) => builder.second("targets", matrix)?,
         };
-        let shape = (rows, classes);
-        let mut builder = Builder::over(RowOp::CrossEntropy, "linear cross-entropy", shape, chunk)
-            .cross_entropy(self.loss(), false)?
-            .targets(vector, width, self.loss().ignore_index())?
-            .row_mask(buffers.mask)?
-            .reduction(self.loss().reduction(), None, buffers.upstream)?;
+        let builder = builder.row_mask(buffers.mask)?;
+        // Without index targets and without a mask the device counts nothing.
+        let is_counted = builder.problem.is_counted();
+        let mean_of = (!is_counted).then(|| loss.normalizer().unwrap_or(rows as f64));
+        let mut builder = builder.reduction(loss.reduction(), mean_of, buffers.upstream)?;
         builder.insert(Role::Hidden, buffers.hidden.buffer, buffers.hidden.range());
         builder.insert(Role::Weight, buffers.weight.buffer, buffers.weight.range());
         if let Some(bias) = buffers.bias {
             builder.insert(Role::Bias, bias.buffer, bias.range(classes, 4));
         }
         self.gradients(&mut layer, &mut builder, &buffers)?;
-        if self.loss().ignore_index().is_some() || buffers.mask.is_some() {
+        if ignored.is_some() && !are_probs || buffers.mask.is_some() {
             layer.ignored = Ignored::LeftOut;
         }
         if self.has_gradient() {
