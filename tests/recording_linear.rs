@@ -30,7 +30,12 @@ fn embedded(array: &Array, width: usize, offset: usize, stride: usize) -> Vec<f3
 
 #[test]
 fn gradients_in_parts_of_buffers_again_and_again() {
-    let (bench, layer) = (Bench::new(), layer());
+    check(&layer());
+    check(&layer().with_all_rows().with_probs(Dtype::F32));
+}
+
+fn check(layer: &Layer) {
+    let bench = Bench::new();
     let op = LinearCrossEntropy::new(CrossEntropy::new().with_z_loss(1e-3).with_metrics());
     // Chunks of seven rows.
     let op = op.with_gradient().with_scratch_bytes(4 * 7 * CLASSES as u64);
@@ -41,7 +46,15 @@ fn gradients_in_parts_of_buffers_again_and_again() {
     let hidden = bench.buffer(&embedded(&layer.hidden, WIDTH, 5, WIDTH + 2));
     let weight = bench.buffer(&embedded(&layer.weight, WIDTH, 3, WIDTH + 1));
     let bias = bench.buffer(layer.bias.as_ref().and_then(Array::as_f32).expect("it has one"));
-    let targets = bench.buffer(&layer.targets);
+    let indices = bench.buffer(&layer.targets);
+    let probs =
+        layer.probs.as_ref().map(|probs| bench.buffer(&embedded(probs, CLASSES, 4, CLASSES + 2)));
+    let targets = match &probs {
+        Some(probs) => TargetsBuffer::Probs(
+            MatrixBuffer::new(probs, rows, classes).with_offset(16).with_row_stride(classes + 2),
+        ),
+        None => TargetsBuffer::I64(VectorBuffer::new(&indices)),
+    };
     let of_hidden = vec![7.0f32; 2 + ROWS * (WIDTH + 3)];
     let dhidden = bench.buffer(&of_hidden);
     let dweight = bench.buffer(&vec![f32::NAN; CLASSES * WIDTH]);
@@ -52,7 +65,7 @@ fn gradients_in_parts_of_buffers_again_and_again() {
     let buffers = LinearCrossEntropyBuffers::new(
         matrix(&hidden, rows, 5, 2),
         matrix(&weight, classes, 3, 1),
-        TargetsBuffer::I64(VectorBuffer::new(&targets)),
+        targets,
     )
     .with_bias(VectorBuffer::new(&bias))
     .with_upstream(UpstreamBuffer::Scalar(-1.5))
@@ -64,7 +77,9 @@ fn gradients_in_parts_of_buffers_again_and_again() {
         bench.submit(|encoder| call.encode(encoder));
         let summary = call.read_summary_blocking().expect("targets are sound");
         assert_close(&[summary.loss], &[want.loss.reduced().expect("a mean")]);
-        assert_eq!(u64::from(summary.kept_rows), want.kept_rows);
+        // Without index targets and without a mask nothing is counted.
+        let kept_rows = if layer.probs.is_some() { 0 } else { want.kept_rows };
+        assert_eq!(u64::from(summary.kept_rows), kept_rows);
         let lse: Vec<f32> =
             call.read_stats_blocking().expect("it has some").iter().map(|row| row[1]).collect();
         assert_close(&lse, &want.lse.to_f64());

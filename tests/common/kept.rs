@@ -15,11 +15,13 @@ const WIDTH: usize = 7;
 const CLASSES: usize = 33;
 const IGNORED: i64 = -100;
 
-/// Rows of a batch: what a layer reads of each, its target, and its upstream gradient.
+/// Rows of a batch: what a layer reads of each, its target as an index and as probabilities, and its upstream
+/// gradient.
 #[derive(Clone)]
 pub struct Rows {
     hidden: Vec<f32>,
     targets: Vec<i64>,
+    probs: Vec<f32>,
     dloss: Vec<f32>,
 }
 
@@ -33,13 +35,14 @@ impl Rows {
             if is_kept(row) { target } else { IGNORED }
         });
         let targets: Vec<_> = targets.collect();
-        for (row, x) in hidden.chunks_mut(WIDTH).enumerate() {
-            if targets[row] == IGNORED {
-                x.fill(f32::NAN);
-            }
+        let mut probs: Vec<f32> = (0..ROWS * CLASSES).map(|_| rng.uniform() as f32).collect();
+        let rows = hidden.chunks_mut(WIDTH).zip(probs.chunks_mut(CLASSES)).zip(&targets);
+        for ((x, q), _) in rows.filter(|(_, target)| **target == IGNORED) {
+            x.fill(f32::NAN);
+            q.fill(f32::NAN);
         }
         let dloss = (0..ROWS).map(|_| rng.normal() as f32).collect();
-        Self { hidden, targets, dloss }
+        Self { hidden, targets, probs, dloss }
     }
 
     fn len(&self) -> usize {
@@ -49,9 +52,13 @@ impl Rows {
     /// Without those that are ignored.
     fn kept(&self) -> Self {
         let kept = || (0..self.len()).filter(|&row| self.targets[row] != IGNORED);
+        let rows = |all: &[f32], width: usize| {
+            kept().flat_map(|row| all[row * width..][..width].to_vec()).collect()
+        };
         Self {
-            hidden: kept().flat_map(|row| self.hidden[row * WIDTH..][..WIDTH].to_vec()).collect(),
+            hidden: rows(&self.hidden, WIDTH),
             targets: kept().map(|row| self.targets[row]).collect(),
+            probs: rows(&self.probs, CLASSES),
             dloss: kept().map(|row| self.dloss[row]).collect(),
         }
     }
@@ -75,11 +82,20 @@ pub enum LeftOut {
     ByMask,
 }
 
+/// How targets are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    I32,
+    I64,
+    /// Probabilities, which only a mask can leave out.
+    Probs,
+}
+
 /// How the batch lies in its buffers, and what is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Choice {
     pub dtype: Dtype,
-    pub wide: bool,
+    pub targets: Stored,
     pub reduction: Reduction,
     pub gradient: bool,
     pub metrics: bool,
@@ -98,16 +114,16 @@ pub struct Got {
 }
 
 /// 16-bit rows start in the middle of a u32, every other one; others are four bytes apart from it.
-fn matrix(buffer: &wgpu::Buffer, rows: usize, dtype: Dtype) -> MatrixBuffer<'_> {
-    MatrixBuffer::new(buffer, rows as u64, WIDTH as u64)
+fn matrix(buffer: &wgpu::Buffer, shape: (usize, usize), dtype: Dtype) -> MatrixBuffer<'_> {
+    MatrixBuffer::new(buffer, shape.0 as u64, shape.1 as u64)
         .with_dtype(dtype)
         .with_offset(3 * dtype.size() as u64)
-        .with_row_stride(WIDTH as u64 + 2)
+        .with_row_stride(shape.1 as u64 + 2)
 }
 
-fn embedded(values: &[f32], dtype: Dtype) -> Vec<u8> {
+fn embedded(values: &[f32], width: usize, dtype: Dtype) -> Vec<u8> {
     let mut all = vec![7.0; 3];
-    for row in values.chunks(WIDTH) {
+    for row in values.chunks(width) {
         all.extend_from_slice(row);
         all.extend([7.0; 2]);
     }
@@ -125,8 +141,8 @@ pub fn run(bench: &Bench, op: &LinearCrossEntropy, rows: &Rows, choice: Choice) 
     let mut rng = Rng::new(6);
     let weight: Vec<f32> = (0..CLASSES * WIDTH).map(|_| rng.normal() as f32).collect();
     let bias: Vec<f32> = (0..CLASSES).map(|_| rng.normal() as f32).collect();
-    let hidden = bench.buffer(&embedded(&rows.hidden, choice.dtype));
-    let weight = bench.buffer(&embedded(&weight, choice.dtype));
+    let hidden = bench.buffer(&embedded(&rows.hidden, WIDTH, choice.dtype));
+    let weight = bench.buffer(&embedded(&weight, WIDTH, choice.dtype));
     let bias = bench.buffer(&bias);
     let is_masked = |target: i64| (choice.left_out == LeftOut::ByMask) && target == IGNORED;
     let targets = rows.targets.iter().map(|&y| if is_masked(y) { 1 << 20 } else { y });
@@ -137,18 +153,19 @@ pub fn run(bench: &Bench, op: &LinearCrossEntropy, rows: &Rows, choice: Choice) 
     let mut mask: Vec<u8> = rows.targets.iter().map(|&y| u8::from(y != IGNORED)).collect();
     mask.resize(mask.len().next_multiple_of(4), 9);
     let mask = bench.buffer(&mask);
-    let targets = if choice.wide {
-        TargetsBuffer::I64(VectorBuffer::new(&wide).with_offset(8))
-    } else {
-        TargetsBuffer::I32(VectorBuffer::new(&narrow).with_offset(4))
+    let probs = bench.buffer(&embedded(&rows.probs, CLASSES, Dtype::F32));
+    let targets = match choice.targets {
+        Stored::I32 => TargetsBuffer::I32(VectorBuffer::new(&narrow).with_offset(4)),
+        Stored::I64 => TargetsBuffer::I64(VectorBuffer::new(&wide).with_offset(8)),
+        Stored::Probs => TargetsBuffer::Probs(matrix(&probs, (rows.len(), CLASSES), Dtype::F32)),
     };
     let dloss = bench.buffer(&[&[7.0; 3], &rows.dloss[..]].concat());
     let dhidden = bench.buffer(&vec![f32::NAN; 3 + rows.len() * (WIDTH + 2)]);
     let dweight = bench.buffer(&vec![f32::NAN; CLASSES * WIDTH]);
     let dbias = bench.buffer(&[f32::NAN; CLASSES]);
     let mut buffers = LinearCrossEntropyBuffers::new(
-        matrix(&hidden, rows.len(), choice.dtype),
-        matrix(&weight, CLASSES, choice.dtype),
+        matrix(&hidden, (rows.len(), WIDTH), choice.dtype),
+        matrix(&weight, (CLASSES, WIDTH), choice.dtype),
         targets,
     )
     .with_bias(VectorBuffer::new(&bias))
@@ -159,7 +176,7 @@ pub fn run(bench: &Bench, op: &LinearCrossEntropy, rows: &Rows, choice: Choice) 
     }
     if choice.gradient {
         buffers = buffers
-            .with_dhidden(matrix(&dhidden, rows.len(), Dtype::F32))
+            .with_dhidden(matrix(&dhidden, (rows.len(), WIDTH), Dtype::F32))
             .with_dweight(MatrixBuffer::new(&dweight, CLASSES as u64, WIDTH as u64))
             .with_dbias(VectorBuffer::new(&dbias));
     }
@@ -194,7 +211,8 @@ pub fn check(gpu: &Gpu, choice: Choice, is_kept: impl Fn(usize) -> bool) -> Resu
         let op = LinearCrossEntropy::new(loss).with_scratch_bytes(100_000);
         if choice.gradient { op.with_gradient() } else { op }
     };
-    let got = run(&bench, &of_layer(loss.clone().with_ignore_index(IGNORED)), &rows, choice);
+    let ignored = (choice.targets != Stored::Probs).then_some(IGNORED);
+    let got = run(&bench, &of_layer(loss.clone().with_ignore_index(ignored)), &rows, choice);
     let want = run(&bench, &of_layer(loss.with_ignore_index(None)), &rows.kept(), choice);
     // Losses are summed in blocks of the batch's rows.
     let is_near = (got.loss - want.loss).abs() <= 1e-5 * want.loss.abs();
@@ -216,7 +234,7 @@ pub fn check(gpu: &Gpu, choice: Choice, is_kept: impl Fn(usize) -> bool) -> Resu
 
 pub const PLAIN: Choice = Choice {
     dtype: Dtype::F32,
-    wide: true,
+    targets: Stored::I64,
     reduction: Reduction::Mean,
     gradient: true,
     metrics: true,
