@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use surprisal::gpu::plan::{
-    Destination, Ignored, Layer, LossNumbers, Plan, Problem, Region, Role, Step, TargetRegion,
+    Bound, Destination, Ignored, Layer, LossNumbers, Plan, Problem, Region, Role, Step,
+    TargetRegion,
 };
 use surprisal::gpu::{Caps, Form, Kernel, Params, RowOp, Slot, TargetType, Tuning};
 
@@ -196,4 +197,51 @@ fn as_many_rows_are_gathered_as_there_is_room_for() {
     };
     assert_eq!(starts(1 << 30), [0, 512], "of 8 KiB each");
     assert_eq!(starts(6 << 20), [0, 384, 768]);
+}
+
+/// Three numbers of each row, seven apart, go where its logits are swept with them.
+#[test]
+fn probabilities_are_gathered_with_their_rows() {
+    for gradient in [true, false] {
+        let (layer, problem) = layer();
+        let output = if gradient { Destination::InPlace } else { Destination::None };
+        let dhidden = layer.dhidden.filter(|_| gradient);
+        // Of a row: it, its gradient, three logits and three probabilities.
+        let scratch_bytes = ROOM * (16 + if gradient { 16 } else { 0 } + 12 + 12);
+        let layer = Layer { dhidden, scratch_bytes, ..layer };
+        let problem = Problem {
+            passes: vec![main_pass(RowOp::LabelCrossEntropy, output)],
+            second: Some(Region { row_stride: 7, ..tight(3) }),
+            ..problem
+        };
+        let plan = planned(&(layer, problem), &untimed());
+        let of_probs = |step: &Step| {
+            step.kernel == Kernel::GatherRows
+                && bound(step, Slot::Input).is_some_and(|it| it.role == Role::Slot(Slot::Second))
+        };
+        let gathered = steps(&plan, of_probs);
+        // A binding holds 595 rows 28 bytes apart; kept rows 600 and later are all in the second window.
+        let (first, second) = ([0, 595], [595, 405]);
+        let windows = |start: u32| if start < 595 { vec![first, second] } else { vec![second] };
+        let want: Vec<_> = (0..20u32)
+            .flat_map(|chunk| windows(chunk * 50).into_iter().map(move |it| (chunk * 50, it)))
+            .collect();
+        let got: Vec<_> = gathered
+            .iter()
+            .map(|it| (it.params.first_row, [it.params.window_row, it.params.window_rows]))
+            .collect();
+        assert_eq!(got, want);
+        for step in gathered {
+            let to = bound(step, Slot::Output).expect("it writes");
+            assert_eq!((to.role, to.offset, to.size), (Role::KeptSecond, 0, ROOM * 12));
+            assert_eq!((step.params.words, step.cost), (3, 2 * ROOM * 3));
+        }
+        let swept = steps(&plan, |it| bound(it, Slot::Second).is_some_and(is_of_probs));
+        assert_eq!(swept.len(), 20, "once a chunk");
+        assert!(plan.kept.contains(&(Role::KeptSecond, ROOM * 12)));
+    }
+}
+
+fn is_of_probs(bound: Bound) -> bool {
+    bound.role == Role::KeptSecond
 }
