@@ -39,6 +39,9 @@ fn layer() -> TempDir {
     npy(&path("b.npy"), &[CLASSES as u64], &bias);
     npy(&path("x.npy"), &[4, 15, CLASSES as u64], &logits);
     npy(&path("y.npy"), &batch, &targets);
+    let probs = (0..ROWS * CLASSES).map(|i| ((i % 7) * (i % 3)) as f32 / 240.0);
+    npy(&path("q.npy"), &[4, 15, CLASSES as u64], &probs.collect::<Vec<f32>>());
+    npy(&path("m.npy"), &batch, &(0i64..60).map(|row| i64::from(row % 9 != 4)).collect::<Vec<_>>());
     npy(&path("far.npy"), &batch, &[40i64; ROWS]);
     npy(&path("few.npy"), &[59], &[0i64; 59]);
     npy(&path("up.npy"), &batch, &wave(ROWS, 0.3));
@@ -54,9 +57,20 @@ type Output = (Vec<u64>, Vec<f64>);
 
 /// Runs the command with everything that can be written.
 fn run(folder: &Path, device: &str, options: &str) -> (Vec<Output>, serde_json::Value) {
-    let line = "linear-cross-entropy h.npy w.npy y.npy --bias b.npy --grad dh.npy --lse lse.npy \
-                --grad-weight dw.npy --grad-bias db.npy --out loss.npy";
-    let args: Vec<&str> = line.split_whitespace().chain(options.split_whitespace()).collect();
+    run_with("y.npy", folder, device, options)
+}
+
+fn run_with(
+    targets: &str,
+    folder: &Path,
+    device: &str,
+    options: &str,
+) -> (Vec<Output>, serde_json::Value) {
+    let line = format!(
+        "linear-cross-entropy h.npy w.npy {targets} --bias b.npy --grad dh.npy --lse lse.npy \
+         --grad-weight dw.npy --grad-bias db.npy --out loss.npy {options}"
+    );
+    let args: Vec<&str> = line.split_whitespace().collect();
     let report = report(folder, device, &args);
     (OUTPUTS.map(|file| read_floats(&folder.join(file), device)).to_vec(), report)
 }
@@ -65,13 +79,18 @@ fn run(folder: &Path, device: &str, options: &str) -> (Vec<Output>, serde_json::
 fn it_is_cross_entropy_of_the_logits() {
     let folder = layer();
     let folder = folder.path();
-    for options in
-        ["", "--reduction sum --unit bits --softcap 3", "--reduction none --upstream up.npy"]
-    {
+    for (targets, options) in [
+        ("y.npy", ""),
+        ("y.npy", "--reduction sum --unit bits --softcap 3"),
+        ("y.npy", "--reduction none --upstream up.npy"),
+        ("q.npy", "--mask m.npy"),
+        ("q.npy", "--reduction sum --label-smoothing 0.1 --class-weights cw.npy"),
+        ("q.npy", "--reduction none --upstream up.npy --mask m.npy"),
+    ] {
         for device in DEVICES {
-            let (outputs, linear) = run(folder, device, options);
+            let (outputs, linear) = run_with(targets, folder, device, options);
             let line = format!(
-                "cross-entropy x.npy y.npy --lse lse.npy --out loss.npy --grad dlogits.npy {options}"
+                "cross-entropy x.npy {targets} --lse lse.npy --out loss.npy --grad dlogits.npy {options}"
             );
             let args: Vec<&str> = line.split_whitespace().collect();
             let stored = report(folder, "reference", &args);
@@ -104,14 +123,18 @@ fn gradients_have_the_shapes_of_their_files() {
 #[test]
 fn windows_make_the_same() {
     let folder = layer();
-    for options in
-        ["--metrics", "--reduction none --upstream up.npy", "--class-weights inverse-frequency"]
-    {
+    for (targets, options) in [
+        ("y.npy", "--metrics"),
+        ("y.npy", "--reduction none --upstream up.npy"),
+        ("y.npy", "--class-weights inverse-frequency"),
+        ("q.npy", "--metrics"),
+        ("q.npy", "--reduction none --upstream up.npy --mask m.npy"),
+    ] {
         for (device, limit) in [("cpu", "9K"), ("cpu", "1M"), ("gpu", "40K"), ("reference", "32K")]
         {
-            let (whole, mut report) = run(folder.path(), device, options);
-            let (cut, mut cut_report) =
-                run(folder.path(), device, &format!("{options} --memory-limit {limit}"));
+            let run = |options: &str| run_with(targets, folder.path(), device, options);
+            let (whole, mut report) = run(options);
+            let (cut, mut cut_report) = run(&format!("{options} --memory-limit {limit}"));
             for ((file, whole), cut) in OUTPUTS.iter().zip(&whole).zip(&cut) {
                 assert_eq!(whole.0, cut.0, "{file}");
                 assert_close(file, device, &cut.1, &whole.1);
@@ -141,7 +164,18 @@ fn bad_input_is_named() {
     fails("h.npy wide.npy y.npy", &["wide.npy", "[40, 6]", "[classes, 5]"]);
     fails("h.npy h.npy y.npy", &["h.npy", "[4, 15, 5]"]);
     fails("h.npy w.npy few.npy", &["few.npy", "[59]", "[60]"]);
-    fails("h.npy w.npy x.npy", &["x.npy", "class indices"]);
+    let parts = ["x.npy: -1.13", "of row 0, column 2 is no probability"];
+    fails("h.npy w.npy x.npy", &parts);
+    fails("h.npy w.npy x.npy --memory-limit 1M", &parts);
+    let parts = ["h.npy: holds f32 [4, 15, 5]", "have the shape [4, 15, 40]"];
+    fails("h.npy w.npy h.npy", &parts);
+    fails("h.npy w.npy q.npy --ignore-index 3", &["--ignore-index", "probabilities"]);
+    let parts = ["--class-weights", "inverse frequencies are counted from class indices"];
+    fails("h.npy w.npy q.npy --class-weights inverse-frequency", &parts);
+    fails("h.npy w.npy q.npy --class-weights inverse-frequency --memory-limit 1M", &parts);
+    // Blocks of classes take class indices alone.
+    let parts = ["--memory-limit 2K does not hold the layer and a row on its way"];
+    fails("h.npy w.npy q.npy --grad-weight dw.npy --memory-limit 2K", &parts);
     fails("h.npy w.npy y.npy --bias up.npy", &["up.npy", "[40], one for each class"]);
     fails("h.npy w.npy y.npy --grad-bias db.npy", &["--bias"]);
     fails("h.npy w.npy y.npy --grad-weight w.npy", &["--grad-weight", "w.npy"]);
@@ -250,13 +284,15 @@ fn sums_of_sixteen_bits_are_rounded_once() {
 #[test]
 fn the_least_limit_is_told() {
     let folder = wide(3, 5, 12);
-    let line =
-        "linear-cross-entropy h.npy w.npy y.npy --bias b.npy --grad dh.npy --grad-weight dw.npy";
-    for device in ["cpu", "gpu"] {
+    npy(&folder.path().join("q.npy"), &[3, 12], &[0.25f32; 36]);
+    let cases = ["cpu", "gpu"].into_iter().flat_map(|it| [(it, "y.npy"), (it, "q.npy")]);
+    for (device, targets) in cases {
         let run = |limit: &str| {
-            let options = ["--device", device, "--memory-limit", limit];
-            let args: Vec<&str> = line.split_whitespace().chain(options).collect();
-            surprisal(folder.path(), &args)
+            let line = format!(
+                "linear-cross-entropy h.npy w.npy {targets} --bias b.npy --grad dh.npy \
+                 --grad-weight dw.npy --device {device} --memory-limit {limit}"
+            );
+            surprisal(folder.path(), &line.split_whitespace().collect::<Vec<_>>())
         };
         let failed = run("100");
         failed.fails(2, &["--memory-limit 100", "bytes are the least"]);
@@ -314,6 +350,26 @@ fn memory_stays_under_the_limit() {
         let limit = format!("{megabytes}M");
         let peak = peak(start(folder.path(), device, &limit, ["h", "w", "y"]));
         let room = (megabytes << 20) + baseline;
+        assert!(peak < room, "{device}: {peak} bytes of {room}, {baseline} of them at any rate");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn probabilities_stay_under_the_limit() {
+    // 20 MB of probabilities, and a twentieth of them.
+    let (rows, classes) = (20_000, 256);
+    let folder = wide(rows, 16, classes);
+    let path = |name: &str| folder.path().join(name);
+    npy(&path("q.npy"), &[rows as u64, classes as u64], &vec![0.001f32; rows * classes]);
+    npy(&path("few.npy"), &[rows as u64 / 20, 16], &vec![0.5f32; rows / 20 * 16]);
+    npy(&path("p.npy"), &[rows as u64 / 20, classes as u64], &vec![0.001f32; rows / 20 * classes]);
+    for device in ["cpu", "gpu"] {
+        let baseline = || peak(start(folder.path(), device, "1500K", ["few", "w", "p"]));
+        baseline();
+        let baseline = baseline();
+        let peak = peak(start(folder.path(), device, "4M", ["h", "w", "q"]));
+        let room = (4 << 20) + baseline;
         assert!(peak < room, "{device}: {peak} bytes of {room}, {baseline} of them at any rate");
     }
 }

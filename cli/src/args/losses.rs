@@ -66,8 +66,8 @@ pub(crate) struct LinearCrossEntropyArgs {
     pub(crate) hidden: InputSpec,
     /// The layer, [classes, hidden]
     pub(crate) weight: InputSpec,
-    /// Class indices, one for each row, in HIDDEN's leading shape, with or without a trailing 1, or flat
-    /// [rows]
+    /// Class indices, integers, one for each row, in HIDDEN's leading shape, with or without a trailing 1,
+    /// or flat [rows]; or probabilities, floats in [0, 1], a row of classes for each of HIDDEN's rows
     pub(crate) targets: InputSpec,
     /// The layer's bias, [classes]
     #[arg(long, value_name = "FILE")]

@@ -9,7 +9,7 @@ use super::stream::StreamedFiles;
 use super::{Job, Losses, Outcome, Start, open_vector};
 use crate::args::{ClassWeights, CrossEntropyArgs, CrossEntropyOptions, LossArgs};
 use crate::error::{Failure, Result};
-use crate::files::{Data, InputArray, InputSpec, matrix};
+use crate::files::{Data, InputArray, InputSpec, matrix, shown};
 use crate::shapes;
 use crate::stream::{Mask, Matrices, Rows};
 
@@ -28,8 +28,8 @@ pub(crate) fn run(args: &CrossEntropyArgs) -> Result<()> {
     }
     let mut logits = InputArray::open(&args.logits)?;
     let mut targets = InputArray::open(&args.targets)?;
-    let each = loss_shape(&logits, &targets)?;
-    let (_, classes) = logits.rows_and_classes()?;
+    let (rows, classes) = logits.rows_and_classes()?;
+    let each = loss_shape(&logits, &targets, classes)?;
     let weights = open_vector(weights, &logits, (classes, "class"))?;
     let probs = if targets.dtype.is_float() { vec![&targets] } else { vec![] };
     let mut job = start.open(&logits, &probs, &Losses::OfRows(each))?;
@@ -44,15 +44,7 @@ pub(crate) fn run(args: &CrossEntropyArgs) -> Result<()> {
     let inverse = args.options.weighs_by_frequency();
     if targets.dtype.is_float() && job.streams() {
         if inverse {
-            op = weighted(
-                &job,
-                op,
-                Targets::Probs(
-                    Matrix::new(&[0.0f32; 0], 0, classes).map_err(|error| job.blame(&error))?,
-                )
-                .into(),
-                classes,
-            )?;
+            op = weighted(&job, op, BatchTargets::probs_in_windows(rows), classes)?;
         }
         return stream(job, &op, vec![logits, targets], (None, mask));
     }
@@ -188,21 +180,27 @@ impl CrossEntropyOptions {
 }
 
 /// The shape of the rows' losses: the targets', or the rows' own where targets are probabilities.
-fn loss_shape(logits: &InputArray, targets: &InputArray) -> Result<Vec<u64>> {
-    let (_, classes) = logits.rows_and_classes()?;
+pub(super) fn loss_shape(
+    rows_of: &InputArray,
+    targets: &InputArray,
+    classes: usize,
+) -> Result<Vec<u64>> {
     if !targets.dtype.is_float() {
-        return index_shape(logits, targets, (classes, "one-hot labels are wanted as floats"));
+        return index_shape(rows_of, targets, (classes, "one-hot labels are wanted as floats"));
     }
-    if targets.shape == logits.shape {
-        return Ok(logits.leading().to_vec());
+    let probs = [rows_of.leading(), &[classes as u64]].concat();
+    if targets.shape == probs {
+        return Ok(rows_of.leading().to_vec());
     }
     Err(Failure::input(format!(
-        "{}: holds {} {}; targets are class indices, integers, or probabilities shaped like {} {}",
+        "{}: holds {} {}; targets are class indices, integers, or probabilities, which for {} {} have the \
+         shape {}",
         targets.spec(),
         targets.dtype,
         targets.shown_shape(),
-        logits.spec(),
-        logits.shown_shape()
+        rows_of.spec(),
+        rows_of.shown_shape(),
+        shown(&probs)
     )))
 }
 

@@ -7,11 +7,11 @@ mod windows;
 use std::time::Instant;
 
 use surprisal::{
-    Array, CrossEntropy, DeviceKind, LinearCrossEntropy, LinearCrossEntropyInput,
+    Array, BatchTargets, CrossEntropy, DeviceKind, LinearCrossEntropy, LinearCrossEntropyInput,
     LinearCrossEntropyOutput,
 };
 
-use super::cross_entropy::{batch_targets, index_shape, over, target_values, weighted};
+use super::cross_entropy::{loss_shape, over, target_values, weighted};
 use super::{Job, Losses, Outcome, Start, open_vector};
 use crate::args::{LinearCrossEntropyArgs, MemoryLimit};
 use crate::error::{Failure, Result};
@@ -36,20 +36,27 @@ pub(crate) fn run(args: &LinearCrossEntropyArgs) -> Result<()> {
     let mut targets = InputArray::open(&args.targets)?;
     let (rows, _) = hidden.rows_and_classes()?;
     let classes = classes_of(&weight, &hidden)?;
-    let each = index_shape(&hidden, &targets, (classes, "one-hot labels are not taken here"))?;
+    let each = loss_shape(&hidden, &targets, classes)?;
     let class_weights = open_vector(weights, &weight, (classes, "class"))?;
     let mut bias = open_vector(args.bias.as_ref(), &weight, (classes, "class"))?;
     start.check_dtype("--grad-weight", weight.dtype)?;
     bias.as_ref().map_or(Ok(()), |bias| start.check_dtype("--grad-bias", bias.dtype))?;
-    let others: Vec<_> = [Some(&weight), bias.as_ref()].into_iter().flatten().collect();
+    let are_probs = targets.dtype.is_float();
+    let others = [Some(&weight), bias.as_ref(), are_probs.then_some(&targets)];
+    let others: Vec<_> = others.into_iter().flatten().collect();
     let mut job = start.open(&hidden, &others, &Losses::OfRows(each))?;
     job.work.classes = classes;
 
     let class_weights = job.read_optional(class_weights)?;
-    let target_data = job.read(&mut targets)?;
-    let target_values = target_values(&target_data, &targets)?;
+    // Probabilities of a batch that comes in windows come with these.
+    let in_windows = are_probs && job.streams();
+    let target_data = if in_windows { None } else { Some(job.read(&mut targets)?) };
+    let mut target_values = match &target_data {
+        Some(data) => target_values(data, &targets)?.into(),
+        None => BatchTargets::probs_in_windows(rows),
+    };
     let mask = job.read_mask()?;
-    let target_values = batch_targets(target_values, mask.as_deref());
+    target_values.mask = mask.as_deref();
     let mut loss = args.options.op(&args.loss);
     if let Some(class_weights) = &class_weights {
         loss = loss.with_class_weights(class_weights.to_f64());
@@ -64,7 +71,9 @@ pub(crate) fn run(args: &LinearCrossEntropyArgs) -> Result<()> {
         hidden.expect_floats()?;
         weight.expect_floats()?;
         job.read_upstream()?;
-        match way(&job, (&op, &limit), &hidden, &weight)? {
+        let probs = in_windows.then_some(&targets);
+        let files = windows::Files { hidden: &hidden, weight: &weight, probs };
+        match way(&job, (&op, &limit), files)? {
             Way::Windows(of_rows) => room = Some(of_rows),
             Way::Blocks(room) => {
                 let bias = bias.as_ref().zip(bias_data);
@@ -76,7 +85,8 @@ pub(crate) fn run(args: &LinearCrossEntropyArgs) -> Result<()> {
     let weight_data = job.read_matrix(&mut weight)?;
     let layer = Layer { weight: &weight, weight_data, bias: bias.as_ref(), bias_data };
     if let Some(room) = room {
-        return windows::stream(job, &op, hidden, &layer, (target_values, room));
+        let files = (hidden, in_windows.then_some(targets));
+        return windows::stream(job, &op, files, &layer, (target_values, room));
     }
     let hidden_data = job.read_matrix(&mut hidden)?;
     let of_hidden = matrix(&hidden, &hidden_data)?;
@@ -99,32 +109,33 @@ enum Way {
 }
 
 /// The layer is in memory where that leaves room for enough rows beside it. The reference does without
-/// blocks.
+/// blocks, and so do probabilities, of which a block would need its columns.
 fn way(
     job: &Job<'_>,
     (op, limit): (&LinearCrossEntropy, &MemoryLimit),
-    hidden: &InputArray,
-    weight: &InputArray,
+    files: windows::Files<'_>,
 ) -> Result<Way> {
-    let files = (hidden, weight);
+    let has_blocks = |kind| kind != DeviceKind::Reference && files.probs.is_none();
     let whole = |kind| windows::Needs::new(job, op, kind, files);
-    let blocks = |kind| blocks::Needs::new(job, op, kind, files);
-    let least = |kind| match kind {
-        DeviceKind::Reference => whole(kind).least(),
-        _ => whole(kind).least().min(blocks(kind).least()),
+    let blocks = |kind| {
+        has_blocks(kind).then(|| blocks::Needs::new(job, op, kind, (files.hidden, files.weight)))
     };
-    let (kind, rows) = (job.device.info().kind, hidden.rows_and_columns().0);
-    let in_blocks = (kind != DeviceKind::Reference).then(|| blocks(kind).room(limit.bytes));
-    match (whole(kind).room(limit.bytes), in_blocks.flatten()) {
+    let least = |kind| {
+        let whole = whole(kind).least();
+        blocks(kind).map_or(whole, |blocks| whole.min(blocks.least()))
+    };
+    let (kind, rows) = (job.device.info().kind, files.hidden.rows_and_columns().0);
+    let in_blocks = blocks(kind).and_then(|blocks| blocks.room(limit.bytes));
+    match (whole(kind).room(limit.bytes), in_blocks) {
         (Some(whole), Some(blocks)) if !whole.suffices(rows, blocks.rows) => {
             Ok(Way::Blocks(blocks))
         }
         (Some(whole), _) => Ok(Way::Windows(whole)),
         (None, Some(blocks)) => Ok(Way::Blocks(blocks)),
         (None, None) => {
+            let layer = if has_blocks(kind) { "the layer, or a class of it," } else { "the layer" };
             let failure = Failure::input(format!(
-                "{limit} does not hold the layer, or a class of it, and a row on its way: {} bytes are \
-                 the least",
+                "{limit} does not hold {layer} and a row on its way: {} bytes are the least",
                 least(kind)
             ));
             let is_of_device = kind == DeviceKind::Gpu && limit.bytes >= least(DeviceKind::Cpu);

@@ -35,11 +35,11 @@ impl Room {
     }
 }
 
-/// Window by window; the layer and the targets are in memory.
+/// Window by window; the layer is in memory, and so are class indices.
 pub(super) fn stream(
     mut job: Job<'_>,
     op: &LinearCrossEntropy,
-    mut hidden: InputArray,
+    (mut hidden, mut probs): (InputArray, Option<InputArray>),
     layer: &Layer<'_>,
     (targets, room): (BatchTargets<'_>, Room),
 ) -> Result<()> {
@@ -51,21 +51,31 @@ pub(super) fn stream(
     job.begin_windows(&mut outputs, &hidden)?;
     let stream = job.device.stream_linear(op, weight, bias, targets);
     let mut stream = stream.map_err(|error| job.blame(&error))?;
-    job.progress.start("streaming", hidden.len() as u64 * hidden.dtype.size());
-    let mut values = Array::F32(Vec::new());
+    let bytes = |file: &InputArray| file.len() as u64 * file.dtype.size();
+    job.progress.start("streaming", bytes(&hidden) + probs.as_ref().map_or(0, bytes));
+    let (mut values, mut of_probs) = (Array::F32(Vec::new()), Array::F32(Vec::new()));
     for first in (0..rows).step_by(room.rows) {
         let window = first..rows.min(first + room.rows);
         let started = Instant::now();
-        hidden.read_window(window.start * width..window.end * width, &mut values)?;
-        restore(&mut values, job.work.asked);
+        let read = |file: &mut InputArray, columns: usize, values: &mut Array| {
+            file.read_window(window.start * columns..window.end * columns, values)?;
+            restore(values, job.work.asked);
+            job.progress.advance((window.len() * columns) as u64 * file.dtype.size());
+            Result::Ok(())
+        };
+        read(&mut hidden, width, &mut values)?;
+        probs.as_mut().map_or(Ok(()), |file| read(file, weight.rows(), &mut of_probs))?;
         clock.read += started.elapsed();
-        let matrix = Matrix::new(values.values(), window.len(), width);
-        let part = matrix.and_then(|matrix| stream.push(matrix, job.upstream_of(window.clone())));
+        let upstream = job.upstream_of(window.clone());
+        let matrix = |values, columns| Matrix::new(Array::values(values), window.len(), columns);
+        let part = matrix(&values, width).and_then(|hidden| match probs {
+            Some(_) => stream.push_with_probs(hidden, matrix(&of_probs, weight.rows())?, upstream),
+            None => stream.push(hidden, upstream),
+        });
         let part = part.map_err(|error| job.blame(&error))?;
         let started = Instant::now();
         job.append(&mut outputs, part)?;
         clock.write += started.elapsed();
-        job.progress.advance((window.len() * width) as u64 * hidden.dtype.size());
     }
     let timings = stream.timings();
     let total = stream.finish().map_err(|error| job.blame(&error))?;
@@ -88,6 +98,15 @@ pub(super) fn stream(
     job.conclude(&outcome, &timings, started)
 }
 
+/// What is read: rows and the layer.
+#[derive(Clone, Copy)]
+pub(super) struct Files<'f> {
+    pub(super) hidden: &'f InputArray,
+    pub(super) weight: &'f InputArray,
+    /// Targets that are probabilities.
+    pub(super) probs: Option<&'f InputArray>,
+}
+
 /// A batch, and the bytes that it takes with the layer in memory.
 pub(super) struct Needs {
     rows: usize,
@@ -106,7 +125,7 @@ impl Needs {
         job: &Job<'_>,
         op: &LinearCrossEntropy,
         kind: DeviceKind,
-        (hidden, weight): (&InputArray, &InputArray),
+        Files { hidden, weight, probs }: Files<'_>,
     ) -> Self {
         let (rows, width) = hidden.rows_and_columns();
         let held_as = |file: &InputArray| {
@@ -125,20 +144,37 @@ impl Needs {
         let resident = weight.len() as u64 * element
             + job.resident(rows)
             + hidden.scratch()
-            + weight.scratch();
+            + weight.scratch()
+            + probs.map_or(0, InputArray::scratch);
         // What is read, as it is stored, its gradient, and both as f32 in the operation; the reference has
         // all logits of a window, twice.
         let (computed, logits) = match kind {
             DeviceKind::Reference => (8, 24 * job.work.classes as u64),
             _ => (4, 0),
         };
-        let row = width as u64 * (hidden.dtype.size() + 2 * held + 4 * computed) + logits + 64;
+        // Probabilities as they are read, as they are stored, and on their way to a device; where a mask
+        // leaves rows out, without these too.
+        let classes = job.work.classes as u64;
+        let is_masked = job.start.args.mask.is_some();
+        let copies = 1 + u64::from(is_masked && kind != DeviceKind::Cpu);
+        let of_probs = |file: &InputArray| {
+            classes * (file.dtype.size() + copies * held_as(file) + 2 * computed)
+        };
+        let row = width as u64 * (hidden.dtype.size() + 2 * held + 4 * computed)
+            + logits
+            + probs.map_or(0, of_probs)
+            + 64;
+        let gathered = probs.filter(|_| is_masked).map_or(0, |file| classes * held_as(file));
         let scratch = match kind {
             DeviceKind::Reference => 0,
-            _ => 4 * (job.work.classes + 2 * width) as u64,
+            DeviceKind::Cpu => 4 * (classes + 2 * width as u64) + gathered,
+            _ => 4 * (classes + 2 * width as u64),
         };
-        // The loss alone stores no logits on a GPU.
-        let has_logits = kind == DeviceKind::Cpu || kind == DeviceKind::Gpu && op.has_gradient();
+        // The loss alone of class indices stores no logits on a GPU.
+        let has_logits = match kind {
+            DeviceKind::Gpu => op.has_gradient() || probs.is_some(),
+            kind => kind == DeviceKind::Cpu,
+        };
         Self { rows, resident, row, scratch, has_logits }
     }
 
