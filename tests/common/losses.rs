@@ -445,13 +445,19 @@ pub fn divergence(subject: &Subject, teacher: &[f32], case: &Case, op: Divergenc
     above.compare((&what("loss"), subject), &got.loss, &losses, &loss_bound)?;
     compare_all(&what("lse"), &got.lse, &want.lse.to_f64(), |row| pairs[row].1.lse())?;
     let dstudent = values(want.dstudent.as_ref());
+    let of_rows = pairs.iter().zip(&losses).map(|((p, q), loss)| match op {
+        Divergence::Kl(op) if op.is_reverse() => (loss / unit, q.kl(p)),
+        Divergence::Kl(_) => p.total(),
+        Divergence::Js(op) => (0.0, q.js_total(p, op.beta())),
+    });
+    let of_rows: Vec<(f64, f64)> = of_rows.collect();
     compare_all(&what("dstudent"), &got.dstudent.ok_or("no gradient")?, &dstudent, |i| {
         let (row, j) = (i / classes, i % classes);
         let (p, q) = &pairs[row];
         let column = match op {
-            Divergence::Kl(op) if op.is_reverse() => q.reverse_column(p, j, losses[row] / unit),
-            Divergence::Kl(_) => q.kl_column(p, j),
-            Divergence::Js(op) => q.js_column(p, j, op.beta()),
+            Divergence::Kl(op) if op.is_reverse() => q.reverse_column(p, j, of_rows[row]),
+            Divergence::Kl(_) => q.kl_column(p, j, of_rows[row]),
+            Divergence::Js(op) => q.js_column(p, j, op.beta(), of_rows[row].1),
         };
         above.of(row) * unit / temperature * column
             + tolerance::few(subject.arithmetic, dstudent[i].abs())
@@ -476,7 +482,8 @@ pub fn entropies(subject: &Subject, case: &Case, unit: surprisal::Unit) -> Outco
     compare_all(&what("entropy"), &got, &want, |row| {
         scale * scores[row].entropy() + tolerance::few(subject.arithmetic, want[row].abs())
     })?;
-    let entropies = want;
+    let bounds = want.iter().zip(&scores).map(|(h, row)| (h / scale, row.entropy()));
+    let entropies: Vec<(f64, f64)> = bounds.collect();
     let dentropy = upstream_values(case.rows);
     let op = EntropyBackward::new().with_unit(unit);
     let input = EntropyBackwardInput::new(case.matrix(), &dentropy);
@@ -484,7 +491,7 @@ pub fn entropies(subject: &Subject, case: &Case, unit: surprisal::Unit) -> Outco
     let got = subject.device.run(&op, input).map_err(error)?;
     compare_all(&what("entropy backward"), &got, &want, |i| {
         let (row, j) = (i / case.classes, i % case.classes);
-        let bound = scores[row].entropy_column(j, entropies[row] / scale);
+        let bound = scores[row].entropy_column(j, entropies[row]);
         f64::from(dentropy[row]).abs() * scale * bound
             + tolerance::few(subject.arithmetic, want[i].abs())
     })?;

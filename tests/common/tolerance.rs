@@ -471,14 +471,15 @@ impl Scores {
         if self.normalized { self.plain.max.abs() } else { self.plain.rest.ln_1p() }
     }
 
-    /// Of Q sum(P) - P.
-    pub fn kl_column(&self, teacher: &Self, j: usize) -> f64 {
-        let total: f64 = (0..self.z.len()).map(|k| teacher.p_value(k)).sum();
-        let total_error: f64 = if teacher.normalized {
-            (0..self.z.len()).map(|k| teacher.p(k)).sum::<f64>() + self.sums() * total
-        } else {
-            0.0
-        };
+    /// The sum of the probabilities, and how far it may be off.
+    pub fn total(&self) -> (f64, f64) {
+        let total: f64 = (0..self.z.len()).map(|j| self.p_value(j)).sum();
+        let errors = || (0..self.z.len()).map(|j| self.p(j)).sum::<f64>();
+        (total, if self.normalized { errors() + self.sums() * total } else { 0.0 })
+    }
+
+    /// Of Q sum(P) - P, with [`Self::total`] of the teacher.
+    pub fn kl_column(&self, teacher: &Self, j: usize, (total, total_error): (f64, f64)) -> f64 {
         let (p, q) = (teacher.p_value(j), self.p_value(j));
         let is_top = |row: &Self| f64::from(row.z[j]) == row.plain.max && row.plain.rest < 1.0;
         if !teacher.normalized && is_top(self) && is_top(teacher) {
@@ -492,8 +493,8 @@ impl Scores {
         total * self.p(j) + q * total_error + teacher.p(j) + 8.0 * self.u() * (q * total + p)
     }
 
-    /// Of Q ((log Q - log P) - KL).
-    pub fn reverse_column(&self, teacher: &Self, j: usize, kl: f64) -> f64 {
+    /// Of Q ((log Q - log P) - KL), with KL and [`Self::kl`].
+    pub fn reverse_column(&self, teacher: &Self, j: usize, (kl, kl_error): (f64, f64)) -> f64 {
         let q = self.p_value(j);
         if q == 0.0 || !teacher.z[j].is_finite() || !self.z[j].is_finite() {
             return FLUSH;
@@ -501,7 +502,7 @@ impl Scores {
         let ratio = (teacher.nll_value(j) - self.nll_value(j)).abs();
         let magnitude = ratio + kl.abs() + self.nll_value(j).abs() + teacher.nll_value(j).abs();
         self.p(j) * (ratio + kl.abs())
-            + q * (self.nll(j) + teacher.nll(j) + self.kl(teacher) + 8.0 * self.u() * magnitude)
+            + q * (self.nll(j) + teacher.nll(j) + kl_error + 8.0 * self.u() * magnitude)
     }
 
     /// Of twice `share p log(p / m)`, m the mixture of p by this share and of the other's by the rest: twice,
@@ -530,12 +531,15 @@ impl Scores {
         columns.map(|j| both(j) + self.sums() * size(j)).sum()
     }
 
-    /// Of s - Q sum(s).
-    pub fn js_column(&self, teacher: &Self, j: usize, beta: f64) -> f64 {
-        let own = |j| self.to_mixture(teacher, j, 1.0 - beta);
-        let total_error = (0..self.z.len()).map(own).sum::<f64>();
+    /// Of sum(s), s what each column gives to one side.
+    pub fn js_total(&self, teacher: &Self, beta: f64) -> f64 {
+        (0..self.z.len()).map(|j| self.to_mixture(teacher, j, 1.0 - beta)).sum()
+    }
+
+    /// Of s - Q sum(s), with [`Self::js_total`].
+    pub fn js_column(&self, teacher: &Self, j: usize, beta: f64, total_error: f64) -> f64 {
         let sums = self.sums() * 2.0;
-        own(j)
+        self.to_mixture(teacher, j, 1.0 - beta)
             + self.p_value(j) * (total_error + sums)
             + self.p(j)
             + 8.0 * self.u() * self.p_value(j)
@@ -553,14 +557,14 @@ impl Scores {
         (0..self.z.len()).map(term).sum::<f64>() + self.sums() * self.norm()
     }
 
-    /// Of p (nll - entropy).
-    pub fn entropy_column(&self, j: usize, entropy: f64) -> f64 {
+    /// Of p (nll - entropy), with the entropy and [`Self::entropy`].
+    pub fn entropy_column(&self, j: usize, (entropy, entropy_error): (f64, f64)) -> f64 {
         if !self.z[j].is_finite() {
             return FLUSH;
         }
         let (p, nll) = (self.p_value(j), self.nll_value(j).abs());
         self.p(j) * (nll + entropy)
-            + p * (self.nll(j) + self.entropy() + 8.0 * self.u() * (nll + entropy))
+            + p * (self.nll(j) + entropy_error + 8.0 * self.u() * (nll + entropy))
     }
 }
 
