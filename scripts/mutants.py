@@ -31,7 +31,10 @@ MEMORY = 6 << 30
 
 # Which tests are to notice, the crate's own and the quick ones first; and those that are about a GPU.
 OF_PLANS = ["plan", "traffic"]
-OF_REST = ["surprisal", "told", "by_hand", "reference", "family", "linear", "errors", "options", "hostile", "golden", "stream"]
+OF_REST = [
+    "surprisal", "told", "by_hand", "reference", "probabilities", "pos_weight", "js_beta", "family", "linear",
+    "linear_probs", "masks", "errors", "options", "hostile", "golden", "stream",
+]
 ABOUT_GPUS = [
     "gpu",
     "a_batch_that_is_too_large",

@@ -24,7 +24,7 @@ fi
 gpu_tests=(--test golden --test suite --test options --test narrow --test family --test losses
     --test recording --test recording_losses --test recording_narrow --test recording_linear --test recording_kept
     --test recording_masks --test masks --test js_beta --test probabilities --test pos_weight
-    --test products --test linear --test linear_gpu --test budget --test threads)
+    --test products --test linear --test linear_gpu --test linear_probs --test budget --test threads)
 # And those that say something of limits or of errors themselves, or are about more than a driver.
 all_gpu_tests=("${gpu_tests[@]}" --test cpu --test dtypes --test downlevel --test errors --test hot_path
     --test large --test stream --test stream_misuse --test textbook_regressions --test traffic --test worked_numbers)

@@ -4,7 +4,7 @@
 mod common;
 
 use common::linear::{Layer, check, check_output, in_windows};
-use common::{Subject, cpu_subjects, devices};
+use common::{Subject, cpu_subjects, devices, gpu_subjects};
 use surprisal::{
     Array, BatchTargets, CrossEntropy, Dtype, Error, LinearCrossEntropy, LinearCrossEntropyInput,
     LinearCrossEntropyOutput, Loss, Matrix, Reduction, Unit, Upstream,
@@ -75,10 +75,7 @@ fn every_dtype_of_either() {
 
 /// One for the CPU, and one for the GPU if there is one.
 fn subjects() -> Vec<Subject> {
-    let mut subjects = vec![Subject::cpu()];
-    #[cfg(feature = "gpu")]
-    subjects.push(Subject::gpu("as it chooses", common::gpu()));
-    subjects
+    [Subject::cpu()].into_iter().chain(gpu_subjects().into_iter().take(1)).collect()
 }
 
 /// The gathered probabilities of a chunk count.
