@@ -6,7 +6,7 @@ mod common;
 use common::{Subject, cpu_subjects, gpu_subjects, sums};
 use surprisal::{
     Array, CrossEntropy, CrossEntropyInput, DivergenceInput, JsDivergence, KlDivergence,
-    LinearCrossEntropy, LinearCrossEntropyInput, Matrix, Reduction,
+    LinearCrossEntropy, LinearCrossEntropyInput, Matrix, Reduction, Upstream,
 };
 
 const INF: f64 = f64::INFINITY;
@@ -212,5 +212,24 @@ fn the_loss_of_a_batch_of_zeros() {
         let loss = loss.reduced().expect("a mean");
         let off = (loss / 1000f64.ln() - 1.0).abs();
         assert!(off <= 0.5f64.powi(22), "{}: {loss}", subject.name);
+    }
+}
+
+/// What only f64 holds is no number to the devices that compute in f32.
+#[test]
+fn upstream_gradients_that_f32_cannot_hold() {
+    let logits = Matrix::new(&[0.0f32, 1.0], 1, 2).expect("its shape");
+    let op = CrossEntropy::new().with_gradient();
+    for device in common::devices() {
+        let run = |dloss| {
+            let input = CrossEntropyInput::new(logits, &[0i64]);
+            device.run(&op, input.with_upstream(Upstream::Scalar(dloss)))
+        };
+        let error = run(1e60).expect_err("it is too large");
+        assert!(error.to_string().contains("upstream"), "{error}");
+        assert!(error.to_string().contains("1e60 is not finite as f32"), "{error}");
+        for odd in [f64::INFINITY, f64::NAN, -0.0, 3e38] {
+            run(odd).expect("it is what it says");
+        }
     }
 }

@@ -18,7 +18,7 @@ use crate::progress::Progress;
 use crate::report::{Clock, Report, Work, shortest};
 use crate::shapes;
 use crate::storage::{returned, stored};
-use crate::stream::{self, Context, Files, FromAbove, Mask, Matrices, Place, Rows};
+use crate::stream::{self, Context, Files, FromAbove, Mask, Matrices, Place};
 
 pub(crate) fn softmax(args: &TransformArgs) -> Result<()> {
     run(&Softmax, args, &Shape { name: "softmax", tensor: "probs", columns: Columns::Kept }, None)
@@ -205,33 +205,23 @@ impl Job<'_> {
         let Self { args, mask, device, files, progress, clock } = self;
         let mask = Mask::rows(*mask);
         logits.expect_floats()?;
-        if gradient.is_some() && args.logits.is_pipe() {
-            let reason = "is a pipe; with --memory-limit --grad reads the logits a second time";
-            return Err(Failure::input(format!("{}: {reason}", args.logits)));
-        }
+        // The gradient's sweep reads them again.
+        let mut logits = if gradient.is_some() { logits.rereadable()? } else { logits };
         let shape = logits.shape.clone();
         let blame = |error: &Error| Failure::of(error, &args.logits);
         let asked = args.common.dtype;
-        let batch = |logits, upstream, matrix, each| Files {
-            matrices: vec![logits],
-            upstream,
-            targets: None,
-            mask,
-            resident: gradient.map_or(0, |(_, dentropy)| dentropy.as_bytes().len() as u64),
-            rows: Rows::Whole,
-            matrix,
-            each,
-            lse: None,
-        };
+        let resident = gradient.map_or(0, |(_, dentropy)| dentropy.as_bytes().len() as u64);
         let mut context = Context { device, outputs: files, progress, clock, limit, asked };
         let (matrix, each) = (out.kept.then_some(out.place), (!out.kept).then_some(out.place));
-        let of_rows = batch(logits, FromAbove::One(1.0), matrix, each);
+        let matrices = std::slice::from_mut(&mut logits);
+        let of_rows = Files { mask, resident, matrix, each, ..Files::of(matrices) };
         let streamed = context.run(op, of_rows, |window| window.all[0].into(), &blame)?;
         let mut timings = streamed.timings;
         if let Some((op, dentropy)) = gradient {
             let place = ("--grad", "dlogits", &shape[..]);
-            let again = InputArray::open(&args.logits)?;
-            let again = batch(again, FromAbove::Each(dentropy), Some(place), None);
+            let (upstream, matrix) = (FromAbove::Each(dentropy), Some(place));
+            let matrices = std::slice::from_mut(&mut logits);
+            let again = Files { upstream, mask, resident, matrix, ..Files::of(matrices) };
             add(&mut timings, &context.run(op, again, window_backward, &blame)?.timings);
         }
         Ok((streamed.sum, timings))

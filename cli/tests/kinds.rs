@@ -189,6 +189,18 @@ fn a_layer_from_pipes_is_read_again() {
 
 #[cfg(unix)]
 #[test]
+fn logits_from_pipes_are_read_again_for_a_gradient() {
+    let folder = files();
+    let end = "--device cpu --quiet --out e.npy --grad o.npy";
+    let want = output(folder.path(), &format!("S entropy x.npy {end}"));
+    for line in ["cat x.npy | S entropy -", "S entropy - < x.npy"] {
+        let line = format!("{line} {end} --memory-limit 100K");
+        assert!(output(folder.path(), &line) == want, "{line}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
 fn what_pipes_cannot_do() {
     let folder = files();
     let fails = |line: &str, code: i32, parts: &[&str]| {

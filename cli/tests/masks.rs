@@ -229,3 +229,42 @@ fn masks_that_are_none() {
         masked(floats).fails(2, &[floats, "a mask is bool or integers"]);
     }
 }
+
+/// Not even what no class could be is an error where it does not count.
+#[test]
+fn targets_of_64_bits_without_a_sign() {
+    let folder = batch(2);
+    let path = |name: &str| folder.path().join(name);
+    write_npy(&path("y.npy"), &[2], &[0u64, u64::MAX]);
+    for (mask, kept) in [([1u8, 0], Some("1 of 2 rows")), ([0, 1], None)] {
+        write_npy(&path("mask.npy"), &[2], &mask);
+        for command in ["cross-entropy", "focal", "linear-cross-entropy"] {
+            for limit in ["", " --memory-limit 1M"] {
+                // The second matrix is a layer of two classes.
+                let layer = if command == "linear-cross-entropy" { "t.npy " } else { "" };
+                let line =
+                    format!("{command} x.npy {layer}y.npy --mask mask.npy --device cpu{limit}");
+                let run = surprisal(folder.path(), &words(&line));
+                match kept {
+                    Some(kept) => assert!(run.stdout.contains(kept), "{line}: {:?}", run.stderr),
+                    None => run.fails(2, &["y.npy", "18446744073709551615 of row 1 is no class"]),
+                }
+            }
+        }
+    }
+}
+
+/// Labels of elements are f64, which has not every integer.
+#[test]
+fn ignored_labels_that_f64_rounds() {
+    let folder = batch(2);
+    for command in ["elementwise --loss squared x.npy t.npy", "focal --binary x.npy bits.npy"] {
+        for ignored in ["9007199254740993", "9007199254740992", "-9007199254740992"] {
+            let line = format!("{command} --ignore-index={ignored} --device cpu");
+            let parts = ["--ignore-index", ignored, "f64"];
+            surprisal(folder.path(), &words(&line)).fails(2, &parts);
+        }
+        let line = format!("{command} --ignore-index=9007199254740991 --device cpu");
+        assert_eq!(surprisal(folder.path(), &words(&line)).code, 0, "{line}");
+    }
+}

@@ -4,7 +4,7 @@ use crate::cpu::RowStat;
 use crate::cpu::groups::SHORT;
 use crate::cpu::lanes::{Io, Lanes, load, store};
 use crate::cpu::math::{exp, exp_of_negative, log1p};
-use crate::cpu::short::{Next, max_of_short, rest_of_short};
+use crate::cpu::short::{Next, max_of, rest_of_short};
 use crate::cpu::simd::{MAX_LANES, Simd};
 
 /// Elements that one thread sweeps in one go. Longer rows are cut in two, so that the error of a sum
@@ -53,7 +53,7 @@ impl<S: Simd> Sweep<S> {
             return s.enable(
                 #[inline(always)]
                 || {
-                    let max = max_of_short(s, x);
+                    let max = max_of(s, x);
                     RowStat::new(max, rest_of_short(s, x, Next::NOTHING, max, &mut []))
                 },
             );
@@ -64,12 +64,15 @@ impl<S: Simd> Sweep<S> {
     /// The statistic of `scale x`, for the first `columns` of a row that is whole vectors long: the
     /// maximum of x, and the sum of `exp(scale (x - max))` over all but one that holds it.
     pub(super) fn stat_scaled(self, x: &[f32], columns: usize, scale: f32) -> RowStat {
-        let stat = self.stat(&x[..columns]);
-        if scale == 1.0 || !stat.is_defined() {
-            return stat;
+        if scale == 1.0 {
+            return self.stat(&x[..columns]);
         }
         let (s, zero, one) = (self.s, self.s.splat(0.0), self.s.splat(1.0));
-        let max = s.splat(stat.max());
+        let of_all = s.enable(
+            #[inline(always)]
+            || max_of(s, &x[..columns]),
+        );
+        let max = s.splat(of_all);
         let others = self.sum(
             columns,
             #[inline(always)]
@@ -84,7 +87,7 @@ impl<S: Simd> Sweep<S> {
             #[inline(always)]
             |j| s.select(s.eq(s.load(&x[j..]), max), one, zero),
         );
-        RowStat::new(stat.max(), (others + (tops - 1.0)) as f32)
+        RowStat::new(of_all, (others + (tops - 1.0)) as f32)
     }
 
     /// The statistic of a row, in one sweep.
@@ -194,6 +197,14 @@ impl<S: Simd> Sweep<S> {
                 }
             },
         );
+    }
+
+    /// Whether all are in [0, 1]; -0 may be called odd.
+    pub(super) fn are_plain_probs(self, q: &[f32]) -> bool {
+        self.s.enable(
+            #[inline(always)]
+            || crate::op::are_plain_probs(q),
+        )
     }
 
     /// The sum of what `f` gives for the columns from each number on; what it gives past `len` is
@@ -377,7 +388,7 @@ fn sum_of_piece<S: Simd>(s: S, start: usize, end: usize, f: impl Fn(usize) -> S:
 pub(super) fn argmax<S: Simd>(s: S, x: &[f32]) -> Option<usize> {
     let max = s.enable(
         #[inline(always)]
-        || max_of_short(s, x),
+        || max_of(s, x),
     );
     x.iter().position(|&x| x == max)
 }

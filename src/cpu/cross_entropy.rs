@@ -11,6 +11,8 @@ pub(crate) use seen::Seen;
 use chain::{Chain, Norm};
 use row::{Label, Row, RowResult, Span};
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::cpu::columns::Sweep;
 use crate::cpu::labelled::Labelled;
 use crate::cpu::lanes::{Io, Lanes};
@@ -20,6 +22,7 @@ use crate::cpu::plain::{
 use crate::cpu::rows::{Rows, Work, for_each_row};
 use crate::cpu::simd::{InstructionSet, MAX_LANES, Simd};
 use crate::cpu::{Dloss, reduce, select_times};
+use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::matrix::{Array, Values, with_values};
 use crate::op::{
@@ -32,6 +35,14 @@ impl Labelled for CrossEntropy {
         self.validate(input)
     }
 
+    /// Probabilities are looked at when their rows are there; those of f64 before they are rounded.
+    fn check_before(&self, input: &CrossEntropyInput<'_>) -> Result<()> {
+        match input.targets.probs() {
+            Some(probs) if probs.dtype() != Dtype::F64 => self.validate_but_targets(input),
+            _ => self.validate(input),
+        }
+    }
+
     fn wants_gradient(&self) -> bool {
         self.has_gradient()
     }
@@ -42,7 +53,7 @@ impl Labelled for CrossEntropy {
         (rows, classes): (usize, usize),
         labels: Labels<'_>,
         io: Io<'_, T>,
-    ) -> CrossEntropyOutput {
+    ) -> Result<CrossEntropyOutput> {
         let (kept_rows, total_weight) = self.totals(&self.rows(labels.targets, labels.mask));
         let divisor = self.normalizer().unwrap_or(total_weight);
         let options = Options::new(self, labels, classes, divisor);
@@ -78,7 +89,10 @@ impl Labelled for CrossEntropy {
         };
         output.loss = reduce(losses, self.reduction(), divisor);
         output.lse = Array::F32(lse);
-        output
+        if options.has_odd_targets.into_inner() {
+            options.of_rows.validate(classes)?;
+        }
+        Ok(output)
     }
 }
 
@@ -100,6 +114,8 @@ struct Options<'a> {
     /// The same times the sum of all class weights, and that sum.
     smooth_sum: f32,
     weight_sum: f64,
+    /// Whether some probability targets are to be looked at more closely.
+    has_odd_targets: AtomicBool,
 }
 
 impl PlainRows for Options<'_> {
@@ -151,6 +167,9 @@ impl Rows for Options<'_> {
         let label = if let Some(probs) = self.of_rows.targets.probs() {
             let columns = row * self.classes..(row + 1) * self.classes;
             with_values!(probs.values(), q => sweep.widen(&q[columns], a));
+            if !sweep.are_plain_probs(&a[..self.classes]) {
+                self.has_odd_targets.store(true, Ordering::Relaxed);
+            }
             Label::Probs(a)
         } else {
             // A row that counts has a class.
@@ -201,6 +220,7 @@ impl<'a> Options<'a> {
             smooth_class: (e / classes.max(1) as f64) as f32,
             smooth_sum: (e / classes.max(1) as f64 * weight_sum) as f32,
             weight_sum,
+            has_odd_targets: AtomicBool::new(false),
         }
     }
 }
@@ -233,7 +253,7 @@ impl Options<'_> {
     /// A row's z, in `z` unless it is the input itself.
     fn chain_of<'a, S: Simd>(&self, sweep: Sweep<S>, x: &'a [f32], z: &'a mut [f32]) -> &'a [f32] {
         let (s, chain) = (sweep.s, self.chain);
-        if matches!(chain, Chain::None) {
+        if chain.is_identity() {
             return x;
         }
         sweep.fill(

@@ -27,7 +27,7 @@ impl Labelled for Focal {
         (rows, classes): (usize, usize),
         labels: Labels<'_>,
         io: Io<'_, T>,
-    ) -> CrossEntropyOutput {
+    ) -> Result<CrossEntropyOutput> {
         let of_rows = self.rows(labels.targets, labels.mask);
         let kept_rows = of_rows.kept();
         let divisor = self.normalizer().unwrap_or(kept_rows as f64);
@@ -40,7 +40,7 @@ impl Labelled for Focal {
         let (mut losses, mut lse) = (bytemuck::zeroed_vec(rows), bytemuck::zeroed_vec(rows));
         let results = RowResults { losses: &mut losses, lse: &mut lse };
         for_each_plain_row(set, &job, (rows, classes), io, results);
-        CrossEntropyOutput {
+        Ok(CrossEntropyOutput {
             loss: reduce(losses, self.reduction(), divisor),
             lse: Array::F32(lse),
             dlogits: None,
@@ -48,7 +48,7 @@ impl Labelled for Focal {
             metrics: None,
             kept_rows: kept_rows as u64,
             total_weight: kept_rows as f64,
-        }
+        })
     }
 }
 

@@ -10,15 +10,19 @@ use crate::op::{CrossEntropyInput, CrossEntropyOutput, Labels};
 /// A loss of rows with labels.
 pub(crate) trait Labelled {
     fn check(&self, input: &CrossEntropyInput<'_>) -> Result<()>;
+    /// What cannot be told while rows are computed, or would come too late.
+    fn check_before(&self, input: &CrossEntropyInput<'_>) -> Result<()> {
+        self.check(input)
+    }
     fn wants_gradient(&self) -> bool;
-    /// What `labels` and `io` hold was checked; the gradient goes where `io` says.
+    /// The gradient goes where `io` says.
     fn evaluate<T: Lanes>(
         &self,
         set: InstructionSet,
         shape: (usize, usize),
         labels: Labels<'_>,
         io: Io<'_, T>,
-    ) -> CrossEntropyOutput;
+    ) -> Result<CrossEntropyOutput>;
 }
 
 fn shape(logits: &Matrix<'_>) -> (usize, usize) {
@@ -35,14 +39,14 @@ pub(crate) fn labelled<L: Labelled>(
     op: &L,
     input: &CrossEntropyInput<'_>,
 ) -> Result<CrossEntropyOutput> {
-    op.check(input)?;
+    op.check_before(input)?;
     let (shape, labels) = (shape(&input.logits), labels(input));
     with_values!(input.logits.values(), x => {
         if !op.wants_gradient() {
-            return Ok(op.evaluate(set, shape, labels, Io::Read(x)));
+            return op.evaluate(set, shape, labels, Io::Read(x));
         }
         let mut dlogits = zeros(x.len())?;
-        let mut output = op.evaluate(set, shape, labels, Io::Separate(x, &mut dlogits));
+        let mut output = op.evaluate(set, shape, labels, Io::Separate(x, &mut dlogits))?;
         output.dlogits = Some(dlogits.into());
         Ok(output)
     })
@@ -55,10 +59,10 @@ pub(crate) fn labelled_into<L: Labelled>(
     input: &CrossEntropyInput<'_>,
     out: MatrixMut<'_>,
 ) -> Result<CrossEntropyOutput> {
-    op.check(input)?;
+    op.check_before(input)?;
     let (shape, labels) = (shape(&input.logits), labels(input));
     with_pair!(input.logits.values(), out.into_values(), (x, out) => {
-        Ok(op.evaluate(set, shape, labels, Io::Separate(x, out)))
+        op.evaluate(set, shape, labels, Io::Separate(x, out))
     })
 }
 
@@ -73,6 +77,6 @@ pub(crate) fn labelled_in_place<L: Labelled>(
     let shape = shape(&matrix);
     op.check(&labels.of(matrix))?;
     with_values_mut!(logits.into_values(), x => {
-        Ok(op.evaluate(set, shape, labels, Io::InPlace(x)))
+        op.evaluate(set, shape, labels, Io::InPlace(x))
     })
 }

@@ -81,7 +81,7 @@ impl Stats {
     ) {
         let (max, rest) = (&mut self.max[first..], &mut self.rest[first..]);
         for (max, x) in max.iter_mut().zip(x.chunks_exact(classes)) {
-            *max = max_of_short(s, x);
+            *max = max_of(s, x);
         }
         for (row, x) in x.chunks_exact(classes).enumerate() {
             let at = row * classes;
@@ -243,7 +243,7 @@ impl Stats {
 }
 
 #[inline(always)]
-pub(super) fn max_of_short<S: Simd>(s: S, x: &[f32]) -> f32 {
+pub(super) fn max_of<S: Simd>(s: S, x: &[f32]) -> f32 {
     let mut max = [s.splat(RowStat::IDENTITY.max()); CHAINS];
     let mut blocks = x.chunks_exact(CHAINS * S::LANES);
     for block in &mut blocks {

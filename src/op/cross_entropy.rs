@@ -52,7 +52,7 @@ use crate::op::{
 ///
 /// **Accuracy.** Neither term of the loss is negative, so nothing cancels: a row whose loss is
 /// 6e-9 has all its digits, and adding 1e6 to every logit changes the result only as far as
-/// rounding changed the logits. In f32 the loss is good to about 2^-22 relative, plus what
+/// rounding changed the logits. In f32 the loss of a class index is good to about 2^-22 relative, plus what
 /// rounding `logits - max` and summing the row force; see `docs/NUMERICS.md`.
 ///
 /// **Special values** of logits (the same on every device; see `docs/NUMERICS.md` for what a backend may be

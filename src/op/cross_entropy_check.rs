@@ -63,6 +63,12 @@ impl CrossEntropy {
 
     /// Everything that can be said about an input before any of it is computed.
     pub(crate) fn validate(&self, input: &CrossEntropyInput<'_>) -> Result<()> {
+        self.validate_but_targets(input)?;
+        self.rows(input.targets, input.mask).validate(input.logits.classes())
+    }
+
+    /// The same but for the values of the targets.
+    pub(crate) fn validate_but_targets(&self, input: &CrossEntropyInput<'_>) -> Result<()> {
         let (rows, classes) = (input.logits.rows(), input.logits.classes());
         self.validate_options(classes as u64)?;
         self.validate_kind(input.targets.probs().is_some())?;
@@ -77,9 +83,8 @@ impl CrossEntropy {
         }
         input.upstream.validate(self.reduction(), rows, "row of logits")?;
         validate_mask(input.mask, rows, "row of logits")?;
-        let of_rows = self.rows(input.targets, input.mask);
-        of_rows.validate(classes)?;
         if self.form == InputForm::Probs {
+            let of_rows = self.rows(input.targets, input.mask);
             let counts = |i| of_rows.counts(i / classes);
             validate_probs("logits", &input.logits, Nan::Refused, counts)?;
         }

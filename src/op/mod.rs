@@ -33,6 +33,7 @@ pub(crate) use mask::{counts, kept};
 pub(crate) use options::split_scale;
 pub use options::{InputForm, Loss, Reduction, Unit, Upstream};
 pub(crate) use row_targets::RowTargets;
+pub(crate) use search::are_plain_probs;
 pub use transform::{
     Entropy, EntropyBackward, EntropyBackwardInput, LogSoftmax, LogSoftmaxBackward,
     LogSoftmaxBackwardInput, LogSumExp, LogSumExpBackward, LogSumExpBackwardInput, LogitsInput,

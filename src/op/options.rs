@@ -48,7 +48,14 @@ impl Default for Upstream<'_> {
 impl Upstream<'_> {
     /// Fails unless there is one number, or one for each of `losses`, which are rows or elements.
     pub(crate) fn validate(&self, reduction: Reduction, losses: usize, what: &str) -> Result<()> {
-        let Self::Each(values) = self else { return Ok(()) };
+        let values = match self {
+            // What is infinite on purpose passes.
+            Self::Scalar(dloss) if dloss.is_finite() => {
+                return validate_number("upstream", *dloss, Range::Finite);
+            }
+            Self::Scalar(_) => return Ok(()),
+            Self::Each(values) => values,
+        };
         if reduction != Reduction::None {
             return Err(Error::InvalidInput {
                 what: "upstream",

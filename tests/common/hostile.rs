@@ -242,7 +242,12 @@ fn run_shaped(mut bytes: Bytes<'_>, rows: usize, classes: usize) -> usize {
     let Ok(probs) = matrix(probs.values()) else { return done };
     done += all(&op, CrossEntropyInput::new(first, probs), &reference, &cpus);
     let js = JsDivergence::new().with_teacher(InputForm::Probs).with_gradient();
-    done + all(&js, DivergenceInput::new(probs, second), &reference, &cpus)
+    done += all(&js, DivergenceInput::new(probs, second), &reference, &cpus);
+    let of_layer = bytes.array(rows * rows);
+    let of_layer = bytes.probabilities(&of_layer);
+    let Ok(probs) = Matrix::new(of_layer.values(), rows, rows) else { return done };
+    let op = LinearCrossEntropy::new(bytes.cross_entropy(rows)).with_gradient();
+    done + all(&op, LinearCrossEntropyInput::new(first, second, probs), &reference, &cpus)
 }
 
 /// The transforms that are left, and what the others' gradients become.

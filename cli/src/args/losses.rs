@@ -17,10 +17,10 @@ pub(crate) struct LossArgs {
     /// What the loss is measured in, if it is information
     #[arg(long, default_value = "nats")]
     pub(crate) unit: UnitArg,
-    /// The gradient of the loss itself, 1 unless set, which changes what is written of gradients and nothing
-    /// else: a number, or a file. With --reduction none it has one for each loss: of losses of rows in the leading
-    /// shape of the first file, with or without a trailing 1, or flat [rows]; of losses of elements shaped
-    /// like it
+    /// What gradients are multiplied by, the gradient of the loss itself: 1 unless set. A number, or a file: of
+    /// one number without dimensions for a loss that is reduced; with --reduction none of one for each loss, for
+    /// rows in the leading shape of the first file, with or without a trailing 1, or flat [rows], for elements
+    /// in its shape
     #[arg(long, allow_hyphen_values = true, value_name = "FILE|NUMBER")]
     pub(crate) upstream: Option<NumberOrFile>,
     /// What counts, bool or integers, 0 does not: of losses of rows one for each row, in the leading shape of
@@ -28,13 +28,15 @@ pub(crate) struct LossArgs {
     /// does not count is not read, has a loss and a gradient of 0, and is not in the mean
     #[arg(long, value_name = "FILE")]
     pub(crate) mask: Option<InputSpec>,
-    /// What a mean divides by, instead of the total weight of what counts
+    /// What a mean divides by, instead of how many rows or elements count (with class indices, of their class
+    /// weights)
     #[arg(long, allow_negative_numbers = true, value_name = "N")]
     pub(crate) normalizer: Option<f64>,
     /// Writes the gradient with respect to the first file (of divergences, to the student)
     #[arg(long, value_name = "FILE")]
     pub(crate) grad: Option<OutputSpec>,
-    /// Writes the log-sum-exp of each row, where the loss has one
+    /// Writes the log-sum-exp of each row's logits, where the loss has one: of a divergence, of the student's
+    /// over the temperature
     #[arg(long, value_name = "FILE")]
     pub(crate) lse: Option<OutputSpec>,
     #[command(flatten)]
@@ -150,8 +152,8 @@ pub(crate) struct FocalArgs {
     /// what is 1, the rest being that of what is 0
     #[arg(long, allow_negative_numbers = true, value_name = "FILE|NUMBER")]
     pub(crate) alpha: Option<NumberOrFile>,
-    /// Rows with this target are skipped, -100 unless set; `none` skips no row
-    /// With --binary elements with this target are, none unless set
+    /// Rows with this target are skipped, -100 unless set; `none` skips no row. With --binary elements with this
+    /// target are skipped, and none unless set
     #[arg(long, allow_hyphen_values = true, value_name = "I|none")]
     pub(crate) ignore_index: Option<IgnoreIndex>,
     /// Each element by itself, by its sigmoid

@@ -28,8 +28,9 @@ pub(crate) use values::{
 /// `-` is standard input, once a run, or standard output. Input from there or from a pipe without an ending is
 /// .npy or .npz if it begins like one, and .safetensors otherwise; output to `-` is .npy, and the
 /// report goes to stderr. Output to a pipe is written as it comes: a run that fails leaves its beginning there,
-/// so look at the exit code. After a pipe was read or opened, a GPU that fails under `auto` is an error. An
-/// array in Fortran order or an archive that comes through a pipe is first copied to a temporary file.
+/// so look at the exit code. After a pipe was read or opened, a GPU that fails under `auto` is an error. What
+/// comes through a pipe and has to be read again or in another order (an archive, an array in Fortran order, a
+/// layer or logits that --memory-limit reads twice) is first copied to a temporary file.
 #[derive(Debug, Parser)]
 #[command(name = "surprisal", version, about, long_about)]
 pub(crate) struct Args {
@@ -139,8 +140,9 @@ pub(crate) struct CommonArgs {
     #[arg(long, value_name = "INDEX|[BACKEND:]NAME")]
     pub(crate) adapter: Option<AdapterChoice>,
     /// How matrices are stored on the device, as in their files unless set. GPU and CPU compute in f32: f64
-    /// files are rounded to f32 there. What is written has its file's dtype all the same, f64 too, but from
-    /// --device reference, which computes in f64 and writes f64 whatever it read
+    /// files are rounded to f32 there. Gradients and other matrices are written in their file's dtype all the
+    /// same, f64 too, and numbers of rows in f32. --device reference computes in f64 and writes f64 whatever
+    /// it read
     #[arg(long)]
     pub(crate) dtype: Option<DtypeArg>,
     /// Threads on the CPU; all cores unless set

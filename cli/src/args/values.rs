@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use surprisal::{BinaryLabels, Dtype, InputForm, Reduction, Unit};
 
+use crate::error::Failure;
 use crate::files::{InputSpec, from_os_str};
 
 /// An option that takes one of a few words, and what the library calls them.
@@ -63,9 +64,17 @@ impl FromStr for IgnoreIndex {
 }
 
 impl IgnoreIndex {
-    /// As a label among floats.
-    pub(crate) fn label(self) -> Option<f64> {
-        self.0.map(|value| value as f64)
+    /// As a label among floats, which integer labels become too.
+    pub(crate) fn label(of: Option<Self>) -> Result<Option<f64>, Failure> {
+        // From here on integers are rounded, and others could become the same number.
+        const INEXACT: u64 = 1 << f64::MANTISSA_DIGITS;
+        match of.and_then(|of| of.0) {
+            Some(value) if value.unsigned_abs() >= INEXACT => {
+                let reason = "labels of elements are told apart as f64, which rounds this number";
+                Err(Failure::input(format!("--ignore-index: {value}: {reason}")))
+            }
+            value => Ok(value.map(|value| value as f64)),
+        }
     }
 }
 

@@ -29,6 +29,15 @@ pub enum Data {
 impl InputArray {
     /// Reads the elements.
     pub fn read(&mut self, progress: &Progress) -> Result<Data> {
+        self.read_targets(None, progress)
+    }
+
+    /// Reads targets, of which those that a mask leaves out may be anything.
+    pub(crate) fn read_targets(
+        &mut self,
+        mask: Option<&[bool]>,
+        progress: &Progress,
+    ) -> Result<Data> {
         let data = match self.dtype {
             FileDtype::F16 => Data::Floats(Array::F16(self.typed::<f16>(progress)?)),
             FileDtype::Bf16 => Data::Floats(Array::Bf16(self.typed::<bf16>(progress)?)),
@@ -47,10 +56,13 @@ impl InputArray {
             FileDtype::U32 => self.widened::<u32>(progress)?,
             FileDtype::U64 => {
                 let values = self.typed::<u64>(progress)?;
-                let value = |(row, &value): (usize, &u64)| {
-                    i64::try_from(value).map_err(|_| {
-                        Failure::input(format!("{}: {value} of row {row} is no class", self.spec()))
-                    })
+                let value = |(row, &value): (usize, &u64)| match i64::try_from(value) {
+                    Ok(value) => Ok(value),
+                    Err(_) if mask.is_some_and(|mask| !mask[row]) => Ok(i64::MAX),
+                    Err(_) => {
+                        let reason = format!("{value} of row {row} is no class");
+                        Err(Failure::input(format!("{}: {reason}", self.spec())))
+                    }
                 };
                 Data::I64(values.iter().enumerate().map(value).collect::<Result<_>>()?)
             }

@@ -63,7 +63,9 @@ pub(super) fn member(archive: Source, name: Option<&str>) -> Result<Source, Stri
     let member = match (name, found) {
         (_, None) if count == 0 => return Err("has no members".to_owned()),
         (None, Some(_)) if count > 1 => {
-            return Err(format!("has {count} members; name one of {names} after a colon"));
+            return Err(format!(
+                "has {count} members; name one of {names} after a colon (`-` takes one alone)"
+            ));
         }
         (name, None) => {
             return Err(format!("has no member `{}`; it has {names}", name.unwrap_or_default()));

@@ -101,7 +101,12 @@ fn choose<'a>(metadata: &'a Metadata, tensor: Option<&str>) -> Result<&'a Tensor
             tensors.into_values().next().ok_or_else(|| "has no tensors".to_owned())
         }
         None if tensors.is_empty() => Err("has no tensors".to_owned()),
-        None => Err(format!("has {} tensors; name one of {names} after a colon", tensors.len())),
+        None => {
+            let count = tensors.len();
+            Err(format!(
+                "has {count} tensors; name one of {names} after a colon (`-` takes one alone)"
+            ))
+        }
     }
 }
 

@@ -151,11 +151,6 @@ impl InputSpec {
         Spec::parse(text).map(Self)
     }
 
-    /// Whether it can be read only once.
-    pub(crate) fn is_pipe(&self) -> bool {
-        self.0.is_pipe()
-    }
-
     pub(crate) fn path(&self) -> &Path {
         &self.0.path
     }

@@ -48,7 +48,7 @@ pub(crate) fn run(args: &CrossEntropyArgs) -> Result<()> {
         }
         return stream(job, &op, vec![logits, targets], (None, mask));
     }
-    let target_data = job.read(&mut targets)?;
+    let target_data = job.read_targets(&mut targets, mask)?;
     let target_values = target_values(&target_data, &targets)?;
     if inverse {
         op = weighted(&job, op, batch_targets(target_values, mask), classes)?;

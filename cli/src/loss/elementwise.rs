@@ -29,10 +29,11 @@ pub(crate) fn binary_cross_entropy(args: &BinaryCrossEntropyArgs) -> Result<()> 
         ("weights", args.weights.as_ref()),
         ("pos_weight", pos_weight),
     ];
+    let ignored = IgnoreIndex::label(args.ignore_index)?;
     let start = Start::new(&args.loss, inputs)?.without_lse(NO_LSE)?;
     let files =
         Files::of(&args.input, &args.targets, "dinput")?.with_weights(args.weights.as_ref())?;
-    let files = files.with_ignored(args.ignore_index.and_then(IgnoreIndex::label));
+    let files = files.with_ignored(ignored);
     let (_, columns) = files.input.rows_and_columns();
     let pos_weight = open_vector(pos_weight, &files.input, (columns, "column"))?;
     let mut op = BinaryCrossEntropy::new()
@@ -41,7 +42,7 @@ pub(crate) fn binary_cross_entropy(args: &BinaryCrossEntropyArgs) -> Result<()> 
         .with_form(args.form.into())
         .with_labels(args.labels.into())
         .with_normalizer(args.loss.normalizer)
-        .with_ignore_index(args.ignore_index.and_then(IgnoreIndex::label));
+        .with_ignore_index(ignored);
     if args.loss.grad.is_some() {
         op = op.with_gradient();
     }
@@ -73,6 +74,7 @@ pub(crate) fn elementwise(args: &ElementwiseArgs) -> Result<()> {
     if args.delta.is_some() && args.kind != ElementwiseKind::Huber {
         return Err(Failure::input(format!("--delta: is for --loss huber; {name} has none")));
     }
+    let ignored = IgnoreIndex::label(args.ignore_index)?;
     let mut op = Elementwise::new(match args.kind {
         ElementwiseKind::Squared => ElementwiseLoss::Squared,
         ElementwiseKind::Absolute => ElementwiseLoss::Absolute,
@@ -81,14 +83,14 @@ pub(crate) fn elementwise(args: &ElementwiseArgs) -> Result<()> {
     })
     .with_reduction(args.loss.reduction.into())
     .with_normalizer(args.loss.normalizer)
-    .with_ignore_index(args.ignore_index.and_then(IgnoreIndex::label));
+    .with_ignore_index(ignored);
     if args.loss.grad.is_some() {
         op = op.with_gradient();
     }
     let inputs = [("input", Some(&args.input)), ("targets", Some(&args.targets))];
     let start = Start::new(&args.loss, inputs)?.without_lse(NO_LSE)?;
     let files = Files::of(&args.input, &args.targets, "dinput")?;
-    run(start, files.with_ignored(args.ignore_index.and_then(IgnoreIndex::label)), |_| Ok(op))
+    run(start, files.with_ignored(ignored), |_| Ok(op))
 }
 
 /// The files of an elementwise loss, all of one shape.

@@ -29,10 +29,10 @@ fn classes(args: &FocalArgs) -> Result<()> {
     let mut job = start.open(&logits, &[], &Losses::OfRows(each))?;
 
     let alpha = job.read_optional(alpha)?;
-    let target_data = job.read(&mut targets)?;
-    let target_values = target_values(&target_data, &targets)?;
     let mask = job.read_mask()?;
     let mask = mask.as_deref();
+    let target_data = job.read_targets(&mut targets, mask)?;
+    let target_values = target_values(&target_data, &targets)?;
     let mut op = Focal::new()
         .with_normalizer(args.loss.normalizer)
         .with_reduction(args.loss.reduction.into())
@@ -62,7 +62,7 @@ fn classes(args: &FocalArgs) -> Result<()> {
 }
 
 fn binary(args: &FocalArgs) -> Result<()> {
-    let ignored = args.ignore_index.and_then(IgnoreIndex::label);
+    let ignored = IgnoreIndex::label(args.ignore_index)?;
     let mut op = BinaryFocal::new()
         .with_normalizer(args.loss.normalizer)
         .with_ignore_index(ignored)

@@ -217,9 +217,9 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// The elements of a file, whatever they are; floats as the device stores them.
-    fn read(&mut self, file: &mut InputArray) -> Result<Data> {
-        Ok(match self.timed(|progress| file.read(progress))? {
+    /// Targets of whatever kind; probabilities as the device stores them.
+    fn read_targets(&mut self, file: &mut InputArray, mask: Option<&[bool]>) -> Result<Data> {
+        Ok(match self.timed(|progress| file.read_targets(mask, progress))? {
             Data::Floats(array) => Data::Floats(self.stored(array)),
             indices => indices,
         })

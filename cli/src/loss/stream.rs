@@ -46,7 +46,7 @@ impl Job<'_> {
         join: impl for<'w> Fn(&'w Matrices<'w>) -> O::Input<'w>,
     ) -> Result<()> {
         let Some(limit) = self.limit().cloned() else { return Ok(()) };
-        let StreamedFiles { matrices, targets, mask, rows, gradient, over, resident } = batch;
+        let StreamedFiles { mut matrices, targets, mask, rows, gradient, over, resident } = batch;
         let reduction = Reduction::from(self.start.args.reduction);
         let is_reduced = reduction != Reduction::None;
         let mut upstream = std::mem::replace(&mut self.upstream, One(1.0));
@@ -57,7 +57,7 @@ impl Job<'_> {
         };
         let resident = resident + bytes;
         let files = Files {
-            matrices,
+            matrices: &mut matrices,
             upstream,
             targets,
             mask,

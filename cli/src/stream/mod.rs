@@ -24,7 +24,7 @@ pub(crate) type Place<'a> = (&'static str, &'a str, &'a [u64]);
 /// A batch in files.
 pub(crate) struct Files<'a> {
     /// What has a row for each row of the batch, the operation's input first.
-    pub(crate) matrices: Vec<InputArray>,
+    pub(crate) matrices: &'a mut [InputArray],
     pub(crate) upstream: FromAbove<'a>,
     /// Class indices, which are in memory.
     pub(crate) targets: Option<Targets<'a>>,
@@ -35,6 +35,23 @@ pub(crate) struct Files<'a> {
     pub(crate) matrix: Option<Place<'a>>,
     pub(crate) each: Option<Place<'a>>,
     pub(crate) lse: Option<Place<'a>>,
+}
+
+impl<'a> Files<'a> {
+    /// Matrices of which all rows count, and nothing that is written.
+    pub(crate) fn of(matrices: &'a mut [InputArray]) -> Self {
+        Self {
+            matrices,
+            upstream: FromAbove::One(1.0),
+            targets: None,
+            mask: Mask::Nothing,
+            resident: 0,
+            rows: Rows::Whole,
+            matrix: None,
+            each: None,
+            lse: None,
+        }
+    }
 }
 
 /// What counts.
@@ -178,7 +195,7 @@ impl Context<'_> {
         join: impl for<'w> Fn(&'w Matrices<'w>) -> O::Input<'w>,
         blame: &dyn Fn(&Error) -> Failure,
     ) -> Result<Streamed> {
-        let Files { mut matrices, upstream, targets, mask, resident, rows, .. } = files;
+        let Files { matrices, upstream, targets, mask, resident, rows, .. } = files;
         let (mut later, upstream) = match upstream {
             FromAbove::File(file) => (Some(file), FromAbove::One(1.0)),
             known => (None, known),

@@ -35,6 +35,15 @@ impl Chain {
         }
     }
 
+    /// Whether z is the element itself; distances may be multiplied all the same.
+    pub(super) fn is_identity(self) -> bool {
+        match self {
+            Self::None => true,
+            Self::Scale(scale, _) => scale == 1.0,
+            Self::Softcap { .. } | Self::Log(_) => false,
+        }
+    }
+
     #[inline(always)]
     pub(super) fn z<S: Simd>(self, s: S, x: S::F) -> S::F {
         match self {

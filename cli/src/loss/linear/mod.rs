@@ -50,13 +50,14 @@ pub(crate) fn run(args: &LinearCrossEntropyArgs) -> Result<()> {
     let class_weights = job.read_optional(class_weights)?;
     // Probabilities of a batch that comes in windows come with these.
     let in_windows = are_probs && job.streams();
-    let target_data = if in_windows { None } else { Some(job.read(&mut targets)?) };
+    let mask = job.read_mask()?;
+    let mask = mask.as_deref();
+    let target_data = if in_windows { None } else { Some(job.read_targets(&mut targets, mask)?) };
     let mut target_values = match &target_data {
         Some(data) => target_values(data, &targets)?.into(),
         None => BatchTargets::probs_in_windows(rows),
     };
-    let mask = job.read_mask()?;
-    target_values.mask = mask.as_deref();
+    target_values.mask = mask;
     let mut loss = args.options.op(&args.loss);
     if let Some(class_weights) = &class_weights {
         loss = loss.with_class_weights(class_weights.to_f64());
