@@ -134,7 +134,7 @@ fn a_linear_layer_s_logits_that_overflow_when_scaled() {
 
         // Class by class.
         let mut stream = subject.device.stream_classes(&op, 3, &targets).expect("sound");
-        let mut rows = stream.window(hidden, surprisal::Upstream::default()).expect("sound");
+        let mut rows = stream.window(hidden, Upstream::default()).expect("sound");
         for _ in 0..rows.passes() {
             for class in weight.values().to_f64() {
                 rows.push(Matrix::new(&[class], 1, 1).expect("a class"), None).expect("sound");
