@@ -17,7 +17,7 @@ use plotters::prelude::SeriesLabelPosition as Place;
 use surprisal::{
     Array, BinaryCrossEntropy, BinaryLabels, CrossEntropy, CrossEntropyInput, CrossEntropyOutput,
     Device, DivergenceInput, DivergenceOutput, Elementwise, ElementwiseInput, ElementwiseLoss,
-    ElementwiseOutput, Entropy, EntropyBackward, EntropyBackwardInput, Evaluate, Focal, InputForm,
+    ElementwiseOutput, Entropy, EntropyBackward, EntropyBackwardInput, Focal, InputForm,
     JsDivergence, KlDivergence, Matrix, Op, Reduction, Surprisal, Unit,
 };
 
@@ -103,7 +103,7 @@ fn logit(p: f64) -> f64 {
 /// The first class is the right one; the gradient is that of its column.
 fn classified<O>(name: &'static str, op: &O, rows: &[f64]) -> Result<Curve>
 where
-    O: Evaluate + for<'a> Op<Input<'a> = CrossEntropyInput<'a>, Output = CrossEntropyOutput>,
+    O: for<'a> Op<Input<'a> = CrossEntropyInput<'a>, Output = CrossEntropyOutput>,
 {
     let count = rows.len() / 2;
     let targets = vec![0i64; count];
@@ -114,7 +114,7 @@ where
 
 fn of_elements<O>(name: &'static str, op: &O, inputs: &[f64], target: f64) -> Result<Curve>
 where
-    O: Evaluate + for<'a> Op<Input<'a> = ElementwiseInput<'a>, Output = ElementwiseOutput>,
+    O: for<'a> Op<Input<'a> = ElementwiseInput<'a>, Output = ElementwiseOutput>,
 {
     let column = |values| Matrix::new(values, inputs.len(), 1);
     let targets = vec![target; inputs.len()];
@@ -125,7 +125,7 @@ where
 
 fn between<O>(name: &'static str, op: &O, teacher: &[f64], student: &[f64]) -> Result<Curve>
 where
-    O: Evaluate + for<'a> Op<Input<'a> = DivergenceInput<'a>, Output = DivergenceOutput>,
+    O: for<'a> Op<Input<'a> = DivergenceInput<'a>, Output = DivergenceOutput>,
 {
     let count = student.len() / 2;
     let teacher = teacher.repeat(count);

@@ -108,9 +108,8 @@ pub use device::adapters_blocking;
 #[cfg(feature = "gpu")]
 pub use device::{AdapterChoice, adapters};
 pub use device::{
-    Batch, ClassStream, ClassWindow, Device, DeviceInfo, DeviceKind, Evaluate, EvaluateInto,
-    LayerPart, LinearStream, LinearTotal, Part, Pending, Stream, StreamBytes, Streaming, Timings,
-    Total,
+    Batch, ClassStream, ClassWindow, Device, DeviceInfo, DeviceKind, EvaluateInto, LayerPart,
+    LinearStream, LinearTotal, Part, Pending, StreamBytes, Streaming, Timings, Total,
 };
 #[cfg(not(target_arch = "wasm32"))]
 pub use device::{StageTimes, Stages, overlap};

@@ -10,7 +10,7 @@ use surprisal::{
     CrossEntropyOutput, Device, DivergenceInput, Elementwise, ElementwiseInput, ElementwiseLoss,
     Entropy, EntropyBackward, EntropyBackwardInput, Error, Focal, InputForm, JsDivergence,
     KlDivergence, LogSoftmax, LogSumExp, LogitsInput, Loss, Matrix, Op, Part, Reduction, Softmax,
-    Stream, Surprisal, Total, Unit, Upstream, Values,
+    Surprisal, Total, Unit, Upstream, Values,
 };
 
 const REDUCTIONS: [Reduction; 3] = [Reduction::Mean, Reduction::Sum, Reduction::None];
@@ -110,7 +110,7 @@ impl Gathered {
 }
 
 /// What windows of so many rows come to.
-fn streamed<O: Stream>(
+fn streamed<O: Op>(
     device: &Device,
     op: &O,
     batch: Batch<'_>,
@@ -255,7 +255,7 @@ fn focal_loss() {
 /// An elementwise loss of `[rows, columns]`, cut as its batch says.
 fn check_elements<O>(op: &O, device: &Device, each: bool, batch: Batch<'_>, shape: [usize; 2])
 where
-    O: Stream + for<'a> Op<Input<'a> = ElementwiseInput<'a>, Output = surprisal::ElementwiseOutput>,
+    O: for<'a> Op<Input<'a> = ElementwiseInput<'a>, Output = surprisal::ElementwiseOutput>,
 {
     let count = shape[0] * shape[1];
     let x = stored(&noise(count, 21, 3.0), "f32");
@@ -313,7 +313,7 @@ fn elementwise_losses() {
 
 fn check_transform<O>(op: &O, device: &Device, shape: [usize; 2], cut: usize)
 where
-    O: Stream + for<'a> Op<Input<'a> = LogitsInput<'a>, Output = Array>,
+    O: for<'a> Op<Input<'a> = LogitsInput<'a>, Output = Array>,
 {
     for dtype in ["f32", "bf16"] {
         let logits = stored(&noise(shape[0] * shape[1], 31, 8.0), dtype);

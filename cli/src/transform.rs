@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use surprisal::{
     Array, Device, Entropy, EntropyBackward, EntropyBackwardInput, Error, LogSoftmax, LogSumExp,
-    LogitsInput, Matrix, Op, Softmax, Stream, Timings, Unit, Upstream,
+    LogitsInput, Matrix, Op, Softmax, Timings, Unit, Upstream,
 };
 
 use crate::args::{DeviceArg, EntropyArgs, MemoryLimit, NumberOrFile, TransformArgs};
@@ -108,7 +108,7 @@ fn run<O>(
     gradient: Option<&Gradient<'_>>,
 ) -> Result<()>
 where
-    O: Stream + for<'a> Op<Input<'a> = LogitsInput<'a>, Output = Array>,
+    O: for<'a> Op<Input<'a> = LogitsInput<'a>, Output = Array>,
 {
     let mut clock = Clock::start();
     let gradient = gradient.filter(|gradient| gradient.file.is_some());
@@ -200,7 +200,7 @@ impl Job<'_> {
         (gradient, limit): (Option<(&EntropyBackward, &Array)>, &MemoryLimit),
     ) -> Result<(f64, Timings)>
     where
-        O: Stream + for<'a> Op<Input<'a> = LogitsInput<'a>, Output = Array>,
+        O: for<'a> Op<Input<'a> = LogitsInput<'a>, Output = Array>,
     {
         let Self { args, mask, device, files, progress, clock } = self;
         let mask = Mask::rows(*mask);
@@ -236,7 +236,7 @@ impl Job<'_> {
         gradient: Option<(&EntropyBackward, &Array)>,
     ) -> Result<(f64, Timings)>
     where
-        O: Stream + for<'a> Op<Input<'a> = LogitsInput<'a>, Output = Array>,
+        O: for<'a> Op<Input<'a> = LogitsInput<'a>, Output = Array>,
     {
         let (asked, dtype) = (self.args.common.dtype, logits.dtype);
         let started = Instant::now();

@@ -28,17 +28,112 @@ pub use row_stat::RowStat;
 pub use simd::InstructionSet;
 
 pub(crate) use cross_entropy::{BlockResults, Blocks, Seen};
-pub(crate) use divergence::divergence;
-pub(crate) use elementwise::elementwise;
-#[cfg(feature = "gpu")]
-pub(crate) use labelled::Labelled;
-pub(crate) use labelled::{labelled, labelled_in_place, labelled_into};
 pub(crate) use linear::{ClassRows, linear_cross_entropy};
-pub(crate) use transform::{transform, transform_in_place, transform_into};
+
+use divergence::divergence;
+use elementwise::elementwise;
+use labelled::{labelled, labelled_in_place, labelled_into};
+use transform::{transform, transform_in_place, transform_into};
 
 use crate::error::{Error, Result};
-use crate::matrix::Array;
-use crate::op::{Loss, Reduction, Unit, Upstream};
+use crate::matrix::{Array, MatrixMut};
+use crate::op::{Data, Kind, Loss, Reduction, Results, Transform, Unit, Upstream};
+
+/// Evaluates an operation.
+pub(crate) fn execute(set: InstructionSet, kind: &Kind<'_>, data: &Data<'_>) -> Result<Results> {
+    Ok(match kind {
+        Kind::CrossEntropy(op) => Results::labelled(labelled(set, &**op, &data.labelled())?),
+        Kind::Focal(op) => Results::labelled(labelled(set, &**op, &data.labelled())?),
+        Kind::LinearCrossEntropy(op) => {
+            Results::linear(linear_cross_entropy(set, op, &data.linear())?)
+        }
+        Kind::Divergence(spec) => Results::divergence(divergence(set, spec, &data.divergence())?),
+        Kind::Elementwise(spec) => {
+            Results::elementwise(elementwise(set, spec, &data.elementwise())?)
+        }
+        Kind::Transform(op, unit) => Results::transform(*op, transform(set, (*op, *unit), data)?),
+    })
+}
+
+/// [`execute`] with the matrix in `out`, which fits.
+pub(crate) fn execute_into(
+    set: InstructionSet,
+    kind: &Kind<'_>,
+    data: &Data<'_>,
+    mut out: MatrixMut<'_>,
+) -> Result<Results> {
+    match kind {
+        Kind::CrossEntropy(op) => {
+            labelled_into(set, &**op, &data.labelled(), out).map(Results::labelled)
+        }
+        Kind::Focal(op) => labelled_into(set, &**op, &data.labelled(), out).map(Results::labelled),
+        Kind::Transform(op, unit) => {
+            transform_into(set, (*op, *unit), data, out)?;
+            Ok(Results::default())
+        }
+        Kind::LinearCrossEntropy(_) | Kind::Divergence(_) | Kind::Elementwise(_) => {
+            let mut results = execute(set, kind, data)?;
+            if let Some(matrix) = results.matrix.take() {
+                out.assign(&matrix);
+            }
+            Ok(results)
+        }
+    }
+}
+
+/// [`execute`] with the matrix in the memory of an array, where that saves something: new memory for every
+/// window costs about as much as what is computed.
+pub(crate) fn execute_reusing(
+    set: InstructionSet,
+    kind: &Kind<'_>,
+    data: &Data<'_>,
+    spare: Option<Array>,
+) -> Result<Results> {
+    let is_written_there = match kind {
+        Kind::CrossEntropy(_) | Kind::Focal(_) | Kind::Transform(_, _) => {
+            kind.output().has_matrix()
+        }
+        Kind::LinearCrossEntropy(_) | Kind::Divergence(_) | Kind::Elementwise(_) => false,
+    };
+    if !is_written_there {
+        return execute(set, kind, data);
+    }
+    let mut array = spare.unwrap_or(Array::F32(Vec::new()));
+    let out = array.as_matrix_like(&data.input)?;
+    let results = execute_into(set, kind, data, out)?;
+    Ok(Results { matrix: Some(array), ..results })
+}
+
+/// [`execute`] with the matrix over the input; `data` is what is read beside that.
+pub(crate) fn execute_in_place(
+    set: InstructionSet,
+    kind: &Kind<'_>,
+    mut matrix: MatrixMut<'_>,
+    data: &Data<'_>,
+) -> Result<Results> {
+    match kind {
+        Kind::CrossEntropy(op) => {
+            labelled_in_place(set, &**op, matrix, data.labels()).map(Results::labelled)
+        }
+        Kind::Focal(op) => {
+            labelled_in_place(set, &**op, matrix, data.labels()).map(Results::labelled)
+        }
+        Kind::Transform(op @ (Transform::Softmax | Transform::LogSoftmax), unit) => {
+            transform_in_place(set, (*op, *unit), matrix, data.mask)?;
+            Ok(Results::default())
+        }
+        Kind::LinearCrossEntropy(_)
+        | Kind::Divergence(_)
+        | Kind::Elementwise(_)
+        | Kind::Transform(_, _) => {
+            let mut results = execute(set, kind, &Data { input: matrix.as_matrix(), ..*data })?;
+            if let Some(made) = results.matrix.take() {
+                matrix.assign(&made);
+            }
+            Ok(results)
+        }
+    }
+}
 
 /// So many zeros: what is as large as a matrix may be too large.
 fn zeros<T: bytemuck::Zeroable>(elements: usize) -> Result<Vec<T>> {

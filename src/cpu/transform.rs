@@ -11,20 +11,20 @@ use crate::cpu::simd::{InstructionSet, Simd};
 use crate::cpu::{RowStat, select_times, zeros};
 use crate::error::Result;
 use crate::matrix::{Array, MatrixMut, Values, with_values, with_values_mut};
-use crate::op::{Transform, TransformInput, counts};
+use crate::op::{Data, Transform, Unit, Upstream, counts};
 
 pub(crate) fn transform(
     set: InstructionSet,
-    op: Transform,
-    input: &TransformInput<'_>,
+    (op, unit): (Transform, Unit),
+    data: &Data<'_>,
 ) -> Result<Array> {
-    input.validate()?;
-    with_values!(input.input.values(), x => {
+    op.validate(data)?;
+    with_values!(data.input.values(), x => {
         if op.reduces() {
-            return Ok(Array::F32(reduced(set, op, input, x)));
+            return Ok(Array::F32(reduced(set, (op, unit), data, x)));
         }
         let mut out = zeros(x.len())?;
-        evaluate(set, op, input, Io::Separate(x, &mut out));
+        evaluate(set, (op, unit), data, Io::Separate(x, &mut out));
         Ok(out.into())
     })
 }
@@ -32,13 +32,13 @@ pub(crate) fn transform(
 /// With the result in `out`, which fits.
 pub(crate) fn transform_into(
     set: InstructionSet,
-    op: Transform,
-    input: &TransformInput<'_>,
+    (op, unit): (Transform, Unit),
+    data: &Data<'_>,
     out: MatrixMut<'_>,
 ) -> Result<()> {
-    input.validate()?;
-    with_pair!(input.input.values(), out.into_values(), (x, out) => {
-        evaluate(set, op, input, Io::Separate(x, out));
+    op.validate(data)?;
+    with_pair!(data.input.values(), out.into_values(), (x, out) => {
+        evaluate(set, (op, unit), data, Io::Separate(x, out));
         Ok(())
     })
 }
@@ -46,14 +46,15 @@ pub(crate) fn transform_into(
 /// With the result of a transform of nothing but a matrix over that.
 pub(crate) fn transform_in_place(
     set: InstructionSet,
-    op: Transform,
+    (op, unit): (Transform, Unit),
     matrix: MatrixMut<'_>,
     mask: Option<&[bool]>,
 ) -> Result<()> {
     let shape = (matrix.as_matrix().rows(), matrix.as_matrix().classes());
-    TransformInput { mask, ..matrix.as_matrix().into() }.validate()?;
+    op.validate(&Data { mask, ..Data::of(matrix.as_matrix()) })?;
+    let of_rows = OfRows { mask, drows: None, unit: unit.per_nat() as f32 };
     with_values_mut!(matrix.into_values(), x => {
-        plain(set, op, shape, &OfRows { mask, drows: None, unit: 1.0 }, Io::InPlace(x));
+        plain(set, op, shape, &of_rows, Io::InPlace(x));
     });
     Ok(())
 }
@@ -61,18 +62,18 @@ pub(crate) fn transform_in_place(
 /// One number a row.
 fn reduced<T: Lanes>(
     set: InstructionSet,
-    op: Transform,
-    input: &TransformInput<'_>,
+    (op, unit): (Transform, Unit),
+    data: &Data<'_>,
     x: &[T],
 ) -> Vec<f32> {
-    let mut results = vec![0.0; input.input.rows()];
-    let classes = input.input.classes();
+    let mut results = vec![0.0; data.input.rows()];
+    let classes = data.input.classes();
     if op == Transform::LogSumExp {
-        let shape = (input.input.rows(), classes);
+        let shape = (data.input.rows(), classes);
         let lse = RowResults { lse: &mut results, ..RowResults::default() };
-        for_each_plain_row(set, &LogSumExps { mask: input.mask }, shape, Io::Read(x), lse);
+        for_each_plain_row(set, &LogSumExps { mask: data.mask }, shape, Io::Read(x), lse);
     } else {
-        let job = Entropies { mask: input.mask, unit: input.unit.per_nat() as f32 };
+        let job = Entropies { mask: data.mask, unit: unit.per_nat() as f32 };
         for_each_row(set, &job, classes, Io::Read(x), &mut results);
     }
     results
@@ -81,15 +82,18 @@ fn reduced<T: Lanes>(
 /// The result goes where `io` says, which also has the matrix.
 fn evaluate<T: Lanes>(
     set: InstructionSet,
-    op: Transform,
-    input: &TransformInput<'_>,
+    (op, unit): (Transform, Unit),
+    data: &Data<'_>,
     io: Io<'_, T>,
 ) {
-    let (rows, classes) = (input.input.rows(), input.input.classes());
-    let drows = input.drows.map(|(_, drows)| drows.to_f32());
-    let of_rows = OfRows { mask: input.mask, drows, unit: input.unit.per_nat() as f32 };
+    let (rows, classes) = (data.input.rows(), data.input.classes());
+    let drows = match data.upstream {
+        Upstream::Each(drows) => Some(drows.to_f32()),
+        Upstream::Scalar(_) => None,
+    };
+    let of_rows = OfRows { mask: data.mask, drows, unit: unit.per_nat() as f32 };
     let mut nothing = vec![(); rows];
-    if let Some(dy) = input.second {
+    if let Some(dy) = data.second {
         let job = Backward { op, dy: dy.values(), of_rows: &of_rows };
         for_each_row(set, &job, classes, io, &mut nothing);
     } else if op == Transform::EntropyBackward {

@@ -12,9 +12,9 @@ mod timings;
 pub use adapter::adapters_blocking;
 #[cfg(feature = "gpu")]
 pub use adapter::{AdapterChoice, adapters};
-pub use run::{Evaluate, EvaluateInto};
+pub use run::EvaluateInto;
 pub use stream::{
-    Batch, ClassStream, ClassWindow, LayerPart, LinearStream, LinearTotal, Part, Pending, Stream,
+    Batch, ClassStream, ClassWindow, LayerPart, LinearStream, LinearTotal, Part, Pending,
     StreamBytes, Streaming, Total,
 };
 #[cfg(not(target_arch = "wasm32"))]
@@ -24,7 +24,8 @@ pub use timings::Timings;
 use crate::cpu::InstructionSet;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
-use crate::matrix::MatrixMut;
+use crate::matrix::{Matrix, MatrixMut};
+use crate::op::Op;
 
 #[cfg(feature = "gpu")]
 use self::gpu::OwnedGpu;
@@ -158,7 +159,7 @@ impl Device {
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) and
     /// [`Error::DeviceLost`](crate::Error::DeviceLost).
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn run<'a, O: Evaluate>(
+    pub fn run<'a, O: Op>(
         &'a self,
         op: &'a O,
         input: impl Into<O::Input<'a>>,
@@ -171,7 +172,7 @@ impl Device {
     /// # Errors
     /// As there.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn run_timed<'a, O: Evaluate>(
+    pub fn run_timed<'a, O: Op>(
         &'a self,
         op: &'a O,
         input: impl Into<O::Input<'a>>,
@@ -184,7 +185,7 @@ impl Device {
     ///
     /// # Errors
     /// As there.
-    pub async fn run_async<'a, O: Evaluate>(
+    pub async fn run_async<'a, O: Op>(
         &'a self,
         op: &'a O,
         input: impl Into<O::Input<'a>>,
@@ -196,20 +197,14 @@ impl Device {
     ///
     /// # Errors
     /// As there.
-    #[cfg_attr(not(feature = "gpu"), expect(clippy::unused_async, reason = "a GPU is awaited"))]
-    pub async fn run_timed_async<'a, O: Evaluate>(
+    pub async fn run_timed_async<'a, O: Op>(
         &'a self,
         op: &'a O,
         input: impl Into<O::Input<'a>>,
     ) -> Result<(O::Output, Timings)> {
-        let (mut timings, input) = (Timings::default(), input.into());
-        let output = match &self.inner {
-            #[cfg(feature = "gpu")]
-            Inner::Gpu(gpu) => return op.on_gpu(gpu, input).await,
-            Inner::Cpu(set) => timings.compute(|| op.on_cpu(*set, input))?,
-            Inner::Reference => timings.compute(|| op.on_reference(input))?,
-        };
-        Ok((output, timings))
+        let (operation, data) = (op.operation()?, O::data(input.into()));
+        let (results, timings) = self.execute(&operation.0, &data).await?;
+        Ok((O::raise(results), timings))
     }
 }
 
@@ -278,17 +273,10 @@ impl Device {
         &'a self,
         op: &'a O,
         input: impl Into<O::Input<'a>>,
-        mut out: MatrixMut<'_>,
+        out: MatrixMut<'_>,
     ) -> Result<O::Beside> {
-        let input = input.into();
-        out.expect_fits(&O::matrix(&input))?;
-        op.expect_matrix()?;
-        if let Inner::Cpu(set) = self.inner {
-            return op.cpu_into(set, input, out);
-        }
-        let (array, beside) = O::apart(self.run_async(op, input).await?);
-        out.assign(&array);
-        Ok(beside)
+        let (operation, data) = (op.operation()?, O::data(input.into()));
+        self.execute_into(&operation.0, &data, out).await.map(O::beside)
     }
 
     /// [`Self::run_in_place`], asynchronous.
@@ -298,17 +286,13 @@ impl Device {
     pub async fn run_in_place_async<O: EvaluateInto>(
         &self,
         op: &O,
-        mut matrix: MatrixMut<'_>,
+        matrix: MatrixMut<'_>,
         rest: O::Rest<'_>,
     ) -> Result<O::Beside> {
-        op.expect_matrix()?;
-        if let Inner::Cpu(set) = self.inner {
-            return op.cpu_in_place(set, matrix, rest);
-        }
-        let output = self.run_async(op, O::join(matrix.as_matrix(), rest)).await?;
-        let (array, beside) = O::apart(output);
-        matrix.assign(&array);
-        Ok(beside)
+        let operation = op.operation()?;
+        let nothing = Matrix::new(&[] as &[f32], 0, 0)?;
+        let data = O::data(O::join(nothing, rest));
+        self.execute_in_place(&operation.0, matrix, &data).await.map(O::beside)
     }
 }
 

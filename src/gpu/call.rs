@@ -66,12 +66,6 @@ impl Call {
         Self::planned(gpu, description, plan).await
     }
 
-    /// A call after which the host sums what it reads of rows: its summary tells of targets alone.
-    pub(crate) async fn without_sums(gpu: &Gpu, description: Description<'_>) -> Result<Self> {
-        let plan = Plan::without_sums(&description.problem, gpu.caps(), gpu.tuning_ref())?;
-        Self::planned(gpu, description, plan).await
-    }
-
     async fn planned(gpu: &Gpu, description: Description<'_>, plan: Plan) -> Result<Self> {
         let Description { name, problem, roles, weights, .. } = description;
         let pipelines = pipelines(gpu, &plan.steps).await?;
@@ -275,7 +269,7 @@ pub(crate) struct RowMetrics {
 }
 
 impl RowMetrics {
-    fn with_columns(rows: usize) -> Self {
+    pub(crate) fn with_columns(rows: usize) -> Self {
         Self { columns: Some(Vec::with_capacity(rows)), ..Self::default() }
     }
 

@@ -43,6 +43,7 @@ pub use record::{
     BackwardBuffers, CrossEntropyBuffers, Description, DivergenceBuffers, ElementwiseBuffers,
     LinearCrossEntropyBuffers, Record, RowBackwardBuffers, RowResultBuffers, TransformBuffers,
 };
+pub(crate) use record::{divergence, elementwise};
 pub use tile_sweep::TileSweep;
 pub(crate) use transfer::{Piece, Reading};
 pub use word::Word;

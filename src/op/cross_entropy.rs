@@ -1,9 +1,12 @@
 //! Cross-entropy between rows of logits and targets: class indices or probabilities.
 
+use std::borrow::Cow;
+
 use crate::error::{Error, Result};
 use crate::op::options::{Common, common_options, unit_option};
 use crate::op::{
-    BatchTargets, CrossEntropyInput, CrossEntropyOutput, InputForm, Op, RowTargets, Targets, sealed,
+    BatchTargets, CrossEntropyInput, CrossEntropyOutput, Data, InputForm, Kind, Op, Operation,
+    Results, RowTargets, Targets, sealed,
 };
 
 /// Cross-entropy of rows of logits against their targets, with its gradient on request.
@@ -374,4 +377,16 @@ impl sealed::Sealed for CrossEntropy {}
 impl Op for CrossEntropy {
     type Input<'a> = CrossEntropyInput<'a>;
     type Output = CrossEntropyOutput;
+
+    fn operation(&self) -> Result<Operation<'_>> {
+        Ok(Operation(Kind::CrossEntropy(Cow::Borrowed(self))))
+    }
+
+    fn data(input: Self::Input<'_>) -> Data<'_> {
+        input.data()
+    }
+
+    fn raise(results: Results) -> CrossEntropyOutput {
+        results.into_labelled()
+    }
 }

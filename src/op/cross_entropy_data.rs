@@ -2,7 +2,7 @@
 
 use crate::matrix::{Array, Matrix};
 use crate::op::mask::mask_option;
-use crate::op::{Loss, Upstream};
+use crate::op::{Data, Loss, Upstream};
 
 /// Targets: a class index for each row, or a probability for each class of each row.
 #[derive(Debug, Clone, Copy)]
@@ -222,6 +222,13 @@ impl<'a> CrossEntropyInput<'a> {
     pub fn with_upstream(mut self, upstream: Upstream<'a>) -> Self {
         self.upstream = upstream;
         self
+    }
+}
+
+impl<'a> CrossEntropyInput<'a> {
+    pub(crate) fn data(self) -> Data<'a> {
+        let Self { logits, targets, upstream, mask } = self;
+        Data { upstream, mask, ..Data::of(logits).with_targets(targets) }
     }
 }
 

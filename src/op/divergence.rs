@@ -7,7 +7,7 @@ use crate::op::options::{
     Common, Range, common_options, unit_option, validate_log_probs, validate_number, validate_probs,
 };
 use crate::op::search::Nan;
-use crate::op::{InputForm, Loss, Op, Upstream, sealed};
+use crate::op::{Data, InputForm, Kind, Loss, Op, Operation, Results, Upstream, sealed};
 
 /// What the divergences read.
 #[derive(Debug, Clone, Copy)]
@@ -118,13 +118,6 @@ impl DivergenceSpec {
             InputForm::Probs => validate_probs("teacher", &input.teacher, Nan::Refused, counts),
         }
     }
-}
-
-/// A divergence as an operation.
-pub(crate) trait DivergenceOp:
-    for<'a> Op<Input<'a> = DivergenceInput<'a>, Output = DivergenceOutput>
-{
-    fn spec(&self) -> DivergenceSpec;
 }
 
 /// The Kullback-Leibler divergence of a student from a teacher, row by row.
@@ -311,16 +304,30 @@ macro_rules! divergence {
             }
         }
 
+        impl $op {
+            pub(crate) fn spec(&self) -> DivergenceSpec {
+                let $self = self;
+                let Self { common, temperature, teacher, .. } = *self;
+                DivergenceSpec { kind: $kind, temperature, teacher, common }
+            }
+        }
+
         impl sealed::Sealed for $op {}
         impl Op for $op {
             type Input<'a> = DivergenceInput<'a>;
             type Output = DivergenceOutput;
-        }
-        impl DivergenceOp for $op {
-            fn spec(&self) -> DivergenceSpec {
-                let $self = self;
-                let Self { common, temperature, teacher, .. } = *self;
-                DivergenceSpec { kind: $kind, temperature, teacher, common }
+
+            fn operation(&self) -> Result<Operation<'_>> {
+                Ok(Operation(Kind::Divergence(self.spec())))
+            }
+
+            fn data(input: Self::Input<'_>) -> Data<'_> {
+                let DivergenceInput { teacher, student, upstream, mask } = input;
+                Data { second: Some(teacher), upstream, mask, ..Data::of(student) }
+            }
+
+            fn raise(results: Results) -> DivergenceOutput {
+                results.into_divergence()
             }
         }
     };

@@ -10,7 +10,10 @@ use crate::op::options::{
     Common, Range, common_options, unit_option, validate_number, validate_probs, validate_weights,
 };
 use crate::op::search::Nan;
-use crate::op::{BinaryLabels, ElementwiseInput, ElementwiseOutput, InputForm, Op, sealed};
+use crate::op::{
+    BinaryLabels, Data, ElementwiseInput, ElementwiseOutput, InputForm, Kind, Op, Operation,
+    Results, sealed,
+};
 
 /// Which loss, with its numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -142,14 +145,6 @@ impl ElementwiseSpec<'_> {
     }
 }
 
-/// An elementwise loss as an operation.
-pub(crate) trait ElementwiseOp:
-    for<'a> Op<Input<'a> = ElementwiseInput<'a>, Output = ElementwiseOutput>
-{
-    /// The loss in common form, or why there is none.
-    fn spec(&self) -> Result<ElementwiseSpec<'_>>;
-}
-
 macro_rules! elementwise {
     ($op:ident, |$self:ident| $spec:expr) => {
         common_options!($op, "input");
@@ -167,17 +162,32 @@ macro_rules! elementwise {
             pub fn ignore_index(&self) -> Option<f64> {
                 self.ignore_index
             }
+
+            /// The loss in common form, or why there is none.
+            #[allow(clippy::unnecessary_wraps, reason = "one of them may have none")]
+            pub(crate) fn spec(&self) -> Result<ElementwiseSpec<'_>> {
+                let $self = self;
+                $spec
+            }
         }
 
         impl sealed::Sealed for $op {}
         impl Op for $op {
             type Input<'a> = ElementwiseInput<'a>;
             type Output = ElementwiseOutput;
-        }
-        impl ElementwiseOp for $op {
-            fn spec(&self) -> Result<ElementwiseSpec<'_>> {
-                let $self = self;
-                $spec
+
+            fn operation(&self) -> Result<Operation<'_>> {
+                self.spec().map(|spec| Operation(Kind::Elementwise(spec)))
+            }
+
+            fn data(input: Self::Input<'_>) -> Data<'_> {
+                let ElementwiseInput { input, targets, weights, upstream, mask } = input;
+                let second = Some(targets);
+                Data { second, factors: weights, upstream, mask, ..Data::of(input) }
+            }
+
+            fn raise(results: Results) -> ElementwiseOutput {
+                results.into_elementwise()
             }
         }
     };

@@ -1,10 +1,15 @@
 //! Focal loss with index targets.
 
+use std::borrow::Cow;
+
 use crate::error::{Error, Result};
 use crate::op::options::{
     Common, Range, common_options, unit_option, validate_number, validate_weights,
 };
-use crate::op::{CrossEntropyInput, CrossEntropyOutput, Op, RowTargets, Targets, sealed};
+use crate::op::{
+    CrossEntropyInput, CrossEntropyOutput, Data, Kind, Op, Operation, Results, RowTargets, Targets,
+    sealed,
+};
 
 /// Multi-class focal loss: cross-entropy in which rows that are predicted well count less.
 ///
@@ -35,7 +40,7 @@ use crate::op::{CrossEntropyInput, CrossEntropyOutput, Op, RowTargets, Targets, 
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Focal {
-    common: Common,
+    pub(crate) common: Common,
     gamma: f64,
     alpha: Option<Vec<f64>>,
     ignore_index: Option<i64>,
@@ -132,4 +137,16 @@ impl sealed::Sealed for Focal {}
 impl Op for Focal {
     type Input<'a> = CrossEntropyInput<'a>;
     type Output = CrossEntropyOutput;
+
+    fn operation(&self) -> Result<Operation<'_>> {
+        Ok(Operation(Kind::Focal(Cow::Borrowed(self))))
+    }
+
+    fn data(input: Self::Input<'_>) -> Data<'_> {
+        input.data()
+    }
+
+    fn raise(results: Results) -> CrossEntropyOutput {
+        results.into_labelled()
+    }
 }

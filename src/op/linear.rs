@@ -4,8 +4,8 @@ use crate::error::{Error, Result};
 use crate::matrix::{Array, Matrix, Values};
 use crate::op::mask::{mask_option, validate_mask};
 use crate::op::{
-    BatchTargets, CrossEntropy, InputForm, Loss, Metrics, Op, Reduction, RowTargets, Targets,
-    Upstream, sealed,
+    BatchTargets, CrossEntropy, Data, InputForm, Kind, Loss, Metrics, Op, Operation, Reduction,
+    Results, RowTargets, Targets, Upstream, sealed,
 };
 
 /// Cross-entropy of the logits that a linear layer makes, with the gradients of everything that the
@@ -333,6 +333,20 @@ impl sealed::Sealed for LinearCrossEntropy {}
 impl Op for LinearCrossEntropy {
     type Input<'a> = LinearCrossEntropyInput<'a>;
     type Output = LinearCrossEntropyOutput;
+
+    fn operation(&self) -> Result<Operation<'_>> {
+        Ok(Operation(Kind::LinearCrossEntropy(self)))
+    }
+
+    fn data(input: Self::Input<'_>) -> Data<'_> {
+        let LinearCrossEntropyInput { hidden, weight, bias, targets, upstream, mask } = input;
+        let layer = Some((weight, bias));
+        Data { upstream, mask, layer, ..Data::of(hidden).with_targets(targets) }
+    }
+
+    fn raise(results: Results) -> LinearCrossEntropyOutput {
+        results.into_linear()
+    }
 }
 
 #[cfg(test)]

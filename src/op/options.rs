@@ -32,7 +32,8 @@ impl std::fmt::Display for Reduction {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Upstream<'a> {
-    /// One number: the gradient of the reduced loss, or of every loss alike.
+    /// One number: the gradient of the reduced loss, or of every loss alike. One that is finite, and not as f32,
+    /// is an error.
     Scalar(f64),
     /// One number for each loss, a row's or an element's; for [`Reduction::None`] only.
     Each(Values<'a>),

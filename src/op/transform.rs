@@ -1,9 +1,9 @@
 //! Softmax, log-softmax, logsumexp, entropy and surprisal of each row, and the backward of each.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::matrix::{Array, Matrix, Values};
-use crate::op::mask::{mask_option, validate_mask};
-use crate::op::{Op, Unit, sealed};
+use crate::op::mask::mask_option;
+use crate::op::{Data, Kind, Op, Operation, Results, Unit, Upstream, sealed};
 
 /// The closed set of row transforms, for the code that runs them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,72 +26,24 @@ impl Transform {
     }
 }
 
-/// What a row transform reads: a matrix, and for a backward the gradient from above.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct TransformInput<'a> {
-    pub(crate) input: Matrix<'a>,
-    pub(crate) second: Option<Matrix<'a>>,
-    /// The gradient with respect to a result of one number a row.
-    pub(crate) drows: Option<(&'static str, Values<'a>)>,
-    /// Of a result that is information.
-    pub(crate) unit: Unit,
-    /// Which rows count.
-    pub(crate) mask: Option<&'a [bool]>,
-}
-
-impl<'a> From<Matrix<'a>> for TransformInput<'a> {
-    fn from(input: Matrix<'a>) -> Self {
-        Self { input, second: None, drows: None, unit: Unit::Nats, mask: None }
-    }
-}
-
-impl<'a> From<LogitsInput<'a>> for TransformInput<'a> {
-    fn from(input: LogitsInput<'a>) -> Self {
-        Self { mask: input.mask, ..input.logits.into() }
-    }
-}
-
-impl TransformInput<'_> {
-    pub(crate) fn validate(&self) -> Result<()> {
-        validate_mask(self.mask, self.input.rows(), "row")?;
-        if let Some(second) = &self.second {
-            self.input.expect_same_shape(second, "upstream gradient")?;
-            if second.dtype() != self.input.dtype() {
-                return Err(Error::InvalidInput {
-                    what: "upstream gradient",
-                    reason: format!("is {}, the matrix is {}", second.dtype(), self.input.dtype()),
-                });
-            }
-        }
-        match self.drows {
-            Some((what, drows)) if drows.len() != self.input.rows() => Err(Error::ShapeMismatch {
-                what,
-                expected: format!("[{}], one for each row of logits", self.input.rows()),
-                found: format!("[{}]", drows.len()),
-            }),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// A row transform as an operation: which one, and how its input reads as the common form.
-pub(crate) trait TransformOp: Op<Output = Array> {
-    const TRANSFORM: Transform;
-    fn common<'a>(&self, input: Self::Input<'a>) -> TransformInput<'a>;
-}
-
 macro_rules! transform {
-    ($op:ident, $input:ident, |$self:pat_param, $value:ident| $common:expr) => {
+    ($op:ident, $input:ident, $unit:expr, |$value:ident| $data:expr) => {
         impl sealed::Sealed for $op {}
         impl Op for $op {
             type Input<'a> = $input<'a>;
             type Output = Array;
-        }
-        impl TransformOp for $op {
-            const TRANSFORM: Transform = Transform::$op;
-            fn common<'a>(&self, $value: Self::Input<'a>) -> TransformInput<'a> {
-                let $self = self;
-                $common
+
+            fn operation(&self) -> Result<Operation<'_>> {
+                let unit: fn(&Self) -> Unit = $unit;
+                Ok(Operation(Kind::Transform(Transform::$op, unit(self))))
+            }
+
+            fn data($value: Self::Input<'_>) -> Data<'_> {
+                $data
+            }
+
+            fn raise(results: Results) -> Array {
+                results.into_transform()
             }
         }
     };
@@ -124,6 +76,10 @@ impl<'a> LogitsInput<'a> {
     pub fn new(logits: Matrix<'a>) -> Self {
         Self { logits, mask: None }
     }
+
+    fn data(self) -> Data<'a> {
+        Data { mask: self.mask, ..Data::of(self.logits) }
+    }
 }
 
 impl<'a> From<Matrix<'a>> for LogitsInput<'a> {
@@ -147,7 +103,7 @@ impl<'a> From<Matrix<'a>> for LogitsInput<'a> {
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Softmax;
-transform!(Softmax, LogitsInput, |_, input| input.into());
+transform!(Softmax, LogitsInput, |_| Unit::Nats, |input| input.data());
 
 /// The log-softmax of each row: `log_probs[j] = (logits[j] - max) - log1p(rest)`.
 ///
@@ -163,7 +119,7 @@ transform!(Softmax, LogitsInput, |_, input| input.into());
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogSoftmax;
-transform!(LogSoftmax, LogitsInput, |_, input| input.into());
+transform!(LogSoftmax, LogitsInput, |_| Unit::Nats, |input| input.data());
 
 /// The logarithm of the sum of the exponentials of each row: `lse = max + log1p(rest)`.
 ///
@@ -179,7 +135,7 @@ transform!(LogSoftmax, LogitsInput, |_, input| input.into());
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogSumExp;
-transform!(LogSumExp, LogitsInput, |_, input| input.into());
+transform!(LogSumExp, LogitsInput, |_| Unit::Nats, |input| input.data());
 
 /// What [`SoftmaxBackward`] reads.
 #[derive(Debug, Clone, Copy)]
@@ -218,10 +174,10 @@ impl<'a> SoftmaxBackwardInput<'a> {
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SoftmaxBackward;
-transform!(SoftmaxBackward, SoftmaxBackwardInput, |_, i| TransformInput {
+transform!(SoftmaxBackward, SoftmaxBackwardInput, |_| Unit::Nats, |i| Data {
     second: Some(i.dprobs),
     mask: i.mask,
-    ..i.probs.into()
+    ..Data::of(i.probs)
 });
 
 /// What [`LogSoftmaxBackward`] reads.
@@ -263,10 +219,10 @@ impl<'a> LogSoftmaxBackwardInput<'a> {
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogSoftmaxBackward;
-transform!(LogSoftmaxBackward, LogSoftmaxBackwardInput, |_, i| TransformInput {
+transform!(LogSoftmaxBackward, LogSoftmaxBackwardInput, |_| Unit::Nats, |i| Data {
     second: Some(i.dlog_probs),
     mask: i.mask,
-    ..i.log_probs.into()
+    ..Data::of(i.log_probs)
 });
 
 /// What [`LogSumExpBackward`] reads.
@@ -306,10 +262,10 @@ impl<'a> LogSumExpBackwardInput<'a> {
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogSumExpBackward;
-transform!(LogSumExpBackward, LogSumExpBackwardInput, |_, i| TransformInput {
-    drows: Some(("dlse", i.dlse)),
+transform!(LogSumExpBackward, LogSumExpBackwardInput, |_| Unit::Nats, |i| Data {
+    upstream: Upstream::Each(i.dlse),
     mask: i.mask,
-    ..i.logits.into()
+    ..Data::of(i.logits)
 });
 
 /// The entropy of each row's softmax: `sum_j p[j] nll[j]`, `nll[j] = -log p[j]`.
@@ -415,11 +371,10 @@ macro_rules! with_unit {
 }
 with_unit!(Entropy, EntropyBackward, Surprisal);
 
-transform!(Entropy, LogitsInput, |op, input| TransformInput { unit: op.unit, ..input.into() });
-transform!(Surprisal, LogitsInput, |op, input| TransformInput { unit: op.unit, ..input.into() });
-transform!(EntropyBackward, EntropyBackwardInput, |op, i| TransformInput {
-    drows: Some(("dentropy", i.dentropy)),
+transform!(Entropy, LogitsInput, |op| op.unit, |input| input.data());
+transform!(Surprisal, LogitsInput, |op| op.unit, |input| input.data());
+transform!(EntropyBackward, EntropyBackwardInput, |op| op.unit, |i| Data {
+    upstream: Upstream::Each(i.dentropy),
     mask: i.mask,
-    unit: op.unit,
-    ..i.logits.into()
+    ..Data::of(i.logits)
 });

@@ -4,8 +4,8 @@ use super::{RowStat, lse_of, reduce, times, upstream_of};
 use crate::error::Result;
 use crate::matrix::Array;
 use crate::op::{
-    DivergenceInput, DivergenceKind, DivergenceOp as _, DivergenceOutput, DivergenceSpec,
-    InputForm, JsDivergence, KlDivergence, Mixture, counts, kept,
+    DivergenceInput, DivergenceKind, DivergenceOutput, DivergenceSpec, InputForm, JsDivergence,
+    KlDivergence, Mixture, counts, kept,
 };
 
 /// The Kullback-Leibler divergence, either way round.

@@ -5,8 +5,8 @@ use super::{reduce, times, upstream_of};
 use crate::error::Result;
 use crate::matrix::Array;
 use crate::op::{
-    BinaryCrossEntropy, BinaryFocal, ElementKind, Elementwise, ElementwiseInput,
-    ElementwiseOp as _, ElementwiseOutput, ElementwiseSpec, counts, kept,
+    BinaryCrossEntropy, BinaryFocal, ElementKind, Elementwise, ElementwiseInput, ElementwiseOutput,
+    ElementwiseSpec, counts, kept,
 };
 
 /// Binary cross-entropy of each element.

@@ -21,13 +21,10 @@ mod focal;
 mod linear;
 mod transform;
 
-pub(crate) use divergence::divergence;
 pub use divergence::{js_divergence, kl_divergence};
-pub(crate) use elementwise::elementwise_spec;
 pub use elementwise::{binary_cross_entropy, binary_focal, elementwise};
 pub use focal::focal;
 pub use linear::linear_cross_entropy;
-pub(crate) use transform::transform;
 pub use transform::{
     entropy, entropy_backward, log_softmax, log_softmax_backward, logsumexp, logsumexp_backward,
     softmax, softmax_backward, surprisal,
@@ -36,9 +33,27 @@ pub use transform::{
 use crate::error::Result;
 use crate::matrix::Array;
 use crate::op::{
-    CrossEntropy, CrossEntropyInput, CrossEntropyOutput, InputForm, Loss, Metrics, Reduction,
-    Upstream, split_scale,
+    CrossEntropy, CrossEntropyInput, CrossEntropyOutput, Data, InputForm, Kind, Loss, Metrics,
+    Reduction, Results, Upstream, split_scale,
 };
+
+/// Evaluates an operation.
+pub(crate) fn execute(kind: &Kind<'_>, data: &Data<'_>) -> Result<Results> {
+    Ok(match kind {
+        Kind::CrossEntropy(op) => Results::labelled(cross_entropy(op, &data.labelled())?),
+        Kind::Focal(op) => Results::labelled(focal(op, &data.labelled())?),
+        Kind::LinearCrossEntropy(op) => Results::linear(linear_cross_entropy(op, &data.linear())?),
+        Kind::Divergence(spec) => {
+            Results::divergence(divergence::divergence(spec, &data.divergence())?)
+        }
+        Kind::Elementwise(spec) => {
+            Results::elementwise(elementwise::elementwise_spec(spec, &data.elementwise())?)
+        }
+        Kind::Transform(op, unit) => {
+            Results::transform(*op, transform::transform(*op, *unit, data)?)
+        }
+    })
+}
 
 /// The maximum of a row, and the sum of exp(scale (x - max)) over all columns but one that holds it.
 /// What is above 1 of a scale of logits scales distances: a logit might overflow.

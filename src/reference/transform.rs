@@ -3,7 +3,7 @@
 use super::{RowStat, lse_of, times};
 use crate::error::Result;
 use crate::matrix::{Array, Matrix};
-use crate::op::{Transform, TransformInput, Unit, counts};
+use crate::op::{Data, Transform, Unit, Upstream, counts};
 
 /// The softmax of each row, formula (3).
 pub fn softmax(logits: Matrix<'_>) -> Vec<f64> {
@@ -54,7 +54,7 @@ pub fn log_softmax_backward(log_probs: Matrix<'_>, dlog_probs: Matrix<'_>) -> Re
 /// # Errors
 /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch).
 pub fn logsumexp_backward(logits: Matrix<'_>, dlse: &[f64]) -> Result<Vec<f64>> {
-    TransformInput { drows: Some(("dlse", dlse.into())), ..logits.into() }.validate()?;
+    Transform::LogSumExpBackward.validate(&of_rows(logits, dlse))?;
     let mut dlogits = softmax(logits);
     for (row, dlse) in dlogits.chunks_mut(logits.classes().max(1)).zip(dlse) {
         for p in row {
@@ -79,7 +79,7 @@ fn entropy_of(stat: &RowStat, x: &[f64]) -> f64 {
 /// # Errors
 /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch).
 pub fn entropy_backward(logits: Matrix<'_>, dentropy: &[f64]) -> Result<Vec<f64>> {
-    TransformInput { drows: Some(("dentropy", dentropy.into())), ..logits.into() }.validate()?;
+    Transform::EntropyBackward.validate(&of_rows(logits, dentropy))?;
     let mut dentropy = dentropy.iter();
     Ok(by_row(logits, |x, out| {
         let dentropy = dentropy.next().copied().unwrap_or_default();
@@ -118,11 +118,18 @@ fn by_row_pair(
     Ok(by_row(a, |a, out| f(a, rows_of_b.next().unwrap_or_default(), out)))
 }
 
+fn of_rows<'a>(logits: Matrix<'a>, drows: &'a [f64]) -> Data<'a> {
+    Data { upstream: Upstream::Each(drows.into()), ..Data::of(logits) }
+}
+
 /// Whichever of the row transforms is asked for.
-pub(crate) fn transform(op: Transform, input: &TransformInput<'_>) -> Result<Array> {
-    input.validate()?;
+pub(crate) fn transform(op: Transform, unit: Unit, input: &Data<'_>) -> Result<Array> {
+    op.validate(input)?;
     let second = input.second.unwrap_or(input.input);
-    let drows = input.drows.map_or_else(Vec::new, |(_, drows)| drows.to_f64());
+    let drows = match input.upstream {
+        Upstream::Each(drows) => drows.to_f64(),
+        Upstream::Scalar(_) => Vec::new(),
+    };
     let mut result = match op {
         Transform::Softmax => softmax(input.input),
         Transform::LogSoftmax => log_softmax(input.input),
@@ -139,9 +146,9 @@ pub(crate) fn transform(op: Transform, input: &TransformInput<'_>) -> Result<Arr
     for row in (0..input.input.rows()).filter(|&row| !counts(input.mask, row)) {
         result[row * columns..][..columns].fill(0.0);
     }
-    if input.unit != Unit::Nats {
+    if unit != Unit::Nats {
         for x in &mut result {
-            *x *= input.unit.per_nat();
+            *x *= unit.per_nat();
         }
     }
     Ok(Array::F64(result))

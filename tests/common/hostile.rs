@@ -7,11 +7,11 @@ use half::{bf16, f16};
 use surprisal::cpu::InstructionSet;
 use surprisal::{
     Array, Batch, BinaryCrossEntropy, BinaryFocal, BinaryLabels, CrossEntropy, CrossEntropyInput,
-    Device, DivergenceInput, Elementwise, ElementwiseInput, ElementwiseLoss, Entropy, Evaluate,
-    Focal, InputForm, JsDivergence, KlDivergence, Labels, LinearCrossEntropy,
-    LinearCrossEntropyInput, LogSoftmax, LogSoftmaxBackward, LogSoftmaxBackwardInput, LogSumExp,
-    LogSumExpBackward, LogSumExpBackwardInput, Matrix, MatrixMut, Reduction, Softmax,
-    SoftmaxBackward, SoftmaxBackwardInput, Surprisal, Targets, Unit, Upstream, Values,
+    Device, DivergenceInput, Elementwise, ElementwiseInput, ElementwiseLoss, Entropy, Focal,
+    InputForm, JsDivergence, KlDivergence, Labels, LinearCrossEntropy, LinearCrossEntropyInput,
+    LogSoftmax, LogSoftmaxBackward, LogSoftmaxBackwardInput, LogSumExp, LogSumExpBackward,
+    LogSumExpBackwardInput, Matrix, MatrixMut, Op, Reduction, Softmax, SoftmaxBackward,
+    SoftmaxBackwardInput, Surprisal, Targets, Unit, Upstream, Values,
 };
 
 /// Bytes, and zeros after their end.
@@ -156,7 +156,7 @@ fn devices() -> Vec<Device> {
 }
 
 /// An operation on all devices: the reference says whether it is to succeed, which is returned as 1.
-fn all<'a, O: Evaluate>(
+fn all<'a, O: Op>(
     op: &'a O,
     input: O::Input<'a>,
     reference: &'a Device,

@@ -3,7 +3,7 @@
 use surprisal::{
     Array, BinaryCrossEntropy, BinaryFocal, CrossEntropy, CrossEntropyInput, CrossEntropyOutput,
     Device, DivergenceInput, DivergenceOutput, Elementwise, ElementwiseInput, ElementwiseLoss,
-    ElementwiseOutput, Entropy, EntropyBackward, EntropyBackwardInput, Evaluate, Focal, InputForm,
+    ElementwiseOutput, Entropy, EntropyBackward, EntropyBackwardInput, Focal, InputForm,
     JsDivergence, KlDivergence, Loss, Matrix, Metrics, Op, Reduction, Surprisal, Upstream,
 };
 
@@ -506,10 +506,7 @@ pub fn entropies(subject: &Subject, case: &Case, unit: surprisal::Unit) -> Outco
 
 /// An elementwise loss, with how far an element may be off: (loss, derivative).
 pub trait ElementLoss:
-    Evaluate
-    + Clone
-    + std::fmt::Debug
-    + for<'a> Op<Input<'a> = ElementwiseInput<'a>, Output = ElementwiseOutput>
+    Clone + std::fmt::Debug + for<'a> Op<Input<'a> = ElementwiseInput<'a>, Output = ElementwiseOutput>
 {
     fn by_element(&self) -> Self;
     fn with_gradient(&self) -> Self;

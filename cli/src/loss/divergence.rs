@@ -1,6 +1,6 @@
 //! `surprisal kl-divergence` and `js-divergence`.
 
-use surprisal::{DivergenceInput, DivergenceOutput, JsDivergence, KlDivergence, Op, Stream, Unit};
+use surprisal::{DivergenceInput, DivergenceOutput, JsDivergence, KlDivergence, Op, Unit};
 
 use super::stream::StreamedFiles;
 use super::{Losses, Outcome, Start};
@@ -44,7 +44,7 @@ pub(crate) fn js_divergence(args: &JsDivergenceArgs) -> Result<()> {
 
 fn run<O>(args: &DivergenceArgs, op: &O) -> Result<()>
 where
-    O: Stream + for<'a> Op<Input<'a> = DivergenceInput<'a>, Output = DivergenceOutput>,
+    O: for<'a> Op<Input<'a> = DivergenceInput<'a>, Output = DivergenceOutput>,
 {
     let inputs = [("student", Some(&args.student)), ("teacher", Some(&args.teacher))];
     let start = Start::new(&args.loss, inputs)?;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use surprisal::{
     Array, BinaryCrossEntropy, Elementwise, ElementwiseInput, ElementwiseLoss, ElementwiseOutput,
-    Op, Stream, Unit,
+    Op, Unit,
 };
 
 use super::stream::StreamedFiles;
@@ -142,7 +142,7 @@ pub(super) fn run<O>(
     op: impl FnOnce(&mut Job<'_>) -> Result<O>,
 ) -> Result<()>
 where
-    O: Stream + for<'a> Op<Input<'a> = ElementwiseInput<'a>, Output = ElementwiseOutput>,
+    O: for<'a> Op<Input<'a> = ElementwiseInput<'a>, Output = ElementwiseOutput>,
 {
     let Files { mut input, mut targets, mut weights, ignored, rows, gradient } = files;
     let mut others = vec![&targets];

@@ -11,7 +11,7 @@ mod stream;
 use std::time::Instant;
 
 use surprisal::{
-    Array, Device, DeviceKind, Error, Evaluate, Loss, Metrics, Reduction, Timings, Unit, Upstream,
+    Array, Device, DeviceKind, Error, Loss, Metrics, Op, Reduction, Timings, Unit, Upstream,
 };
 
 use crate::args::{DeviceArg, LossArgs, NumberOrFile};
@@ -273,7 +273,7 @@ impl Job<'_> {
         }
     }
 
-    fn compute<'b, O: Evaluate>(
+    fn compute<'b, O: Op>(
         &'b self,
         op: &'b O,
         input: O::Input<'b>,

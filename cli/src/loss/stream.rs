@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use surprisal::{Array, Loss, Reduction, Stream, Targets};
+use surprisal::{Array, Loss, Op, Reduction, Targets};
 
 use super::UpstreamData::{Each, Later, One};
 use super::{Job, Outcome};
@@ -39,7 +39,7 @@ impl Job<'_> {
     }
 
     /// Streams the batch, writes what it comes to, and reports.
-    pub(super) fn stream<O: Stream>(
+    pub(super) fn stream<O: Op>(
         mut self,
         op: &O,
         batch: StreamedFiles<'_>,

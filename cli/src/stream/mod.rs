@@ -6,7 +6,7 @@ mod room;
 use std::ops::Range;
 
 use surprisal::{
-    Array, Batch, Device, DeviceKind, Dtype, Error, Matrix, Part, Pending, Stages, Stream, Targets,
+    Array, Batch, Device, DeviceKind, Dtype, Error, Matrix, Op, Part, Pending, Stages, Targets,
     Timings, Total, Upstream, Values, overlap,
 };
 
@@ -188,7 +188,7 @@ pub(crate) struct Matrices<'w> {
 impl Context<'_> {
     /// Runs an operation on a batch; `join` makes its input of a window's matrices, and `blame` names
     /// the file that an error is about.
-    pub(crate) fn run<O: Stream>(
+    pub(crate) fn run<O: Op>(
         &mut self,
         op: &O,
         files: Files<'_>,

@@ -1,6 +1,6 @@
 //! How many rows a window may have, and how many windows there may be.
 
-use surprisal::{Batch, Device, DeviceKind, Dtype, Stream};
+use surprisal::{Batch, Device, DeviceKind, Dtype, Op};
 
 use super::{Rows, held_size};
 use crate::args::{DtypeArg, MemoryLimit};
@@ -37,7 +37,7 @@ impl RowBytes {
 
 impl Room<'_> {
     /// The batch in windows that fit the limit, and how many of them may be under way.
-    pub(super) fn batch<O: Stream>(
+    pub(super) fn batch<O: Op>(
         &self,
         op: &O,
         (rows, columns): (usize, usize),
@@ -61,7 +61,7 @@ impl Room<'_> {
     }
 
     /// Rows that fit the limit, each with all that it needs on its way, in so many windows.
-    fn windows<O: Stream>(
+    fn windows<O: Op>(
         &self,
         op: &O,
         batch: Batch<'_>,
@@ -71,6 +71,7 @@ impl Room<'_> {
         let dtype = |&file: &FileDtype| self.asked.map_or(as_read(file), Dtype::from);
         let dtypes: Vec<_> = files.iter().map(dtype).collect();
         let bytes = self.device.stream_bytes(op, columns, &dtypes);
+        let bytes = bytes.map_err(|error| Failure::input(error.to_string()))?;
         let resident = self.resident.saturating_add(bytes.row as u64 * batch.rows() as u64);
         let room = self.limit.bytes.saturating_sub(resident);
         let held = |&file: &FileDtype| held_size(file, self.asked);

@@ -1,7 +1,6 @@
 //! Cross-entropy of a linear layer that comes in blocks of classes, on a GPU: rows stay on the device
 //! with what is known of them while the blocks pass, twice if there are gradients.
 
-use super::run::upstream_buffer;
 use super::{OwnedGpu, Pooled};
 use crate::clock::Clock;
 use crate::device::timings::Timings;
@@ -9,7 +8,8 @@ use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::gpu::plan::Role;
 use crate::gpu::{
-    LinearCrossEntropyBuffers, MatrixBuffer, Record as _, TargetsBuffer, VectorBuffer, WindowedCall,
+    LinearCrossEntropyBuffers, MatrixBuffer, Record as _, TargetsBuffer, UpstreamBuffer,
+    VectorBuffer, WindowedCall,
 };
 use crate::matrix::{Array, Matrix, Values};
 use crate::op::{KeptLabels, LinearCrossEntropy, Metrics, RowTargets, Upstream};
@@ -132,8 +132,8 @@ impl<'a> ClassBlocks<'a> {
         let buffers = [&resident.block.dweight, &resident.block.dbias];
         for (of, buffer) in buffers.into_iter().enumerate() {
             if let (Some(buffer), true) = (buffer, asked[of]) {
-                let (count, f32s) = (counts[of] as u64, [Dtype::F32; 2]);
-                gradients[of] = Some(gpu.download_from(&buffer.buffer, count, f32s).await?);
+                let piece = buffer.start(4 * counts[of] as u64);
+                gradients[of] = Some(gpu.download(piece, [Dtype::F32; 2]).await?);
             }
         }
         self.timings.compute += compute;
@@ -158,8 +158,8 @@ impl<'a> ClassBlocks<'a> {
         let stats = resident.call.read_stats(0, rows as u64).await?;
         let (losses, lse) = stats.into_iter().map(|[loss, lse]| (loss, lse)).unzip();
         if let Some(of_kept) = &resident.dhidden {
-            let (count, dtypes) = ((rows * width) as u64, [Dtype::F32, self.hidden.dtype()]);
-            let of_kept = self.gpu.download_from(&of_kept.buffer, count, dtypes).await?;
+            let piece = of_kept.start(4 * (rows * width) as u64);
+            let of_kept = self.gpu.download(piece, [Dtype::F32, self.hidden.dtype()]).await?;
             dhidden = Some(self.labels.kept.spread_array(of_kept, width));
         }
         let metrics = resident.call.read_metrics().await?;
@@ -206,7 +206,7 @@ impl<'a> ClassBlocks<'a> {
         let (gpu, op) = (self.gpu, &self.op);
         let stored = gpu.storage([self.hidden.dtype(), weight.dtype()]);
         let hidden = gpu.upload(self.hidden.values(), stored).await?;
-        let targets = gpu.upload_targets((&self.labels.targets).into(), stored).await?;
+        let (targets, _) = gpu.upload_indices((&self.labels.targets).into()).await?;
         let upstream = self.labels.upstream();
         let dloss = match upstream {
             Upstream::Each(dloss) => Some(gpu.upload(dloss, Dtype::F32).await?),
@@ -225,7 +225,11 @@ impl<'a> ClassBlocks<'a> {
             TargetsBuffer::I64(VectorBuffer::new(&targets.buffer)),
         )
         .with_bias(block.vector(&block.bias))
-        .with_upstream(upstream_buffer(upstream, dloss.as_ref()));
+        .with_upstream(match (&dloss, upstream) {
+            (None, Upstream::Scalar(dloss)) => UpstreamBuffer::Scalar(dloss as f32),
+            (Some(dloss), _) => UpstreamBuffer::Rows(VectorBuffer::new(&dloss.buffer)),
+            (None, Upstream::Each(_)) => UpstreamBuffer::default(),
+        });
         if let Some(dhidden) = &dhidden {
             buffers = buffers.with_dhidden(MatrixBuffer::new(&dhidden.buffer, rows, width));
         }

@@ -1,7 +1,6 @@
 //! Cross-entropy of a linear layer on a GPU: the layer and its gradients stay on the device while the
 //! rows of a batch pass, in windows or all at once.
 
-use super::run::upstream_buffer;
 use super::{OwnedGpu, Pooled};
 use crate::clock::Clock;
 use crate::cpu::{InstructionSet, LossSum};
@@ -16,7 +15,7 @@ use crate::gpu::{
 use crate::matrix::{Array, Matrix, Values};
 use crate::op::{
     KeptRows, LinearCrossEntropy, LinearCrossEntropyInput, LinearCrossEntropyOutput, Loss,
-    Reduction, RowTargets, Targets, Upstream, upstream_of_rows,
+    Reduction, RowTargets, Upstream, upstream_of_rows,
 };
 
 impl OwnedGpu {
@@ -190,8 +189,8 @@ impl<'a> LinearBatch<'a> {
         self.sum.push(&losses);
         let dhidden = match &resident.rows.dhidden {
             Some(dhidden) => {
-                let (elements, dtypes) = (hidden.values().len(), [Dtype::F32, hidden.dtype()]);
-                Some(self.gpu.download_from(&dhidden.buffer, elements as u64, dtypes).await?)
+                let piece = dhidden.start(4 * hidden.values().len() as u64);
+                Some(self.gpu.download(piece, [Dtype::F32, hidden.dtype()]).await?)
             }
             None => None,
         };
@@ -206,7 +205,7 @@ impl<'a> LinearBatch<'a> {
         let stored = gpu.storage([window.hidden.dtype(), self.weight.dtype()]);
         let kept = KeptRows::new(&self.of_rows);
         let weight = gpu.upload(self.weight.values(), stored).await?;
-        let indices = self.upload_indices(&kept, stored).await?;
+        let indices = self.upload_indices(&kept).await?;
         let bias = match self.bias {
             Some(bias) => Some(gpu.upload(bias, Dtype::F32).await?),
             None => None,
@@ -261,23 +260,16 @@ impl<'a> LinearBatch<'a> {
     }
 
     /// Uploads the class indices of all rows that count, unless targets are probabilities.
-    async fn upload_indices(
-        &self,
-        kept: &KeptRows,
-        stored: Dtype,
-    ) -> Result<Option<(Pooled<'a>, TargetType)>> {
+    async fn upload_indices(&self, kept: &KeptRows) -> Result<Option<(Pooled<'a>, TargetType)>> {
         let all = self.of_rows.targets;
-        let of_kept: Vec<i64>;
-        let (targets, width) = match all {
-            Targets::Probs(_) => return Ok(None),
-            Targets::I32(_) if kept.are_all() => (all, TargetType::I32),
-            Targets::I64(_) if kept.are_all() => (all, TargetType::I64),
-            _ => {
-                of_kept = kept.rows().iter().map(|&row| all.index(row)).collect();
-                ((&of_kept).into(), TargetType::I64)
-            }
-        };
-        Ok(Some((self.gpu.upload_targets(targets, stored).await?, width)))
+        if all.probs().is_some() {
+            return Ok(None);
+        }
+        if kept.are_all() {
+            return self.gpu.upload_indices(all).await.map(Some);
+        }
+        let of_kept: Vec<i64> = kept.rows().iter().map(|&row| all.index(row)).collect();
+        self.gpu.upload_indices((&of_kept).into()).await.map(Some)
     }
 
     /// What all rows come to: everything but what is a row's own.
@@ -298,9 +290,9 @@ impl<'a> LinearBatch<'a> {
             loss: Loss::Reduced(self.sum.reduced(loss.reduction(), divisor)),
             lse: Array::F32(Vec::new()),
             dhidden: None,
-            dweight: self.gradient(resident.dweight.as_ref(), self.weight.dtype()).await?,
+            dweight: self.gradient(resident.dweight.as_ref(), self.weight.values()).await?,
             dbias: match self.bias {
-                Some(bias) => self.gradient(resident.dbias.as_ref(), bias.dtype()).await?,
+                Some(bias) => self.gradient(resident.dbias.as_ref(), bias).await?,
                 None => None,
             },
             metrics: resident.call.read_metrics().await?,
@@ -312,11 +304,10 @@ impl<'a> LinearBatch<'a> {
     }
 
     /// A gradient, rounded once.
-    async fn gradient(&self, of: Option<&Pooled<'_>>, dtype: Dtype) -> Result<Option<Array>> {
-        match of {
-            Some(gradient) => Ok(Some(self.gpu.download(gradient, Dtype::F32, dtype).await?)),
-            None => Ok(None),
-        }
+    async fn gradient(&self, of: Option<&Pooled<'_>>, like: Values<'_>) -> Result<Option<Array>> {
+        let Some(gradient) = of else { return Ok(None) };
+        let piece = gradient.start(4 * like.len() as u64);
+        self.gpu.download(piece, [Dtype::F32, like.dtype()]).await.map(Some)
     }
 }
 
@@ -349,11 +340,12 @@ impl<'a> RowBuffers<'a> {
     }
 
     fn upstream(&self, upstream: Upstream<'_>) -> UpstreamBuffer<'_> {
-        match &self.dloss {
-            Some(dloss) => {
+        match (&self.dloss, upstream) {
+            (Some(dloss), _) => {
                 UpstreamBuffer::Rows(VectorBuffer::new(&dloss.buffer).with_room(self.room))
             }
-            None => upstream_buffer(upstream, None),
+            (None, Upstream::Scalar(dloss)) => UpstreamBuffer::Scalar(dloss as f32),
+            (None, Upstream::Each(_)) => UpstreamBuffer::default(),
         }
     }
 

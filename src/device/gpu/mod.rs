@@ -5,7 +5,6 @@ use std::sync::{Mutex, PoisonError};
 
 mod classes;
 mod linear;
-mod run;
 
 pub(crate) use classes::ClassBlocks;
 pub(crate) use linear::LinearBatch;
@@ -13,13 +12,11 @@ pub(crate) use linear::LinearBatch;
 use bytemuck::cast_slice;
 use half::{bf16, f16};
 
-use crate::clock::Clock;
-use crate::device::timings::Timings;
 use crate::device::{DeviceInfo, DeviceKind};
 use crate::dtype::{Dtype, Element};
 use crate::error::{Error, Result};
-use crate::gpu::{Call, Gpu, MatrixBuffer, Record};
-use crate::matrix::{Array, Matrix, Values};
+use crate::gpu::{Gpu, Piece, TargetType};
+use crate::matrix::{Array, Values};
 use crate::op::Targets;
 
 /// Storage buffers that a kernel binds at most: no more than WebGPU promises everywhere.
@@ -27,9 +24,8 @@ const MOST_BINDINGS: u32 = 8;
 /// Buffers kept for the next call, at most.
 const POOLED: usize = 6;
 
-#[doc(hidden)]
 #[derive(Debug)]
-pub struct OwnedGpu {
+pub(crate) struct OwnedGpu {
     gpu: Gpu,
     pool: Mutex<Vec<wgpu::Buffer>>,
 }
@@ -47,21 +43,6 @@ impl OwnedGpu {
         let info = self.gpu.device().adapter_info();
         let backend = info.backend.to_string();
         DeviceInfo { kind: DeviceKind::Gpu, name: info.name, backend }
-    }
-
-    /// Prepares, submits and waits.
-    async fn compute<O: Record>(
-        &self,
-        op: &O,
-        buffers: O::Buffers<'_>,
-        timings: &mut Timings,
-    ) -> Result<Call> {
-        let clock = Clock::start();
-        let call = Call::without_sums(&self.gpu, op.describe(buffers)?).await?;
-        call.submit().await?;
-        self.gpu.wait().await?;
-        timings.compute += clock.elapsed();
-        Ok(call)
     }
 
     /// How the matrices of a call are stored on the device: as they are where all have one type that
@@ -104,61 +85,45 @@ impl OwnedGpu {
         }
     }
 
-    async fn upload_targets(&self, targets: Targets<'_>, storage: Dtype) -> Result<Pooled<'_>> {
-        if let Targets::Probs(probs) = targets {
-            return self.upload(probs.values(), storage).await;
-        }
-        let width = if matches!(targets, Targets::I32(_)) { 4 } else { 8 };
-        let pooled = self.take((targets.len() * width) as u64).await?;
-        self.upload_indices(&pooled.buffer, targets).await?;
-        Ok(pooled)
+    /// Uploads class indices.
+    pub(crate) async fn upload_indices(
+        &self,
+        targets: Targets<'_>,
+    ) -> Result<(Pooled<'_>, TargetType)> {
+        let width =
+            if matches!(targets, Targets::I32(_)) { TargetType::I32 } else { TargetType::I64 };
+        let pooled = self.take(targets.len() as u64 * width.bytes()).await?;
+        match targets {
+            Targets::I32(v) => {
+                self.gpu.upload(&pooled.buffer, v, 4, |v| cast_slice(v).into()).await
+            }
+            Targets::I64(v) => {
+                self.gpu.upload(&pooled.buffer, v, 8, |v| cast_slice(v).into()).await
+            }
+            Targets::Probs(_) => Ok(()),
+        }?;
+        Ok((pooled, width))
     }
 
-    /// A byte for each row or element that a mask knows of.
-    async fn upload_mask(&self, mask: Option<&[bool]>) -> Result<Option<Pooled<'_>>> {
-        let Some(mask) = mask else { return Ok(None) };
-        let pooled = self.take(mask.len() as u64).await?;
-        self.upload_mask_to(&pooled.buffer, mask).await?;
-        Ok(Some(pooled))
-    }
-
-    pub(crate) async fn upload_mask_to(&self, buffer: &wgpu::Buffer, mask: &[bool]) -> Result<()> {
+    /// Uploads a byte for each row or element that a mask knows of.
+    pub(crate) async fn upload_mask(&self, buffer: &wgpu::Buffer, mask: &[bool]) -> Result<()> {
         self.gpu.upload(buffer, mask, 1, |mask| cast_slice(mask).into()).await
     }
 
-    pub(crate) async fn upload_indices(
+    /// Downloads what is stored as the first dtype on the device, as it is if the second is the same.
+    pub(crate) async fn download(
         &self,
-        buffer: &wgpu::Buffer,
-        targets: Targets<'_>,
-    ) -> Result<()> {
-        match targets {
-            Targets::I32(v) => self.gpu.upload(buffer, v, 4, |v| cast_slice(v).into()).await,
-            Targets::I64(v) => self.gpu.upload(buffer, v, 8, |v| cast_slice(v).into()).await,
-            Targets::Probs(_) => Ok(()),
-        }
-    }
-
-    /// Downloads what is stored as `storage` on the device, as it is if `dtype` is the same.
-    async fn download(&self, buffer: &Pooled<'_>, storage: Dtype, dtype: Dtype) -> Result<Array> {
-        let elements = buffer.bytes / storage.size() as u64;
-        self.download_from(&buffer.buffer, elements, [storage, dtype]).await
-    }
-
-    /// [`Self::download`] of so many elements.
-    async fn download_from(
-        &self,
-        buffer: &wgpu::Buffer,
-        elements: u64,
-        [storage, dtype]: [Dtype; 2],
+        Piece { buffer, offset, bytes }: Piece<'_>,
+        [stored, dtype]: [Dtype; 2],
     ) -> Result<Array> {
-        let mut out = Array::with_room(None, dtype, elements as usize);
-        let bytes = elements * storage.size() as u64;
-        self.gpu.read_with(buffer, 0, bytes, |part| append(&mut out, part, storage)).await?;
+        let mut out = Array::with_room(None, dtype, bytes as usize / stored.size());
+        let take = |part: &[u8]| append(&mut out, part, stored);
+        self.gpu.read_with(buffer, offset, bytes, take).await?;
         Ok(out)
     }
 
     /// A buffer of at least `bytes`, from the pool if one fits without much waste.
-    async fn take(&self, bytes: u64) -> Result<Pooled<'_>> {
+    pub(crate) async fn take(&self, bytes: u64) -> Result<Pooled<'_>> {
         let limit = self.gpu.caps().max_buffer_bytes;
         if bytes > limit {
             return Err(Error::TooLarge { what: "a matrix", needed: bytes, limit });
@@ -181,7 +146,7 @@ impl OwnedGpu {
                 outcome => outcome?,
             }
         };
-        Ok(Pooled { owner: self, buffer, bytes })
+        Ok(Pooled { owner: self, buffer })
     }
 
     /// A buffer of its own.
@@ -222,17 +187,18 @@ fn elements<T: Element>(bytes: &[u8]) -> impl Iterator<Item = T> + '_ {
     bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned::<T>)
 }
 
-fn matrix<'a>(shape: &Matrix<'_>, buffer: &'a Pooled<'_>, storage: Dtype) -> MatrixBuffer<'a> {
-    MatrixBuffer::new(&buffer.buffer, shape.rows() as u64, shape.classes() as u64)
-        .with_dtype(storage)
-}
-
 /// A buffer that goes back to its pool.
 #[derive(Debug)]
-struct Pooled<'a> {
+pub(crate) struct Pooled<'a> {
     owner: &'a OwnedGpu,
-    buffer: wgpu::Buffer,
-    bytes: u64,
+    pub(crate) buffer: wgpu::Buffer,
+}
+
+impl Pooled<'_> {
+    /// So many of its first bytes.
+    pub(crate) fn start(&self, bytes: u64) -> Piece<'_> {
+        Piece { buffer: &self.buffer, offset: 0, bytes }
+    }
 }
 
 impl Drop for Pooled<'_> {

@@ -1,8 +1,8 @@
 //! What is known of a batch before it is computed: its shape, and the memory that its windows will take.
 
-use super::Stream;
 use crate::device::{Device, Inner};
-use crate::op::{Targets, folded};
+use crate::error::Result;
+use crate::op::{Op, Targets, folded};
 
 /// What has to be known of a batch before its first window: its shape and, because a mean divides by
 /// what they come to, its class indices.
@@ -104,10 +104,6 @@ impl<'a> Batch<'a> {
     pub fn window_rows(&self) -> usize {
         self.window_rows
     }
-
-    pub(crate) fn targets(&self) -> Option<Targets<'a>> {
-        self.targets
-    }
 }
 
 /// Bytes of host and device memory that a stream needs at most, beside what is handed to it.
@@ -125,18 +121,23 @@ pub struct StreamBytes {
 impl Device {
     /// What a stream of windows will take, for an operation on matrices that come in `dtypes`; see
     /// [`StreamBytes`].
-    pub fn stream_bytes<O: Stream>(
+    ///
+    /// # Errors
+    /// What the operation says of its options.
+    pub fn stream_bytes<O: Op>(
         &self,
         op: &O,
         columns: usize,
         dtypes: &[crate::Dtype],
-    ) -> StreamBytes {
+    ) -> Result<StreamBytes> {
+        let kind = op.operation()?.0;
         let first = dtypes.first().map_or(4, |dtype| dtype.size());
-        let made = op.result().matrices();
+        let by_element = kind.output().by_element();
+        let made = usize::from(kind.output().has_matrix());
         let times = |bytes: usize| columns.saturating_mul(bytes);
-        match &self.inner {
+        Ok(match &self.inner {
             Inner::Cpu(_) => {
-                let each = times(4 * usize::from(op.result().by_element()));
+                let each = times(4 * usize::from(by_element));
                 StreamBytes {
                     window_row: times(first * made).saturating_add(each).saturating_add(48),
                     device_row: 0,
@@ -145,25 +146,25 @@ impl Device {
             }
             // Everything as f64, with the gradients that there could be.
             Inner::Reference => {
-                let each = times(8 * usize::from(op.result().by_element()));
+                let each = times(8 * usize::from(by_element));
                 let copies = times(8 * (dtypes.len() + 3)).saturating_add(96);
                 StreamBytes { window_row: copies.saturating_add(each), device_row: 0, row: 0 }
             }
             #[cfg(feature = "gpu")]
             Inner::Gpu(_) => {
                 let stored: usize = self.storage(dtypes).iter().map(|dtype| dtype.size()).sum();
-                let each = times(8 * usize::from(op.result().by_element())).saturating_add(64);
+                let each = times(8 * usize::from(by_element)).saturating_add(64);
                 // Staged on its way there and back, and returned; on the device, and rounded to f32
                 // on the way where it has to be.
                 let window_row = times(stored + (4 + first) * made).saturating_add(each);
                 // A class index, and of every 4096 rows what they weigh.
-                let has_indices = op.has_indices() && dtypes.len() == 1;
+                let has_indices = kind.takes_indices() && dtypes.len() == 1;
                 StreamBytes {
                     window_row,
                     device_row: times(2 * stored).saturating_add(each),
                     row: if has_indices { 9 } else { 0 },
                 }
             }
-        }
+        })
     }
 }

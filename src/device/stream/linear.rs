@@ -5,13 +5,14 @@ use super::sums::{RowSums, Rows, no_rows};
 use super::{Device, Part, Total};
 #[cfg(feature = "gpu")]
 use crate::device::gpu::LinearBatch;
-use crate::device::{Evaluate as _, Inner, Timings};
+use crate::device::{Inner, Timings};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::matrix::{Array, Matrix, Place, Values};
 use crate::op::{BatchTargets, LinearCrossEntropy, LinearCrossEntropyInput, RowTargets, Upstream};
 #[cfg(feature = "gpu")]
 use crate::op::{Metrics, Reduction};
+use crate::{cpu, reference};
 
 impl Device {
     /// Evaluates [`LinearCrossEntropy`] on a batch that is not in memory as a whole: window by window of
@@ -286,9 +287,9 @@ impl<'a> Host<'a> {
         let mut output = self.timings.compute(|| {
             // A GPU has a stream of its own.
             if let Inner::Cpu(set) = self.device {
-                self.op.on_cpu(*set, input)
+                cpu::linear_cross_entropy(*set, &self.op, &input)
             } else {
-                self.op.on_reference(input)
+                reference::linear_cross_entropy(&self.op, &input)
             }
         })?;
         add(&mut self.dweight, output.dweight.take());

@@ -1,36 +1,38 @@
 //! Batches that are computed window by window.
 
+use std::marker::PhantomData;
+
 mod alike;
 mod batch;
 #[cfg(feature = "gpu")]
 mod buffers;
 mod classes;
+mod counts;
 #[cfg(feature = "gpu")]
 mod gpu;
 mod host;
 mod linear;
-mod op;
-mod parts;
 #[cfg(not(target_arch = "wasm32"))]
 mod ring;
 mod sums;
 
 pub use batch::{Batch, StreamBytes};
 pub use classes::{ClassStream, ClassWindow, LayerPart};
+#[cfg(feature = "gpu")]
+pub(super) use gpu::execute;
 pub use linear::{LinearStream, LinearTotal};
-pub use op::Stream;
 #[cfg(not(target_arch = "wasm32"))]
 pub use ring::{StageTimes, Stages, overlap};
 
 use self::alike::Alike;
+use self::counts::Counts;
 use self::host::Host;
-use self::parts::Parts;
 use super::{Device, Inner, Timings};
-use crate::cpu::InstructionSet;
 use crate::error::{Error, Result};
 use crate::matrix::{Array, Place};
 use crate::op::mask::validate_mask;
-use crate::op::{Metrics, counts, kept};
+use crate::op::{Data, Metrics, Op, Operation, counts, kept};
+use crate::{cpu, reference};
 
 /// What a window comes to.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -57,15 +59,6 @@ pub struct Total {
     pub total_weight: f64,
     /// Accuracy and perplexity, if they were asked for. Without the rows' best columns.
     pub metrics: Option<Metrics>,
-}
-
-/// Rows, and what a mean divides by unless it is told.
-#[doc(hidden)]
-#[derive(Debug, Clone, Copy)]
-pub struct Counts {
-    pub(crate) kept_rows: u64,
-    pub(crate) total_weight: f64,
-    pub(crate) divisor: f64,
 }
 
 impl Device {
@@ -99,16 +92,14 @@ impl Device {
     ///
     /// # Errors
     /// What the operation says of its options and of the targets.
-    pub fn stream<'a, O: Stream>(
-        &'a self,
-        op: &'a O,
-        batch: Batch<'a>,
-    ) -> Result<Streaming<'a, O>> {
+    pub fn stream<'a, O: Op>(&'a self, op: &'a O, batch: Batch<'a>) -> Result<Streaming<'a, O>> {
         validate_mask(batch.mask, batch.rows, "row")?;
-        let counts = op.begin(&batch)?;
+        let operation = op.operation()?;
+        counts::check(&operation.0, &batch)?;
+        let counts = Counts::of(&operation.0, &batch);
         let stream = Streaming {
             device: self,
-            op,
+            operation,
             batch,
             counts,
             rows_done: 0,
@@ -118,6 +109,7 @@ impl Device {
             #[cfg(feature = "gpu")]
             gpu: None,
             timings: Timings::default(),
+            of: PhantomData,
         };
         Ok(stream)
     }
@@ -127,7 +119,7 @@ impl Device {
 #[derive(Debug)]
 pub struct Streaming<'a, O> {
     device: &'a Device,
-    op: &'a O,
+    operation: Operation<'a>,
     batch: Batch<'a>,
     counts: Counts,
     rows_done: usize,
@@ -136,8 +128,9 @@ pub struct Streaming<'a, O> {
     alike: Alike,
     host: Host,
     #[cfg(feature = "gpu")]
-    gpu: Option<gpu::GpuStream>,
+    gpu: Option<gpu::GpuStream<'a>>,
     timings: Timings,
+    of: PhantomData<fn(O)>,
 }
 
 /// A window that was handed over by [`Streaming::begin`], and may be under way yet.
@@ -176,7 +169,7 @@ impl Pending {
     }
 }
 
-impl<'s, O: Stream> Streaming<'s, O> {
+impl<'s, O: Op> Streaming<'s, O> {
     /// Evaluates the next rows. The input is what the operation reads of them: in the dtypes of the
     /// first window, with its upstream gradient if that is a number, and with the batch's class indices.
     ///
@@ -255,8 +248,8 @@ impl<'s, O: Stream> Streaming<'s, O> {
         input: impl Into<O::Input<'w>>,
         spare: Option<Array>,
     ) -> Result<Pending> {
-        let mut parts = O::parts(&input.into());
-        let (rows, columns) = (parts.input.rows(), parts.input.classes());
+        let mut data = O::data(input.into());
+        let (rows, columns) = (data.input.rows(), data.input.classes());
         let room = self.batch.window_rows.min(self.batch.rows - self.rows_done);
         if rows > room || columns != self.batch.columns {
             return Err(Error::ShapeMismatch {
@@ -268,21 +261,21 @@ impl<'s, O: Stream> Streaming<'s, O> {
         if rows == 0 {
             return Ok(Pending(State::Done(Part::default())));
         }
-        let place = Place { first: self.rows_done * columns, columns: self.batch.shown_columns };
-        parts.place(place);
-        let losses = if self.op.result().by_element() { rows * columns } else { rows };
-        parts.upstream.validate(self.op.reduction_of(), losses, "row or element")?;
-        if !self.op.result().by_element() {
-            parts.mask = self.mask_of(parts.mask, rows)?;
+        data.place(Place { first: self.rows_done * columns, columns: self.batch.shown_columns });
+        let kind = &self.operation.0;
+        let by_element = kind.output().by_element();
+        let losses = if by_element { rows * columns } else { rows };
+        data.upstream.validate(kind.common().reduction, losses, "row or element")?;
+        if !by_element {
+            data.mask = self.mask_of(data.mask, rows)?;
         }
-        self.op.check(&O::join(parts))?;
-        self.check_targets(&parts, rows)?;
-        let of_elements = self.op.element_mask(&O::join(parts));
-        parts.mask = of_elements.as_deref().or(parts.mask);
-        let (matrices, has_mask) =
-            ([Some(parts.input), parts.second, parts.factors], parts.mask.is_some());
-        self.alike.check(matrices, parts.upstream, has_mask)?;
-        let state = self.hand_over(&parts, spare).await;
+        kind.validate(&data)?;
+        self.check_targets(&data, rows)?;
+        let of_elements = kind.element_mask(&data);
+        data.mask = of_elements.as_deref().or(data.mask);
+        let matrices = [Some(data.input), data.second, data.factors];
+        self.alike.check(matrices, data.upstream, data.mask.is_some())?;
+        let state = self.hand_over(&data, spare).await;
         let state = self.alike.note(state)?;
         self.rows_done += rows;
         self.kept_elements += kept(of_elements.as_deref(), rows * columns);
@@ -300,15 +293,15 @@ impl<'s, O: Stream> Streaming<'s, O> {
     }
 
     /// The class indices of a window's rows that count are those of the batch.
-    fn check_targets(&self, parts: &Parts<'_>, rows: usize) -> Result<()> {
+    fn check_targets(&self, data: &Data<'_>, rows: usize) -> Result<()> {
         let first = self.rows_done;
-        let reason = match (self.batch.targets, parts.targets) {
+        let reason = match (self.batch.targets, data.targets) {
             (None, None) => return Ok(()),
             (None, Some(_)) => "are missing in the batch, see Batch::with_targets".to_owned(),
             (Some(_), None) => "are class indices in the batch, and none in the window".to_owned(),
             (Some(all), Some(own)) => {
                 let differs = |&row: &usize| {
-                    counts(parts.mask, row) && own.index(row) != all.index(first + row)
+                    counts(data.mask, row) && own.index(row) != all.index(first + row)
                 };
                 let Some(row) = (0..rows).find(differs) else { return Ok(()) };
                 let (own, all) = (own.index(row), all.index(first + row));
@@ -319,44 +312,27 @@ impl<'s, O: Stream> Streaming<'s, O> {
     }
 
     #[cfg_attr(not(feature = "gpu"), expect(clippy::unused_async, reason = "a GPU is awaited"))]
-    async fn hand_over(&mut self, parts: &Parts<'_>, spare: Option<Array>) -> Result<State> {
-        Ok(match &self.device.inner {
+    async fn hand_over(&mut self, data: &Data<'_>, spare: Option<Array>) -> Result<State> {
+        let kind = &self.operation.0;
+        let results = match &self.device.inner {
             #[cfg(feature = "gpu")]
             Inner::Gpu(device) => {
                 let (batch, first) = (&self.batch, self.rows_done);
-                let window = gpu::Window { parts: *parts, batch, first, spare };
+                let window = gpu::Window { data: *data, batch, first, spare };
                 let own = (&mut self.gpu, &mut self.timings);
-                State::Gpu(Box::new(gpu::begin(self.op, device, own, window).await?))
+                let pending = gpu::begin(kind, device, own, window).await?;
+                return Ok(State::Gpu(Box::new(pending)));
             }
-            Inner::Cpu(set) => State::Done(self.on_cpu(*set, parts, spare)?),
-            Inner::Reference => State::Done(self.on_reference(parts)?),
-        })
-    }
-
-    fn on_cpu(
-        &mut self,
-        set: InstructionSet,
-        parts: &Parts<'_>,
-        spare: Option<Array>,
-    ) -> Result<Part> {
-        let (host, counts) = (&mut self.host, &self.counts);
-        let (op, parts) = host.prepare(self.op, counts, *parts);
-        let mut spare = spare.unwrap_or(Array::F32(Vec::new()));
-        let into = |spare| op.cpu_into_array(set, O::join(parts), spare);
-        if let Some(part) = self.timings.compute(|| into(&mut spare))? {
-            return Ok(host.take(self.op, Part { matrix: Some(spare), ..part }, None));
-        }
-        let output = self.timings.compute(|| op.on_cpu(set, O::join(parts)))?;
-        let (part, metrics) = O::part(output);
-        Ok(host.take(self.op, part, metrics))
-    }
-
-    fn on_reference(&mut self, parts: &Parts<'_>) -> Result<Part> {
-        let (host, counts) = (&mut self.host, &self.counts);
-        let (op, parts) = host.prepare(self.op, counts, *parts);
-        let output = self.timings.compute(|| op.on_reference(O::join(parts)))?;
-        let (part, metrics) = O::part(output);
-        Ok(host.take(self.op, part, metrics))
+            Inner::Cpu(set) => {
+                let (of_window, data) = self.host.prepare(kind, &self.counts, *data);
+                self.timings.compute(|| cpu::execute_reusing(*set, &of_window, &data, spare))?
+            }
+            Inner::Reference => {
+                let (of_window, data) = self.host.prepare(kind, &self.counts, *data);
+                self.timings.compute(|| reference::execute(&of_window, &data))?
+            }
+        };
+        Ok(State::Done(self.host.take(kind, results)))
     }
 
     /// What all windows come to.
@@ -384,7 +360,7 @@ impl<'s, O: Stream> Streaming<'s, O> {
             });
         }
         let expected = self.counts.total_weight;
-        if self.op.result().by_element() && self.kept_elements as f64 != expected {
+        if self.operation.0.output().by_element() && self.kept_elements as f64 != expected {
             let reason = format!(
                 "{} elements count, {expected} were expected, see Batch::with_kept_elements",
                 self.kept_elements
@@ -393,12 +369,12 @@ impl<'s, O: Stream> Streaming<'s, O> {
         }
         #[cfg(feature = "gpu")]
         if let Some(gpu) = self.gpu {
-            let (total, of_windows) = gpu.finish(self.op, &self.counts)?;
+            let (total, of_windows) = gpu.finish(&self.operation.0, &self.counts)?;
             let mut timings = self.timings;
             timings.add(&of_windows);
             return Ok((total, timings));
         }
-        Ok((self.host.finish(self.op, &self.counts), self.timings))
+        Ok((self.host.finish(&self.operation.0, &self.counts), self.timings))
     }
 
     /// How long the device's stages took up to now. A GPU computes a window from when it was handed over,

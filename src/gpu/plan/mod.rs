@@ -64,11 +64,6 @@ impl Plan {
     pub fn new(problem: &Problem, caps: &Caps, tuning: &Tuning) -> Result<Self> {
         Planner::new(problem, caps, tuning)?.plan()
     }
-
-    /// The same without sums over rows, where the host sums what it reads of them.
-    pub(crate) fn without_sums(problem: &Problem, caps: &Caps, tuning: &Tuning) -> Result<Self> {
-        Planner { sums_rows: false, ..Planner::new(problem, caps, tuning)? }.plan()
-    }
 }
 
 struct Planner<'a> {

@@ -7,8 +7,8 @@ use crate::gpu::kernel::{Chain, TargetType, Weighting};
 use crate::gpu::ops::{ElementOp, RowOp};
 use crate::gpu::plan::LossNumbers;
 use crate::op::{
-    BinaryCrossEntropy, BinaryFocal, CrossEntropy, DivergenceKind, DivergenceOp, ElementKind,
-    Elementwise, ElementwiseOp, Focal, JsDivergence, KlDivergence, PosWeight, Reduction,
+    BinaryCrossEntropy, BinaryFocal, CrossEntropy, DivergenceKind, DivergenceSpec, ElementKind,
+    Elementwise, ElementwiseSpec, Focal, JsDivergence, KlDivergence, PosWeight, Reduction,
 };
 
 /// What [`CrossEntropy`] and [`Focal`] bind on a GPU.
@@ -214,11 +214,10 @@ impl<'a> DivergenceBuffers<'a> {
 
 mask_buffer_option!(DivergenceBuffers, "rows");
 
-fn divergence<'a>(
-    op: &impl DivergenceOp,
+pub(crate) fn divergence<'a>(
+    spec: &DivergenceSpec,
     buffers: &DivergenceBuffers<'a>,
 ) -> Result<Description<'a>> {
-    let spec = op.spec();
     spec.validate_options()?;
     let (row_op, name) = match spec.kind {
         DivergenceKind::Kl => (RowOp::Kl, "kl-divergence"),
@@ -323,11 +322,10 @@ fn element_op(kind: &ElementKind) -> ElementOp {
     }
 }
 
-fn elementwise<'a>(
-    op: &impl ElementwiseOp,
+pub(crate) fn elementwise<'a>(
+    spec: &ElementwiseSpec<'_>,
     buffers: &ElementwiseBuffers<'a>,
 ) -> Result<Description<'a>> {
-    let spec = op.spec()?;
     let common = spec.common;
     let element = element_op(&spec.kind);
     let each = common.reduction == Reduction::None;
@@ -405,15 +403,18 @@ fn elementwise<'a>(
 }
 
 macro_rules! record {
-    ($describe:ident, $buffers:ident: $($op:ident),*) => {$(
+    ($buffers:ident, |$op_:ident, $given:ident| $describe:expr; $($op:ident),*) => {$(
         impl Record for $op {
             type Buffers<'a> = $buffers<'a>;
 
-            fn describe<'a>(&self, buffers: Self::Buffers<'a>) -> Result<Description<'a>> {
-                $describe(self, &buffers)
+            fn describe<'a>(&self, $given: Self::Buffers<'a>) -> Result<Description<'a>> {
+                let $op_ = self;
+                $describe
             }
         }
     )*};
 }
-record!(divergence, DivergenceBuffers: KlDivergence, JsDivergence);
-record!(elementwise, ElementwiseBuffers: BinaryCrossEntropy, BinaryFocal, Elementwise);
+record!(DivergenceBuffers, |op, buffers| divergence(&op.spec(), &buffers);
+    KlDivergence, JsDivergence);
+record!(ElementwiseBuffers, |op, buffers| elementwise(&op.spec()?, &buffers);
+    BinaryCrossEntropy, BinaryFocal, Elementwise);

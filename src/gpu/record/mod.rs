@@ -10,6 +10,7 @@ mod transform;
 
 pub use linear::LinearCrossEntropyBuffers;
 pub use loss::{CrossEntropyBuffers, DivergenceBuffers, ElementwiseBuffers};
+pub(crate) use loss::{divergence, elementwise};
 pub use transform::{BackwardBuffers, RowBackwardBuffers, RowResultBuffers, TransformBuffers};
 
 use crate::gpu::buffers::{MaskBuffer, MatrixBuffer, OutputBuffer, UpstreamBuffer, VectorBuffer};
