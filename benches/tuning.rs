@@ -128,16 +128,4 @@ fn main() {
         &[&long[..], &shapes[..]].concat(),
         &[whole, split(16), split(64), split(512)],
     );
-    let group = |bytes: u64| {
-        varied(gpu, format!("groups of {} MiB", bytes >> 20), move |tuning| {
-            (tuning.group_bytes, tuning.split_min_classes) = (bytes, 1);
-        })
-    };
-    let rows = varied(gpu, "a workgroup a row", |tuning| tuning.split_max_rows = 0);
-    table(
-        gpu,
-        "group_bytes",
-        &[32_000, 128_256, 262_144].map(|classes| format!("{}x{classes}", 4 * ELEMENTS / classes)),
-        &[rows, group(1 << 20), group(4 << 20), group(12 << 20), group(24 << 20), group(48 << 20)],
-    );
 }

@@ -102,10 +102,6 @@ pub struct Tuning {
     pub split_max_rows: u32,
     /// How many workgroups a split aims at, over all rows.
     pub split_workgroups: u32,
-    /// Bytes of rows of `split_min_classes` or more that are swept, split over workgroups, before their
-    /// columns are written: what stays in the GPU's cache until then. `u64::MAX` where all rows are
-    /// swept first, or each by a workgroup of its own.
-    pub group_bytes: u64,
     /// What a workgroup of a product of matrices computes at a time.
     pub product_tile: Tile,
     /// Operations of a product of matrices in a second, a multiplication and an addition being two, as
@@ -179,7 +175,6 @@ impl Tuning {
     /// | `held_max_classes` | what 8 lanes can hold; in a measurement apart, 0.8 of the time at 256 classes |
     /// | `split_min_classes` | one row: slower at 8192 classes, level at 32,768, faster at 131,072 |
     /// | the other `split_*` | 16 pieces: a third of the time at 4 rows, half at 16 |
-    /// | `group_bytes` | groups of 1 MiB take 1.3 times as long, of 4 MiB 1.05 to 1.1, of 12 and more as long as without |
     /// | `elements_per_second` | loss and gradient: 400 to 850 million on idle cores, 48 million at the slowest while others used them |
     /// | `product_tile` | 32 lanes of 8 x 8: no faster than others, and in the least memory |
     /// | `operations_per_second` | 4 GFLOP a second or two of two busy cores |
@@ -192,7 +187,6 @@ impl Tuning {
         split_min_classes: 1 << 15,
         split_max_rows: 4,
         split_workgroups: 16,
-        group_bytes: u64::MAX,
         product_tile: Tile::Slim,
         operations_per_second: 2_500_000_000,
         budget: Self::BUDGET,
@@ -207,7 +201,6 @@ impl Tuning {
     /// | `lane_max_classes` | the rows of neighbouring lanes are to share cache lines |
     /// | `held_max_classes` | as far as the largest workgroup can: a row is then read once |
     /// | `split_*` | fewer rows than a large GPU has cores, and a few workgroups for each core |
-    /// | `group_bytes` | a group saves the memory a third of its bytes and waits for two dispatches more; by the arithmetic in docs/PERFORMANCE.md that pays on some cards and costs on others, and nothing tells which this is |
     /// | `elements_per_second` | loss and gradient in f32 move 6 bytes an element counted. The memory of telephones and small boards moves 4 GB/s and more: 0.7e9, of which a seventh is taken |
     /// | of a card | the slowest, with DDR3, move 14 GB/s: 2.4e9, of which less than half is taken |
     /// | `product_tile` | 8 x 8 elements a lane: 64 multiplications to four reads of workgroup memory |
@@ -221,7 +214,6 @@ impl Tuning {
         split_min_classes: 1 << 15,
         split_max_rows: 64,
         split_workgroups: 512,
-        group_bytes: u64::MAX,
         product_tile: Tile::Large,
         operations_per_second: 200_000_000_000,
         budget: Self::BUDGET,

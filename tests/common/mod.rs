@@ -152,10 +152,6 @@ pub fn gpu_subjects() -> Vec<Subject> {
     wide.min_row_workgroup = 64.min(gpu.caps().max_workgroup_size);
     wide.max_row_workgroup = wide.min_row_workgroup;
     subjects.push(Subject::gpu("wide Tree", gpu.with_tuning(wide)));
-    let mut groups = gpu.tuning();
-    (groups.lane_max_classes, groups.split_min_classes) = (0, 1);
-    groups.group_bytes = 1 << 13;
-    subjects.push(Subject::gpu("in groups", gpu.with_tuning(groups)));
     subjects.push(Subject::gpu("in small windows", small_windows(&gpu)));
     subjects
 }

@@ -3,7 +3,6 @@
 mod carried_out;
 mod chunks;
 mod costs;
-mod groups;
 mod kept;
 mod machine;
 mod masks;
@@ -331,18 +330,6 @@ proptest! {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn groups_keep_the_limits(problem in problem(), caps in caps(), parts in 1u64..60) {
-        let mut tuning = Tuning::new(&caps);
-        let bytes = problem.rows * problem.classes * 4;
-        (tuning.group_bytes, tuning.split_min_classes) = (bytes / parts, 1);
-        check(&problem, &caps, &tuning)?;
-    }
-}
-
 #[test]
 fn plans_use_kernels_of_the_table() {
     let all: HashSet<_> = Kernel::all().into_iter().collect();
@@ -429,41 +416,6 @@ fn shapes_get_their_kernels() {
     let split = [Family::SplitSweep, Family::SplitFinish, Family::SplitColumns];
     assert_eq!(families(1, 128_256), split);
     assert_eq!(families(8192, 128_256), [Family::Row; 2], "two windows of 2 GiB");
-}
-
-/// The kernels over rows and how many rows each takes, in groups of a megabyte and a half.
-fn in_groups(problem: &Problem) -> Vec<(Family, u32)> {
-    let caps = h200();
-    let mut tuning = Tuning::new(&caps);
-    tuning.group_bytes = 3 << 19;
-    let plan = Plan::new(problem, &caps, &tuning).expect("it fits");
-    let rows = |step| row_kernel(step).map(|kernel: RowKernel| (kernel.family, step.params.rows));
-    plan.steps.iter().filter_map(rows).collect()
-}
-
-#[test]
-fn rows_pass_in_groups_where_they_are_read_again() {
-    use Family::{Row, SplitColumns, SplitFinish, SplitSweep};
-    let group = |rows| [(SplitSweep, rows), (SplitFinish, rows), (SplitColumns, rows)];
-    // Two rows of 600,000 bytes are less than that, three are more.
-    let problem = loss_and_gradient(101, 150_000);
-    let expected = [group(2).repeat(50), group(1).to_vec()].concat();
-    assert_eq!(in_groups(&problem), expected);
-
-    let passes = vec![main_pass(RowOp::CrossEntropy, Destination::None)];
-    let loss = Problem { passes, ..problem.clone() };
-    assert_eq!(in_groups(&loss), [(SplitSweep, 101), (SplitFinish, 101)], "nothing is read again");
-    let pieces = |problem| {
-        let mut tuning = Tuning::new(&h200());
-        tuning.group_bytes = 3 << 19;
-        let plan = Plan::new(problem, &h200(), &tuning).expect("it fits");
-        plan.steps.iter().map(|step| step.params.splits).max()
-    };
-    assert_eq!(pieces(&loss), pieces(&problem), "the loss alone has the same bits");
-
-    let whole = |rows, classes| in_groups(&loss_and_gradient(rows, classes));
-    assert_eq!(whole(100, 400_000), [(Row, 100)], "a row is more than that");
-    assert_eq!(whole(90, 4096), [(Family::Held, 90)], "rows are short");
 }
 
 #[test]

@@ -73,8 +73,6 @@ struct Planner<'a> {
     word: Word,
     /// How many pieces a row is cut into; 0 if rows are not split.
     splits: u64,
-    /// How many rows' sums come before their columns; all of a window's if there is no number.
-    group_rows: Option<u64>,
     window_rows: u64,
     held: Held,
     /// Of which rows there are results at a time.
@@ -120,7 +118,6 @@ impl<'a> Planner<'a> {
             tuning: tuning.fit(caps),
             word: Word::anywhere(problem.input.dtype),
             splits: 0,
-            group_rows: None,
             window_rows: 0,
             held: Held { first: 0, rows: problem.rows },
             results: Held { first: 0, rows: problem.rows },
@@ -158,8 +155,7 @@ impl<'a> Planner<'a> {
         // than there are rows.
         let places = u64::from(self.caps.max_workgroups).pow(2).saturating_sub(1);
         let by_grid = places / self.splits.max(1);
-        let by_group = self.group_rows.unwrap_or(u64::MAX);
-        let others = [room / 16, by_grid, by_group, self.rows_in_time()];
+        let others = [room / 16, by_grid, self.rows_in_time()];
         Ok(by_matrix.chain(others).min().unwrap_or(1).max(1))
     }
 

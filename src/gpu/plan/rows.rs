@@ -29,55 +29,22 @@ impl Planner<'_> {
         )
     }
 
-    /// How many rows pass as a group, so that what is read of them once is read again from a cache; none
-    /// where they are not long, where all of them are one group, or where not even one row is.
-    fn rows_a_group(&self) -> Option<u64> {
-        let problem = self.problem;
-        // Not what is written: with a gradient and without, rows are cut in the same places.
-        let read = [Some(problem.input), problem.second, problem.factors].into_iter().flatten();
-        let row: u64 = read.map(|matrix| matrix.bytes(problem.classes)).sum();
-        let rows = self.tuning.group_bytes / row.max(1);
-        let is_long = problem.classes >= u64::from(self.tuning.split_min_classes);
-        let has_sums = problem.passes.iter().any(|pass| !pass.op.is_elementwise());
-        (is_long && has_sums && (1..problem.rows).contains(&rows)).then_some(rows)
-    }
-
-    /// Whether some matrix is read again after all of a row was.
-    fn reads_again(&self) -> bool {
-        let reads_again = |pass: &Pass| {
-            let kernel = self.row_kernel(pass, Family::Row);
-            pass.output != Destination::None
-                && !matches!(kernel, Kernel::Rows(kernel) if kernel.writes_in_sweep())
-        };
-        let passes = &self.problem.passes;
-        passes.len() > 1 || passes.iter().any(reads_again)
-    }
-
     /// Cuts rows in pieces where they have to be, or where it pays.
     pub(super) fn split_rows(&mut self) {
         let needed = self.needed_pieces();
-        let group = self.rows_a_group();
-        self.splits = self.pieces_a_row(group).max(needed);
-        if !self.can_split() {
-            self.splits = needed;
-        }
-        if self.splits > 0 && self.reads_again() {
-            self.group_rows = group;
-        }
+        self.splits = if self.can_split() { self.pieces_a_row().max(needed) } else { needed };
     }
 
     /// How many pieces a row is cut into so that all workgroups have work; 0 for none.
-    fn pieces_a_row(&self, group: Option<u64>) -> u64 {
+    fn pieces_a_row(&self) -> u64 {
         let (rows, classes) = (self.problem.rows, self.problem.classes);
-        let few = rows > 0 && rows <= u64::from(self.tuning.split_max_rows);
-        if !(few || group.is_some()) || classes < u64::from(self.tuning.split_min_classes) {
+        let are_few = rows > 0 && rows <= u64::from(self.tuning.split_max_rows);
+        if !are_few || classes < u64::from(self.tuning.split_min_classes) {
             return 0;
         }
         // A piece keeps a whole workgroup busy for a while, whatever the row's length.
         let longest = classes.div_ceil(4 * u64::from(self.tuning.max_row_workgroup)).max(1);
-        u64::from(self.tuning.split_workgroups)
-            .div_ceil(group.unwrap_or(rows))
-            .clamp(2.min(longest), longest)
+        u64::from(self.tuning.split_workgroups).div_ceil(rows).clamp(2.min(longest), longest)
     }
 
     pub(super) fn row_kernel(&self, pass: &Pass, family: Family) -> Kernel {
