@@ -273,12 +273,12 @@ fn out_of_memory_at_any_allocation() {
 #[test]
 fn a_shader_that_does_not_compile() {
     let broken = "// broken\n\nfn chained(x: f32) -> f32 { return oops; }\n";
-    let sources = Sources::default().replace("fragments/chain_none.wgsl", broken);
+    let sources = Sources::default().replace("chain_none", broken);
     let device = Device::with_gpu(common::gpu().with_sources(sources));
     let input = CrossEntropyInput::new(two_by_three(), &[0i64, 1]);
     let error = device.run(&CrossEntropy::new(), input).expect_err("it is broken");
     assert!(matches!(error, Error::Shader { .. }), "{error}");
-    assert_message(&error, &["oops", "fragments/chain_none.wgsl:3"]);
+    assert_message(&error, &["oops", "option/chain.wgsl:6"]);
 }
 
 #[test]

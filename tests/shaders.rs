@@ -316,7 +316,7 @@ fn subgroup_slots_have_room() {
 #[test]
 fn errors_are_reported_where_they_stand() {
     let broken = "// broken\n\nfn component(values: Values, i: u32) -> f32 { return oops; }\n";
-    let sources = Sources::default().replace("fragments/word_f32.wgsl", broken);
+    let sources = Sources::default().replace("word_f32", broken);
     let composed = compose(&Kernel::SumLoss { metrics: false }, &sources);
     let error = naga::front::wgsl::parse_str(&composed.source).expect_err("it is broken");
     let line = composed
@@ -324,31 +324,54 @@ fn errors_are_reported_where_they_stand() {
         .lines()
         .position(|line| line.contains("oops"))
         .expect("the replaced text is there");
-    assert_eq!(composed.origin(line as u32 + 1), ("fragments/word_f32.wgsl", 3));
+    let first = FRAGMENTS.iter().find(|it| it.name == "word_f32").expect("it is there").source().1;
+    assert_eq!(composed.origin(line as u32 + 1), ("storage/words.wgsl", first + 2));
     drop(error);
 }
 
 #[test]
 fn files_keep_the_house_rules() {
     let used: BTreeSet<_> =
-        Kernel::all().iter().flat_map(Kernel::fragments).map(|fragment| fragment.file).collect();
+        Kernel::all().iter().flat_map(Kernel::fragments).map(|fragment| fragment.name).collect();
+    let names: BTreeSet<_> = FRAGMENTS.iter().map(|fragment| fragment.name).collect();
+    assert_eq!(names.len(), FRAGMENTS.len(), "two fragments have one name");
     for fragment in FRAGMENTS {
-        let (file, text) = (fragment.file, fragment.source);
-        assert!(used.contains(file), "{file} is in no kernel");
-        assert!(text.starts_with("// "), "{file}: the first line says what the file computes");
-        assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{file}: its last line");
+        let (name, (text, _)) = (fragment.name, fragment.source());
+        assert!(used.contains(name), "{name} is in no kernel");
+        assert!(text.starts_with("// "), "{name}: the first line says what it computes");
+        assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{name}: its last line");
+    }
+    // Every file is in the table, and so is every part of it.
+    let mut parts = 0;
+    for (file, text) in shader_files() {
+        assert!(text.starts_with("// "), "{file}: the first line says what is in it");
+        let named: BTreeSet<_> =
+            text.lines().filter_map(|line| line.strip_prefix("// == ")).collect();
+        let in_table: BTreeSet<_> =
+            FRAGMENTS.iter().filter(|it| it.file == file).map(|it| it.name).collect();
+        let whole = BTreeSet::from([file.trim_end_matches(".wgsl")]);
+        assert_eq!(in_table, if named.is_empty() { whole } else { named }, "{file}");
+        parts += in_table.len();
         for (i, line) in text.lines().enumerate() {
             assert!(line.chars().count() <= 100, "{file}:{}: past 100 columns", i + 1);
             assert!(!line.contains('\t') && line.trim_end() == line, "{file}:{}: blanks", i + 1);
         }
     }
-    let on_disk = std::fs::read_dir("shaders")
-        .into_iter()
-        .flatten()
-        .chain(std::fs::read_dir("shaders/fragments").into_iter().flatten());
-    let wgsl = on_disk
-        .filter_map(Result::ok)
-        .filter(|entry| entry.path().extension().is_some_and(|e| e == "wgsl"))
-        .count();
-    assert_eq!(wgsl, FRAGMENTS.len(), "a file in shaders/ is not in the table");
+    assert_eq!(parts, FRAGMENTS.len(), "a file of the table is not there");
+}
+
+/// Every shader file, by its path under `shaders/`.
+fn shader_files() -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    for folder in ["", "op/", "option/", "storage/", "reduce/", "product/"] {
+        let entries = std::fs::read_dir(format!("shaders/{folder}")).expect("it is there");
+        for path in entries.map(|entry| entry.expect("it can be read").path()) {
+            if path.extension().is_some_and(|ending| ending == "wgsl") {
+                let name = path.file_name().and_then(|name| name.to_str()).expect("text");
+                let text = std::fs::read_to_string(&path).expect("it can be read");
+                files.push((format!("{folder}{name}"), text));
+            }
+        }
+    }
+    files
 }

@@ -93,7 +93,7 @@ fn a_shader_that_does_not_compile() {
     let folder = batch(60);
     let folder = folder.path();
     // Of rows, which every window goes through.
-    let fault = "shader:row.wgsl";
+    let fault = "shader:row";
     for limit in ["", " --memory-limit 60K"] {
         let line = "cross-entropy x.npy y.npy --grad grad.npy".to_owned() + limit;
         let args = words(&line);
@@ -131,7 +131,7 @@ fn a_gpu_that_was_asked_for_is_not_replaced() {
         for (fault, part) in [
             ("lost:9", "the GPU device was lost"),
             ("memory:9", "out of memory"),
-            ("shader:row.wgsl", "did not compile"),
+            ("shader:row", "did not compile"),
         ] {
             let line = format!("cross-entropy x.npy y.npy --grad grad.npy --device gpu{limit}");
             with_fault(folder, fault, &words(&line)).fails(1, &[part]);

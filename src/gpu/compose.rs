@@ -13,12 +13,11 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Replaces the text of a file, named by its path under `shaders/`. A name that no shader has
-    /// is ignored.
+    /// Replaces the text of a fragment by its name. A name that none has is ignored.
     #[must_use]
-    pub fn replace(mut self, file: &str, text: impl Into<String>) -> Self {
-        if let Some(fragment) = FRAGMENTS.iter().find(|fragment| fragment.file == file) {
-            self.replaced.insert(fragment.file, text.into());
+    pub fn replace(mut self, name: &str, text: impl Into<String>) -> Self {
+        if let Some(fragment) = FRAGMENTS.iter().find(|fragment| fragment.name == name) {
+            self.replaced.insert(fragment.name, text.into());
         }
         self
     }
@@ -30,7 +29,7 @@ impl Sources {
 
     /// The text of a fragment.
     pub fn text<'a>(&'a self, fragment: &Fragment) -> &'a str {
-        self.replaced.get(fragment.file).map_or(fragment.source, String::as_str)
+        self.replaced.get(fragment.name).map_or(fragment.source().0, String::as_str)
     }
 }
 
@@ -39,8 +38,8 @@ impl Sources {
 pub struct Composed {
     /// The text.
     pub source: String,
-    /// The line, from 1, at which each file's text starts.
-    starts: Vec<(u32, &'static str)>,
+    /// The line, from 1, at which each fragment's text starts, and where that is in which file.
+    starts: Vec<(u32, (&'static str, u32))>,
 }
 
 impl Composed {
@@ -48,7 +47,7 @@ impl Composed {
     pub fn origin(&self, line: u32) -> (&'static str, u32) {
         let at = self.starts.partition_point(|(start, _)| *start <= line);
         match at.checked_sub(1).map(|i| self.starts[i]) {
-            Some((start, file)) => (file, line - start + 1),
+            Some((start, (file, first))) => (file, line - start + first),
             None => ("(composed text)", line),
         }
     }
@@ -67,13 +66,15 @@ pub fn compose(kernel: &Kernel, sources: &Sources) -> Composed {
         let text = sources.text(fragment);
         composed.source.push_str("// ---- shaders/");
         composed.source.push_str(fragment.file);
+        composed.source.push_str(": ");
+        composed.source.push_str(fragment.name);
         composed.source.push_str(" ----\n");
         if kernel.is_shared() {
             composed.source.push_str(&text.replace(READ, READ_WRITE));
         } else {
             composed.source.push_str(text);
         }
-        composed.starts.push((lines + 2, fragment.file));
+        composed.starts.push((lines + 2, (fragment.file, fragment.source().1)));
         lines += 1 + text.lines().count() as u32;
     }
     composed

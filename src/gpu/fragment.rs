@@ -1,4 +1,4 @@
-//! The shader files: their texts, and what each of them binds.
+//! The shader files: their parts, and what each of them binds.
 
 /// A place for a buffer; its number is the binding's number in every shader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,249 +37,391 @@ pub enum Access {
     ReadWrite,
 }
 
-/// One shader file, and the bindings that it declares.
+/// A part of a shader file, or all of one, and the bindings that it declares.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fragment {
-    /// Its path under `shaders/`.
+    /// Its name, which no other has.
+    pub name: &'static str,
+    /// The path of its file under `shaders/`.
     pub file: &'static str,
-    /// Its text.
-    pub source: &'static str,
+    /// The text of the file.
+    pub(super) text: &'static str,
     /// What it binds.
     pub bindings: &'static [(Slot, Access)],
 }
 
+/// What a part begins with, before its name.
+const PART: &str = "\n// == ";
+
+impl Fragment {
+    /// Its text, and the line of the file, from 1, at which that begins. A file without parts is its only one.
+    pub fn source(&self) -> (&'static str, u32) {
+        let parts = self.text.match_indices(PART).map(|(at, _)| at + PART.len());
+        let of_name = |&at: &usize| {
+            let rest = &self.text[at..];
+            rest.strip_prefix(self.name).is_some_and(|rest| rest.starts_with('\n'))
+        };
+        let start = parts.clone().find(of_name).map_or(0, |at| at + self.name.len() + 1);
+        let rest = &self.text[start..];
+        // A blank line stands before the next part.
+        let end = rest.find(PART).unwrap_or(rest.len());
+        (&rest[..end], 1 + self.text[..start].matches('\n').count() as u32)
+    }
+}
+
 macro_rules! fragments {
-    ($($name:ident = $file:literal $(binds $($slot:ident $access:ident),+)?;)*) => {
-        $(pub(super) static $name: Fragment = Fragment {
+    ($($file:literal {
+        $($ident:ident = $name:literal $(binds $($slot:ident $access:ident),+)?;)*
+    })*) => {
+        $($(pub(super) static $ident: Fragment = Fragment {
+            name: $name,
             file: $file,
-            source: include_str!(concat!("../../shaders/", $file)),
+            text: include_str!(concat!("../../shaders/", $file)),
             bindings: &[$($((Slot::$slot, Access::$access)),+)?],
-        };)*
-        /// Every shader file.
-        pub static FRAGMENTS: &[&Fragment] = &[$(&$name),*];
+        };)*)*
+        /// Every fragment.
+        pub static FRAGMENTS: &[&Fragment] = &[$($(&$ident),*),*];
     };
 }
 
 fragments! {
-    PARAMS = "fragments/params.wgsl" binds Params Uniform;
-    STARTS = "fragments/starts.wgsl";
-    FLOATS = "fragments/floats.wgsl";
-    WORD_F32 = "fragments/word_f32.wgsl";
-    WORD_F32X4 = "fragments/word_f32x4.wgsl";
-    WORD_HALVES = "fragments/word_halves.wgsl";
-    WORD_HALVES_X4 = "fragments/word_halves_x4.wgsl";
-    HALVES_F16 = "fragments/halves_f16.wgsl";
-    HALVES_BF16 = "fragments/halves_bf16.wgsl";
-    IO_READ = "fragments/io_read.wgsl" binds Input Read;
-    IO_SEPARATE = "fragments/io_separate.wgsl" binds Input Read, Output ReadWrite;
-    IO_IN_PLACE = "fragments/io_in_place.wgsl" binds Input ReadWrite;
-    IO_READ_RAGGED = "fragments/io_read_ragged.wgsl" binds Input Read;
-    IO_SEPARATE_RAGGED = "fragments/io_separate_ragged.wgsl" binds Input Read, Output ReadWrite;
-    IO_IN_PLACE_RAGGED = "fragments/io_in_place_ragged.wgsl" binds Input ReadWrite;
-    IO_LOSSES = "fragments/io_losses.wgsl" binds Input Read, Output ReadWrite;
-    IO_LOSSES_RAGGED = "fragments/io_losses_ragged.wgsl" binds Input Read, Output ReadWrite;
-    EDGES = "fragments/edges.wgsl" binds Edges ReadWrite;
-    STORE_RAGGED = "fragments/store_ragged.wgsl";
-    SECOND_INPUT = "fragments/second_input.wgsl" binds Second Read;
-    SECOND_INPUT_RAGGED = "fragments/second_input_ragged.wgsl" binds Second Read;
-    REST = "fragments/rest.wgsl";
-    COLLAPSE = "fragments/collapse.wgsl";
-    ACC_ROW_STAT = "fragments/acc_row_stat.wgsl";
-    ACC_ROW_STAT_SUBGROUP = "fragments/acc_row_stat_subgroup.wgsl";
-    ACC_WEIGHTED = "fragments/acc_weighted.wgsl";
-    ACC_WEIGHTED_SUBGROUP = "fragments/acc_weighted_subgroup.wgsl";
-    ACC_ARGMAX = "fragments/acc_argmax.wgsl";
-    ACC_LABELS = "fragments/acc_labels.wgsl";
-    ACC_PAIR = "fragments/acc_pair.wgsl";
-    ACC_JS = "fragments/acc_js.wgsl";
-    ACC_SUM = "fragments/acc_sum.wgsl";
-    ACC_SUM_SUBGROUP = "fragments/acc_sum_subgroup.wgsl";
-    ACC_LOSSES = "fragments/acc_losses.wgsl";
-    PAIRWISE = "fragments/pairwise.wgsl";
-    ACC_TARGETS = "fragments/acc_targets.wgsl";
-    ACC_METRICS = "fragments/acc_metrics.wgsl";
-    SMOOTHING_NONE = "fragments/smoothing_none.wgsl";
-    SMOOTHING = "fragments/smoothing.wgsl";
-    REDUCE_TREE = "fragments/reduce_tree.wgsl";
-    REDUCE_SUBGROUP = "fragments/reduce_subgroup.wgsl";
-    REDUCE_ONE_SUBGROUP = "fragments/reduce_one_subgroup.wgsl";
-    SWEEP_WHOLE = "fragments/sweep_whole.wgsl";
-    SWEEP_RAGGED = "fragments/sweep_ragged.wgsl";
-    SWEEP_WORDS = "fragments/sweep_words.wgsl";
-    SWEEP_HELD = "fragments/sweep_held.wgsl";
-    SWEEP_ROW_STAT = "fragments/sweep_row_stat.wgsl";
-    SWEEP_SMOOTHED = "fragments/sweep_smoothed.wgsl";
-    SWEEP_ARGMAX = "fragments/sweep_argmax.wgsl";
-    SWEEP_SMOOTHED_ARGMAX = "fragments/sweep_smoothed_argmax.wgsl";
-    SWEEP_LABELS = "fragments/sweep_labels.wgsl";
-    SWEEP_LABELS_ARGMAX = "fragments/sweep_labels_argmax.wgsl";
-    SWEEP_DOT = "fragments/sweep_dot.wgsl";
-    SWEEP_SECOND = "fragments/sweep_second.wgsl";
-    SWEEP_KL = "fragments/sweep_kl.wgsl";
-    SWEEP_REVERSE_KL = "fragments/sweep_reverse_kl.wgsl";
-    SWEEP_ENTROPY = "fragments/sweep_entropy.wgsl";
-    SIDES_KL = "fragments/sides_kl.wgsl";
-    SIDES_REVERSE_KL = "fragments/sides_reverse_kl.wgsl";
-    SIDES_ENTROPY = "fragments/sides_entropy.wgsl";
-    SWEEP_JS = "fragments/sweep_js.wgsl";
-    SWEEP_ELEMENTS = "fragments/sweep_elements.wgsl";
-    SWEEP_ELEMENTS_GRADIENT = "fragments/sweep_elements_gradient.wgsl";
-    SWEEP_ELEMENT_COUNTS = "fragments/sweep_element_counts.wgsl";
-    SWEEP_ELEMENT_LOSSES = "fragments/sweep_element_losses.wgsl";
-    CHAIN_NONE = "fragments/chain_none.wgsl";
-    CHAIN_SOFTCAP = "fragments/chain_softcap.wgsl";
-    CHAIN_PROBS = "fragments/chain_probs.wgsl";
-    FORM_LOGITS = "fragments/form_logits.wgsl";
-    FORM_NORMALIZED = "fragments/form_normalized.wgsl";
-    TEACHER_LOGITS = "fragments/teacher_logits.wgsl";
-    TEACHER_LOG_PROBS = "fragments/teacher_log_probs.wgsl";
-    LOG_OF = "fragments/log_of.wgsl";
-    TEACHER_PROBS = "fragments/teacher_probs.wgsl";
-    STUDENT = "fragments/student.wgsl";
-    WEIGHTS_NONE = "fragments/weights_none.wgsl";
-    WEIGHTS_ALIKE = "fragments/weights_alike.wgsl";
-    WEIGHTS_BUFFER = "fragments/weights_buffer.wgsl" binds Weights Read;
-    WEIGHTS_RAGGED = "fragments/weights_ragged.wgsl" binds Weights Read;
-    FACTORS_NONE = "fragments/factors_none.wgsl";
-    FACTORS_BUFFER = "fragments/factors_buffer.wgsl" binds Factors Read;
-    FACTORS_RAGGED = "fragments/factors_ragged.wgsl" binds Factors Read;
-    SHIFT_NONE = "fragments/shift_none.wgsl";
-    SHIFT_WEIGHTS = "fragments/shift_weights.wgsl";
-    SHIFT_LABELS = "fragments/shift_labels.wgsl";
-    LABEL_PART = "fragments/label_part.wgsl";
-    TARGETS_I32 = "fragments/targets_i32.wgsl" binds Targets Read;
-    TARGETS_I64 = "fragments/targets_i64.wgsl" binds Targets Read;
-    TARGETS_NONE = "fragments/targets_none.wgsl";
-    COUNTS_ALL = "fragments/counts_all.wgsl";
-    COUNTS_TARGETS = "fragments/counts_targets.wgsl";
-    MASK = "fragments/mask.wgsl" binds Mask Read;
-    MASK_NONE = "fragments/mask_none.wgsl";
-    ELEMENTS_ALL = "fragments/elements_all.wgsl";
-    ELEMENTS_MASKED = "fragments/elements_masked.wgsl";
-    ELEMENTS_MASKED_ONE = "fragments/elements_masked_one.wgsl";
-    TARGET_KIND = "fragments/target_kind.wgsl";
-    STATS = "fragments/stats.wgsl" binds Stats ReadWrite;
-    STATS_METRICS = "fragments/stats_metrics.wgsl" binds Stats ReadWrite;
-    STATS_LSE = "fragments/stats_lse.wgsl";
-    METRICS_NONE = "fragments/metrics_none.wgsl";
-    BEST_COLUMN = "fragments/best_column.wgsl";
-    METRICS_LABELS = "fragments/metrics_labels.wgsl";
-    PAIRS = "fragments/pairs.wgsl" binds Pairs ReadWrite;
-    JS_TERMS = "fragments/js_terms.wgsl";
-    SOFTPLUS = "fragments/softplus.wgsl";
-    MODULATION = "fragments/modulation.wgsl";
-    ELEMENT = "fragments/element.wgsl";
-    ELEMENT_BINARY_LOGITS = "fragments/element_binary_logits.wgsl";
-    ELEMENT_BINARY_PROBS = "fragments/element_binary_probs.wgsl";
-    ELEMENT_BINARY_FOCAL = "fragments/element_binary_focal.wgsl";
-    ELEMENT_SQUARED = "fragments/element_squared.wgsl";
-    ELEMENT_ABSOLUTE = "fragments/element_absolute.wgsl";
-    ELEMENT_HUBER = "fragments/element_huber.wgsl";
-    ELEMENT_HINGE = "fragments/element_hinge.wgsl";
-    ROW_SWEPT = "fragments/row_swept.wgsl";
-    ROW_TARGET = "fragments/row_target.wgsl";
-    ROW_LABELS = "fragments/row_labels.wgsl";
-    ROW_LOGSUMEXP = "fragments/row_logsumexp.wgsl";
-    ROW_PLAIN = "fragments/row_plain.wgsl";
-    ROW_KL = "fragments/row_kl.wgsl";
-    ROW_REVERSE_KL = "fragments/row_reverse_kl.wgsl";
-    ROW_ENTROPY = "fragments/row_entropy.wgsl";
-    ROW_PAIRS = "fragments/row_pairs.wgsl";
-    ROW_JS = "fragments/row_js.wgsl";
-    ROW_ELEMENT_COUNTS = "fragments/row_element_counts.wgsl";
-    ROW_ELEMENTS = "fragments/row_elements.wgsl";
-    STORE_CROSS_ENTROPY = "fragments/store_cross_entropy.wgsl";
-    STORE_FOCAL = "fragments/store_focal.wgsl";
-    SUMMARY = "fragments/summary.wgsl";
-    SUMMARY_WRITE = "fragments/summary_write.wgsl" binds Summary ReadWrite;
-    UPSTREAM_SCALAR = "fragments/upstream_scalar.wgsl";
-    UPSTREAM_MEAN = "fragments/upstream_mean.wgsl" binds Summary Uniform;
-    UPSTREAM_ROWS = "fragments/upstream_rows.wgsl" binds Dloss Read;
-    UPSTREAM_ELEMENTS = "fragments/upstream_elements.wgsl" binds Dloss Read;
-    UPSTREAM_ELEMENTS_RAGGED = "fragments/upstream_elements_ragged.wgsl" binds Dloss Read;
-    FINISH_CROSS_ENTROPY = "fragments/finish_cross_entropy.wgsl";
-    FINISH_NLL = "fragments/finish_nll.wgsl";
-    FINISH_LABELS = "fragments/finish_labels.wgsl";
-    FINISH_LABELS_NORMALIZED = "fragments/finish_labels_normalized.wgsl";
-    FINISH_TARGET_GRADIENT = "fragments/finish_target_gradient.wgsl";
-    FINISH_FOCAL = "fragments/finish_focal.wgsl";
-    FINISH_KL = "fragments/finish_kl.wgsl";
-    FINISH_REVERSE_KL = "fragments/finish_reverse_kl.wgsl";
-    FINISH_ENTROPY = "fragments/finish_entropy.wgsl";
-    FINISH_JS = "fragments/finish_js.wgsl";
-    FINISH_EXP = "fragments/finish_exp.wgsl";
-    FINISH_LOG_SOFTMAX = "fragments/finish_log_softmax.wgsl";
-    FINISH_SUM = "fragments/finish_sum.wgsl";
-    COLUMN_EXP = "fragments/column_exp.wgsl";
-    COLUMN_NORMALIZED = "fragments/column_normalized.wgsl";
-    COLUMN_LABELS = "fragments/column_labels.wgsl";
-    COLUMN_TARGET_GRADIENT = "fragments/column_target_gradient.wgsl";
-    COLUMN_KL = "fragments/column_kl.wgsl";
-    COLUMN_REVERSE_KL = "fragments/column_reverse_kl.wgsl";
-    COLUMN_ENTROPY = "fragments/column_entropy.wgsl";
-    COLUMN_JS = "fragments/column_js.wgsl";
-    COLUMN_LOG_SOFTMAX = "fragments/column_log_softmax.wgsl";
-    COEF_SUM = "fragments/coef_sum.wgsl";
-    COLUMN_SOFTMAX_BACKWARD = "fragments/column_softmax_backward.wgsl";
-    COLUMN_LOG_SOFTMAX_BACKWARD = "fragments/column_log_softmax_backward.wgsl";
-    COLUMN_ELEMENT = "fragments/column_element.wgsl";
-    SKIPS = "fragments/skips.wgsl";
-    SKIPS_ROWS = "fragments/skips_rows.wgsl";
-    COLUMNS_WHOLE = "fragments/columns_whole.wgsl";
-    COLUMNS_RAGGED = "fragments/columns_ragged.wgsl";
-    COLUMNS_HELD = "fragments/columns_held.wgsl";
-    COLUMNS_NONE = "fragments/columns_none.wgsl";
-    COLUMNS_NOW = "fragments/columns_now.wgsl";
-    COLUMNS_LATER = "fragments/columns_later.wgsl";
-    SCRATCH = "fragments/scratch.wgsl" binds Scratch ReadWrite;
-    SCRATCH_PIECES = "fragments/scratch_pieces.wgsl";
-    REDUCED_SUM = "fragments/reduced_sum.wgsl";
-    REDUCED_MEAN = "fragments/reduced_mean.wgsl";
-    REDUCED_COUNTS = "fragments/reduced_counts.wgsl";
-    LEFT_F32 = "fragments/left_f32.wgsl" binds Input Read;
-    LEFT_F32X4 = "fragments/left_f32x4.wgsl" binds Input Read;
-    LEFT_HALVES = "fragments/left_halves.wgsl" binds Input Read;
-    LEFT_UPRIGHT = "fragments/left_upright.wgsl";
-    LEFT_TURNED = "fragments/left_turned.wgsl";
-    RIGHT_F32 = "fragments/right_f32.wgsl" binds Second Read;
-    RIGHT_F32X4 = "fragments/right_f32x4.wgsl" binds Second Read;
-    RIGHT_HALVES = "fragments/right_halves.wgsl" binds Second Read;
-    RIGHT_UPRIGHT = "fragments/right_upright.wgsl";
-    RIGHT_TURNED = "fragments/right_turned.wgsl";
-    PRODUCT_F32 = "fragments/product_f32.wgsl" binds Output ReadWrite;
-    PRODUCT_F32X4 = "fragments/product_f32x4.wgsl" binds Output ReadWrite;
-    START_ZERO = "fragments/start_zero.wgsl";
-    START_BIAS = "fragments/start_bias.wgsl" binds Bias Read;
-    START_STORED = "fragments/start_stored.wgsl";
-    TILE_SLIM = "fragments/tile_slim.wgsl";
-    TILE_MEDIUM = "fragments/tile_medium.wgsl";
-    TILE_LARGE = "fragments/tile_large.wgsl";
-    SUMS_ONE = "fragments/sums_one.wgsl";
-    SUMS_FOUR = "fragments/sums_four.wgsl";
-    PRODUCT_TILE = "fragments/product_tile.wgsl";
-    PRODUCT = "product.wgsl";
-    LOGITS_TILE = "fragments/logits_tile.wgsl";
-    TARGET_LOGIT = "fragments/target_logit.wgsl";
-    TILE_SWEEP = "tile_sweep.wgsl";
-    COLUMN_SUMS = "column_sums.wgsl" binds Input Read, Output ReadWrite;
-    ROW = "row.wgsl";
-    LANE = "lane.wgsl";
-    SPLIT_SWEEP = "split_sweep.wgsl";
-    SPLIT_FINISH = "split_finish.wgsl";
-    SPLIT_COLUMNS = "split_columns.wgsl";
-    JOIN_EDGES = "join_edges.wgsl" binds Output ReadWrite;
-    SCAN_TARGETS = "scan_targets.wgsl";
-    FINISH_TARGETS = "finish_targets.wgsl";
-    MASK_TARGETS = "mask_targets.wgsl" binds Output ReadWrite;
-    MASK_LABELS = "mask_labels.wgsl" binds Output ReadWrite;
-    KEPT = "fragments/kept.wgsl" binds Kept Read;
-    LIST_KEPT = "list_kept.wgsl" binds Kept ReadWrite;
-    GATHER_ROWS = "gather_rows.wgsl" binds Input Read, Output ReadWrite;
-    SPREAD_ROWS = "spread_rows.wgsl" binds Input Read, Output ReadWrite;
-    CLEAR_IGNORED = "clear_ignored.wgsl" binds Output ReadWrite;
-    FIT_PARAMS = "fit_params.wgsl" binds Summary Uniform, Limits Read, Fitted ReadWrite;
-    SUM_LOSS = "sum_loss.wgsl";
-    FINISH_LOSS = "finish_loss.wgsl";
-    SUM_METRICS = "sum_metrics.wgsl";
-    FINISH_METRICS = "finish_metrics.wgsl";
+    "op/softmax.wgsl" {
+        ROW_PLAIN = "row_plain";
+        ROW_LOGSUMEXP = "row_logsumexp";
+        FINISH_EXP = "finish_exp";
+        COLUMN_EXP = "column_exp";
+        FINISH_LOG_SOFTMAX = "finish_log_softmax";
+        COLUMN_LOG_SOFTMAX = "column_log_softmax";
+    }
+    "op/backward.wgsl" {
+        SWEEP_DOT = "sweep_dot";
+        SWEEP_SECOND = "sweep_second";
+        FINISH_SUM = "finish_sum";
+        COEF_SUM = "coef_sum";
+        COLUMN_SOFTMAX_BACKWARD = "column_softmax_backward";
+        COLUMN_LOG_SOFTMAX_BACKWARD = "column_log_softmax_backward";
+    }
+    "op/cross_entropy.wgsl" {
+        ROW_TARGET = "row_target";
+        STORE_CROSS_ENTROPY = "store_cross_entropy";
+        FINISH_CROSS_ENTROPY = "finish_cross_entropy";
+        FINISH_NLL = "finish_nll";
+        COLUMN_NORMALIZED = "column_normalized";
+        SHIFT_NONE = "shift_none";
+        SHIFT_WEIGHTS = "shift_weights";
+    }
+    "op/labels.wgsl" {
+        LABEL_PART = "label_part";
+        ROW_LABELS = "row_labels";
+        FINISH_LABELS = "finish_labels";
+        FINISH_LABELS_NORMALIZED = "finish_labels_normalized";
+        COLUMN_LABELS = "column_labels";
+        SHIFT_LABELS = "shift_labels";
+        FINISH_TARGET_GRADIENT = "finish_target_gradient";
+        COLUMN_TARGET_GRADIENT = "column_target_gradient";
+    }
+    "op/focal.wgsl" {
+        MODULATION = "modulation";
+        STORE_FOCAL = "store_focal";
+        FINISH_FOCAL = "finish_focal";
+    }
+    "op/divergence.wgsl" {
+        TEACHER_LOGITS = "teacher_logits";
+        TEACHER_LOG_PROBS = "teacher_log_probs";
+        TEACHER_PROBS = "teacher_probs";
+        STUDENT = "student";
+        SIDES_KL = "sides_kl";
+        SIDES_REVERSE_KL = "sides_reverse_kl";
+        SWEEP_KL = "sweep_kl";
+        ROW_KL = "row_kl";
+        FINISH_KL = "finish_kl";
+        COLUMN_KL = "column_kl";
+        SWEEP_REVERSE_KL = "sweep_reverse_kl";
+        ROW_REVERSE_KL = "row_reverse_kl";
+        FINISH_REVERSE_KL = "finish_reverse_kl";
+        COLUMN_REVERSE_KL = "column_reverse_kl";
+    }
+    "op/js.wgsl" {
+        PAIRS = "pairs" binds Pairs ReadWrite;
+        ROW_PAIRS = "row_pairs";
+        JS_TERMS = "js_terms";
+        ACC_JS = "acc_js";
+        SWEEP_JS = "sweep_js";
+        ROW_JS = "row_js";
+        FINISH_JS = "finish_js";
+        COLUMN_JS = "column_js";
+    }
+    "op/entropy.wgsl" {
+        SIDES_ENTROPY = "sides_entropy";
+        SWEEP_ENTROPY = "sweep_entropy";
+        ROW_ENTROPY = "row_entropy";
+        FINISH_ENTROPY = "finish_entropy";
+        COLUMN_ENTROPY = "column_entropy";
+    }
+    "op/elements.wgsl" {
+        ELEMENT = "element";
+        ELEMENTS_ALL = "elements_all";
+        ELEMENTS_MASKED = "elements_masked";
+        ELEMENTS_MASKED_ONE = "elements_masked_one";
+        SWEEP_ELEMENTS = "sweep_elements";
+        SWEEP_ELEMENTS_GRADIENT = "sweep_elements_gradient";
+        SWEEP_ELEMENT_LOSSES = "sweep_element_losses";
+        SWEEP_ELEMENT_COUNTS = "sweep_element_counts";
+        ROW_ELEMENTS = "row_elements";
+        ROW_ELEMENT_COUNTS = "row_element_counts";
+        COLUMN_ELEMENT = "column_element";
+    }
+    "op/binary.wgsl" {
+        SOFTPLUS = "softplus";
+        LOG_OF = "log_of";
+        ELEMENT_BINARY_LOGITS = "element_binary_logits";
+        ELEMENT_BINARY_PROBS = "element_binary_probs";
+        ELEMENT_BINARY_FOCAL = "element_binary_focal";
+    }
+    "op/regression.wgsl" {
+        ELEMENT_SQUARED = "element_squared";
+        ELEMENT_ABSOLUTE = "element_absolute";
+        ELEMENT_HUBER = "element_huber";
+        ELEMENT_HINGE = "element_hinge";
+    }
+    "option/chain.wgsl" {
+        CHAIN_NONE = "chain_none";
+        CHAIN_SOFTCAP = "chain_softcap";
+        CHAIN_PROBS = "chain_probs";
+        FORM_LOGITS = "form_logits";
+        FORM_NORMALIZED = "form_normalized";
+    }
+    "option/weights.wgsl" {
+        WEIGHTS_NONE = "weights_none";
+        WEIGHTS_ALIKE = "weights_alike";
+        WEIGHTS_BUFFER = "weights_buffer" binds Weights Read;
+        WEIGHTS_RAGGED = "weights_ragged" binds Weights Read;
+        FACTORS_NONE = "factors_none";
+        FACTORS_BUFFER = "factors_buffer" binds Factors Read;
+        FACTORS_RAGGED = "factors_ragged" binds Factors Read;
+    }
+    "option/smoothing.wgsl" {
+        SMOOTHING_NONE = "smoothing_none";
+        SMOOTHING = "smoothing";
+    }
+    "option/metrics.wgsl" {
+        METRICS_NONE = "metrics_none";
+        BEST_COLUMN = "best_column";
+        METRICS_LABELS = "metrics_labels";
+    }
+    "option/upstream.wgsl" {
+        UPSTREAM_SCALAR = "upstream_scalar";
+        UPSTREAM_MEAN = "upstream_mean" binds Summary Uniform;
+        UPSTREAM_ROWS = "upstream_rows" binds Dloss Read;
+        UPSTREAM_ELEMENTS = "upstream_elements" binds Dloss Read;
+        UPSTREAM_ELEMENTS_RAGGED = "upstream_elements_ragged" binds Dloss Read;
+    }
+    "option/targets.wgsl" {
+        TARGETS_I32 = "targets_i32" binds Targets Read;
+        TARGETS_I64 = "targets_i64" binds Targets Read;
+        TARGETS_NONE = "targets_none";
+        TARGET_KIND = "target_kind";
+    }
+    "option/masks.wgsl" {
+        MASK = "mask" binds Mask Read;
+        MASK_NONE = "mask_none";
+        COUNTS_ALL = "counts_all";
+        COUNTS_TARGETS = "counts_targets";
+        SKIPS = "skips";
+        SKIPS_ROWS = "skips_rows";
+    }
+    "storage/params.wgsl" {
+        PARAMS = "params" binds Params Uniform;
+        STARTS = "starts";
+    }
+    "storage/floats.wgsl" {
+        FLOATS = "floats";
+    }
+    "storage/words.wgsl" {
+        WORD_F32 = "word_f32";
+        WORD_F32X4 = "word_f32x4";
+        WORD_HALVES = "word_halves";
+        WORD_HALVES_X4 = "word_halves_x4";
+    }
+    "storage/halves.wgsl" {
+        HALVES_F16 = "halves_f16";
+        HALVES_BF16 = "halves_bf16";
+    }
+    "storage/matrices.wgsl" {
+        IO_READ = "io_read" binds Input Read;
+        IO_SEPARATE = "io_separate" binds Input Read, Output ReadWrite;
+        IO_IN_PLACE = "io_in_place" binds Input ReadWrite;
+        IO_LOSSES = "io_losses" binds Input Read, Output ReadWrite;
+        IO_READ_RAGGED = "io_read_ragged" binds Input Read;
+        IO_SEPARATE_RAGGED = "io_separate_ragged" binds Input Read, Output ReadWrite;
+        IO_IN_PLACE_RAGGED = "io_in_place_ragged" binds Input ReadWrite;
+        IO_LOSSES_RAGGED = "io_losses_ragged" binds Input Read, Output ReadWrite;
+        SECOND_INPUT = "second_input" binds Second Read;
+        SECOND_INPUT_RAGGED = "second_input_ragged" binds Second Read;
+    }
+    "storage/edges.wgsl" {
+        EDGES = "edges" binds Edges ReadWrite;
+        STORE_RAGGED = "store_ragged";
+    }
+    "storage/results.wgsl" {
+        STATS = "stats" binds Stats ReadWrite;
+        STATS_METRICS = "stats_metrics" binds Stats ReadWrite;
+        STATS_LSE = "stats_lse";
+        SUMMARY = "summary";
+        SUMMARY_WRITE = "summary_write" binds Summary ReadWrite;
+        SCRATCH = "scratch" binds Scratch ReadWrite;
+        SCRATCH_PIECES = "scratch_pieces";
+        KEPT = "kept" binds Kept Read;
+    }
+    "reduce/row_stat.wgsl" {
+        REST = "rest";
+        COLLAPSE = "collapse";
+        ACC_ROW_STAT = "acc_row_stat";
+        ACC_ROW_STAT_SUBGROUP = "acc_row_stat_subgroup";
+        SWEEP_ROW_STAT = "sweep_row_stat";
+    }
+    "reduce/weighted.wgsl" {
+        ACC_WEIGHTED = "acc_weighted";
+        ACC_WEIGHTED_SUBGROUP = "acc_weighted_subgroup";
+        SWEEP_SMOOTHED = "sweep_smoothed";
+        SWEEP_LABELS = "sweep_labels";
+    }
+    "reduce/argmax.wgsl" {
+        ACC_ARGMAX = "acc_argmax";
+        SWEEP_ARGMAX = "sweep_argmax";
+        SWEEP_SMOOTHED_ARGMAX = "sweep_smoothed_argmax";
+        ACC_LABELS = "acc_labels";
+        SWEEP_LABELS_ARGMAX = "sweep_labels_argmax";
+    }
+    "reduce/pair.wgsl" {
+        ACC_PAIR = "acc_pair";
+    }
+    "reduce/sums.wgsl" {
+        ACC_SUM = "acc_sum";
+        ACC_SUM_SUBGROUP = "acc_sum_subgroup";
+        ACC_LOSSES = "acc_losses";
+        ACC_METRICS = "acc_metrics";
+        ACC_TARGETS = "acc_targets";
+        PAIRWISE = "pairwise";
+        REDUCED_SUM = "reduced_sum";
+        REDUCED_MEAN = "reduced_mean";
+        REDUCED_COUNTS = "reduced_counts";
+    }
+    "reduce/workgroup.wgsl" {
+        REDUCE_TREE = "reduce_tree";
+        REDUCE_SUBGROUP = "reduce_subgroup";
+        REDUCE_ONE_SUBGROUP = "reduce_one_subgroup";
+    }
+    "reduce/sweep.wgsl" {
+        ROW_SWEPT = "row_swept";
+        SWEEP_WHOLE = "sweep_whole";
+        SWEEP_RAGGED = "sweep_ragged";
+        SWEEP_WORDS = "sweep_words";
+        SWEEP_HELD = "sweep_held";
+    }
+    "reduce/columns.wgsl" {
+        COLUMNS_NONE = "columns_none";
+        COLUMNS_NOW = "columns_now";
+        COLUMNS_LATER = "columns_later";
+        COLUMNS_WHOLE = "columns_whole";
+        COLUMNS_RAGGED = "columns_ragged";
+        COLUMNS_HELD = "columns_held";
+    }
+    "product/factors.wgsl" {
+        LEFT_F32 = "left_f32" binds Input Read;
+        LEFT_F32X4 = "left_f32x4" binds Input Read;
+        LEFT_HALVES = "left_halves" binds Input Read;
+        LEFT_UPRIGHT = "left_upright";
+        LEFT_TURNED = "left_turned";
+        RIGHT_F32 = "right_f32" binds Second Read;
+        RIGHT_F32X4 = "right_f32x4" binds Second Read;
+        RIGHT_HALVES = "right_halves" binds Second Read;
+        RIGHT_UPRIGHT = "right_upright";
+        RIGHT_TURNED = "right_turned";
+    }
+    "product/store.wgsl" {
+        PRODUCT_F32 = "product_f32" binds Output ReadWrite;
+        PRODUCT_F32X4 = "product_f32x4" binds Output ReadWrite;
+        START_ZERO = "start_zero";
+        START_BIAS = "start_bias" binds Bias Read;
+        START_STORED = "start_stored";
+    }
+    "product/tile.wgsl" {
+        TILE_SLIM = "tile_slim";
+        TILE_MEDIUM = "tile_medium";
+        TILE_LARGE = "tile_large";
+        SUMS_ONE = "sums_one";
+        SUMS_FOUR = "sums_four";
+        PRODUCT_TILE = "product_tile";
+    }
+    "product/logits.wgsl" {
+        LOGITS_TILE = "logits_tile";
+        TARGET_LOGIT = "target_logit";
+    }
+    "product.wgsl" {
+        PRODUCT = "product";
+    }
+    "tile_sweep.wgsl" {
+        TILE_SWEEP = "tile_sweep";
+    }
+    "column_sums.wgsl" {
+        COLUMN_SUMS = "column_sums" binds Input Read, Output ReadWrite;
+    }
+    "row.wgsl" {
+        ROW = "row";
+    }
+    "lane.wgsl" {
+        LANE = "lane";
+    }
+    "split_sweep.wgsl" {
+        SPLIT_SWEEP = "split_sweep";
+    }
+    "split_finish.wgsl" {
+        SPLIT_FINISH = "split_finish";
+    }
+    "split_columns.wgsl" {
+        SPLIT_COLUMNS = "split_columns";
+    }
+    "join_edges.wgsl" {
+        JOIN_EDGES = "join_edges" binds Output ReadWrite;
+    }
+    "scan_targets.wgsl" {
+        SCAN_TARGETS = "scan_targets";
+    }
+    "finish_targets.wgsl" {
+        FINISH_TARGETS = "finish_targets";
+    }
+    "mask_targets.wgsl" {
+        MASK_TARGETS = "mask_targets" binds Output ReadWrite;
+    }
+    "mask_labels.wgsl" {
+        MASK_LABELS = "mask_labels" binds Output ReadWrite;
+    }
+    "list_kept.wgsl" {
+        LIST_KEPT = "list_kept" binds Kept ReadWrite;
+    }
+    "gather_rows.wgsl" {
+        GATHER_ROWS = "gather_rows" binds Input Read, Output ReadWrite;
+    }
+    "spread_rows.wgsl" {
+        SPREAD_ROWS = "spread_rows" binds Input Read, Output ReadWrite;
+    }
+    "clear_ignored.wgsl" {
+        CLEAR_IGNORED = "clear_ignored" binds Output ReadWrite;
+    }
+    "fit_params.wgsl" {
+        FIT_PARAMS = "fit_params" binds Summary Uniform, Limits Read, Fitted ReadWrite;
+    }
+    "sum_loss.wgsl" {
+        SUM_LOSS = "sum_loss";
+    }
+    "finish_loss.wgsl" {
+        FINISH_LOSS = "finish_loss";
+    }
+    "sum_metrics.wgsl" {
+        SUM_METRICS = "sum_metrics";
+    }
+    "finish_metrics.wgsl" {
+        FINISH_METRICS = "finish_metrics";
+    }
 }

@@ -335,8 +335,8 @@ impl Kernel {
 
     /// Whether it needs subgroup operations.
     pub fn needs_subgroups(&self) -> bool {
-        let with = [REDUCE_SUBGROUP.file, REDUCE_ONE_SUBGROUP.file];
-        self.fragments().iter().any(|fragment| with.contains(&fragment.file))
+        let with = [&REDUCE_SUBGROUP, &REDUCE_ONE_SUBGROUP];
+        self.fragments().iter().any(|fragment| with.contains(fragment))
     }
 
     /// Its name, for labels and messages.

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-/// `Params` of `shaders/fragments/params.wgsl`: the numbers of one dispatch.
+/// `Params` of `shaders/storage/params.wgsl`: the numbers of one dispatch.
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 #[expect(missing_docs, reason = "each field is documented where it is read, in params.wgsl")]
@@ -92,7 +92,7 @@ pub struct Limit {
     pub is_whole: u32,
 }
 
-/// `Summary` of `shaders/fragments/summary.wgsl`: what a batch comes to.
+/// `Summary` of `shaders/storage/results.wgsl`: what a batch comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Summary {

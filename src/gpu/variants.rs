@@ -70,7 +70,7 @@ impl Kernel {
             if !row.word.is_narrow() && row.sharing == Sharing::Apart && !row.masked {
                 return true;
             }
-            let files: Vec<_> = row.fragments().iter().map(|fragment| fragment.file).collect();
+            let files: Vec<_> = row.fragments().iter().map(|fragment| fragment.name).collect();
             let pairs = files.iter().flat_map(|a| files.iter().map(move |b| (*a, *b)));
             pairs.filter(|(a, b)| seen.insert((row.sharing, *a, *b))).count() > 0
         });

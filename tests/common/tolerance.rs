@@ -42,7 +42,7 @@ impl Arithmetic {
     /// adds up over 65,536 elements (32 + 128); other sums' runs of 128 vectors; cut in two beyond.
     pub const CPU: Self =
         Self { exp: 4.0, exp_slope: 1.0, function: 4.0, run: 168.0, lanes: 1e9, scale: 1.0 };
-    /// `shaders/fragments/sweep_words.wgsl`: runs of 64 words, at least 8 lanes to a row, or one
+    /// `shaders/reduce/sweep.wgsl`: runs of 64 words, at least 8 lanes to a row, or one
     /// lane where rows are short.
     pub const GPU: Self =
         Self { exp: 6.0, exp_slope: 5.0, function: 10.0, run: 80.0, lanes: 8.0 * 64.0, scale: 1.0 };

@@ -17,42 +17,25 @@ const fn of(what: &'static str, mutant: Mutant) -> Mutant {
 
 /// Mistakes in the fragments of the rest of the family, by the losses that show them.
 pub(crate) const FAMILY: &[Mutant] = &[
-    of(
-        "labels",
-        mutant("labels not smoothed", "fragments/label_part.wgsl", "params.smooth_target * q", "q"),
-    ),
-    of(
-        "labels",
-        mutant("labels not weighed", "fragments/label_part.wgsl", "class_weights(word) *", "1.0 *"),
-    ),
-    of(
-        "labels",
-        mutant(
-            "A p - a with p in both",
-            "fragments/column_labels.wgsl",
-            "part * p_minus_1",
-            "part * p",
-        ),
-    ),
-    of(
-        "labels",
-        mutant("no z-loss in the columns", "fragments/column_labels.wgsl", "+ coef.more * p", ""),
-    ),
+    of("labels", mutant("labels not smoothed", "label_part", "params.smooth_target * q", "q")),
+    of("labels", mutant("labels not weighed", "label_part", "class_weights(word) *", "1.0 *")),
+    of("labels", mutant("A p - a with p in both", "column_labels", "part * p_minus_1", "part * p")),
+    of("labels", mutant("no z-loss in the columns", "column_labels", "+ coef.more * p", "")),
     of(
         "labels",
         mutant(
             "the maximum's column cancels",
-            "fragments/column_labels.wgsl",
+            "column_labels",
             "z == Values(coef.max)",
             "z > Values(coef.max)",
         ),
     ),
-    of("labels", mutant("a loss without its z-loss", "fragments/row_labels.wgsl", "+ z_loss", "")),
+    of("labels", mutant("a loss without its z-loss", "row_labels", "+ z_loss", "")),
     of(
         "labels",
         mutant(
             "targets' gradient unsmoothed",
-            "fragments/column_target_gradient.wgsl",
+            "column_target_gradient",
             "params.smooth_target *",
             "1.0 *",
         ),
@@ -61,7 +44,7 @@ pub(crate) const FAMILY: &[Mutant] = &[
         "labels",
         mutant(
             "lse - z for targets",
-            "fragments/column_target_gradient.wgsl",
+            "column_target_gradient",
             "z_scale() * (Values(coef.max) - chain(x)) + coef.log_sum",
             "(Values(coef.max) + coef.log_sum) - chain(x)",
         ),
@@ -74,7 +57,7 @@ pub(crate) const FAMILY: &[Mutant] = &[
         "metrics",
         mutant(
             "any column that rises",
-            "fragments/acc_argmax.wgsl",
+            "acc_argmax",
             "select(acc.column, columns, leads)",
             "columns",
         ),
@@ -83,20 +66,17 @@ pub(crate) const FAMILY: &[Mutant] = &[
         "metrics",
         mutant(
             "ignored rows have a best column",
-            "fragments/store_cross_entropy.wgsl",
+            "store_cross_entropy",
             "store_row(index, 0.0, 0.0, 0.0, SKIPPED)",
             "store_row(index, 0.0, 0.0, 0.0, 0u)",
         ),
     ),
-    of(
-        "metrics",
-        mutant("every row correct", "fragments/best_column.wgsl", "best == target_column", "true"),
-    ),
+    of("metrics", mutant("every row correct", "best_column", "best == target_column", "true")),
     of(
         "metrics",
         mutant(
             "the loss in place of -log p",
-            "fragments/store_cross_entropy.wgsl",
+            "store_cross_entropy",
             "select(nll, params.nan, undefined)",
             "select(loss, params.nan, undefined)",
         ),
@@ -105,93 +85,55 @@ pub(crate) const FAMILY: &[Mutant] = &[
         "labels",
         mutant(
             "labels' best column forgotten",
-            "fragments/acc_labels.wgsl",
+            "acc_labels",
             "select(acc.label_column, columns, is_label)",
             "acc.label_column",
         ),
     ),
     of(
         "labels",
-        mutant(
-            "shares not moved",
-            "fragments/acc_labels.wgsl",
-            "+ spread_pushed(acc.max, acc.share, x, q)",
-            "",
-        ),
+        mutant("shares not moved", "acc_labels", "+ spread_pushed(acc.max, acc.share, x, q)", ""),
     ),
     of(
         "normalized",
-        mutant(
-            "a sign in the logarithm",
-            "fragments/form_normalized.wgsl",
-            "return -z;",
-            "return z;",
-        ),
+        mutant("a sign in the logarithm", "form_normalized", "return -z;", "return z;"),
     ),
     of(
         "normalized",
-        mutant(
-            "the maximum left out",
-            "fragments/form_normalized.wgsl",
-            "spread - weight * acc.max",
-            "spread",
-        ),
+        mutant("the maximum left out", "form_normalized", "spread - weight * acc.max", "spread"),
     ),
-    of(
-        "normalized",
-        mutant("no clamp", "fragments/chain_probs.wgsl", "max(x, Values(params.clamp))", "x"),
-    ),
+    of("normalized", mutant("no clamp", "chain_probs", "max(x, Values(params.clamp))", "x")),
     of(
         "normalized",
         mutant(
             "a slope below the clamp",
-            "fragments/chain_probs.wgsl",
+            "chain_probs",
             "x >= Values(params.clamp)",
             "x >= Values(0.0)",
         ),
     ),
     of(
         "normalized",
-        mutant(
-            "the target's weight forgotten",
-            "fragments/finish_nll.wgsl",
-            "* row.target_weight",
-            "",
-        ),
+        mutant("the target's weight forgotten", "finish_nll", "* row.target_weight", ""),
     ),
     of(
         "focal",
-        mutant(
-            "gamma's slope forgotten",
-            "fragments/modulation.wgsl",
-            "factor + factor * more",
-            "factor",
-        ),
+        mutant("gamma's slope forgotten", "modulation", "factor + factor * more", "factor"),
     ),
-    of("focal", mutant("p for 1 - p", "fragments/modulation.wgsl", "pow(miss,", "pow(p,")),
+    of("focal", mutant("p for 1 - p", "modulation", "pow(miss,", "pow(p,")),
     of(
         "focal",
-        mutant(
-            "1 - p by subtraction",
-            "fragments/store_focal.wgsl",
-            "row.target_logit == acc.max",
-            "false",
-        ),
+        mutant("1 - p by subtraction", "store_focal", "row.target_logit == acc.max", "false"),
     ),
     of(
         "focal",
-        mutant(
-            "alpha forgotten in the gradient",
-            "fragments/finish_focal.wgsl",
-            "* row.target_weight",
-            "",
-        ),
+        mutant("alpha forgotten in the gradient", "finish_focal", "* row.target_weight", ""),
     ),
     of(
         "divergences",
         mutant(
             "terms that stay when a maximum moves",
-            "fragments/acc_pair.wgsl",
+            "acc_pair",
             "e * (half_sum + sum * half_move), Values(0.0)",
             "e * half_sum, Values(0.0)",
         ),
@@ -200,7 +142,7 @@ pub(crate) const FAMILY: &[Mutant] = &[
         "divergences",
         mutant(
             "the loser's terms left where they were",
-            "fragments/acc_pair.wgsl",
+            "acc_pair",
             "e * (half_sum + sum * half_move), 0.0",
             "e * half_sum, 0.0",
         ),
@@ -209,7 +151,7 @@ pub(crate) const FAMILY: &[Mutant] = &[
         "divergences by lane",
         mutant(
             "masked students not infinite",
-            "fragments/acc_pair.wgsl",
+            "acc_pair",
             "select(own, Values(params.infinity), is_infinite)",
             "own",
         ),
@@ -218,91 +160,62 @@ pub(crate) const FAMILY: &[Mutant] = &[
         "divergences",
         mutant(
             "the student's rest unscaled",
-            "fragments/acc_pair.wgsl",
+            "acc_pair",
             "rest_pushed(acc.other_max, acc.other_rest, y, y_scale())",
             "acc.other_rest",
         ),
     ),
+    of("divergences", mutant("half of the sum", "row_kl", "2.0 * z_scale()", "z_scale()")),
     of(
         "divergences",
-        mutant("half of the sum", "fragments/row_kl.wgsl", "2.0 * z_scale()", "z_scale()"),
+        mutant("P - Q", "column_kl", "q * coef.teacher_total - p", "p - q * coef.teacher_total"),
     ),
-    of(
-        "divergences",
-        mutant(
-            "P - Q",
-            "fragments/column_kl.wgsl",
-            "q * coef.teacher_total - p",
-            "p - q * coef.teacher_total",
-        ),
-    ),
-    of(
-        "divergences",
-        mutant("a sure pair by subtraction", "fragments/finish_kl.wgsl", "both_sure),", "false),"),
-    ),
+    of("divergences", mutant("a sure pair by subtraction", "finish_kl", "both_sure),", "false),")),
     of(
         "divergences",
         mutant(
             "the teacher's sum taken for 1",
-            "fragments/row_kl.wgsl",
+            "row_kl",
             "exp(acc.max) * (1.0 + acc.rest), TEACHER",
             "1.0, TEACHER",
         ),
     ),
     of(
         "divergences",
-        mutant(
-            "reverse without its mean",
-            "fragments/column_reverse_kl.wgsl",
-            "- Values(coef.kl)",
-            "",
-        ),
+        mutant("reverse without its mean", "column_reverse_kl", "- Values(coef.kl)", ""),
     ),
     of(
         "divergences",
-        mutant(
-            "a teacher without temperature",
-            "fragments/teacher_logits.wgsl",
-            "x * params.logit_scale",
-            "x",
-        ),
+        mutant("a teacher without temperature", "teacher_logits", "x * params.logit_scale", "x"),
     ),
     of(
         "divergences",
         mutant(
             "probabilities past 1",
-            "fragments/js_terms.wgsl",
+            "js_terms",
             "log_share - softplus(d)",
             "log_share - softplus(-d)",
         ),
     ),
-    of(
-        "divergences",
-        mutant("a mixture of halves", "fragments/js_terms.wgsl", "+ params.mix_shift", ""),
-    ),
+    of("divergences", mutant("a mixture of halves", "js_terms", "+ params.mix_shift", "")),
     of(
         "divergences",
         mutant(
             "the other's share",
-            "fragments/js_terms.wgsl",
+            "js_terms",
             "params.mix_teacher * term",
             "params.mix_student * term",
         ),
     ),
     of(
         "divergences",
-        mutant(
-            "a student unshared",
-            "fragments/js_terms.wgsl",
-            "params.mix_student * term",
-            "term",
-        ),
+        mutant("a student unshared", "js_terms", "params.mix_student * term", "term"),
     ),
     of(
         "divergences",
         mutant(
             "the logarithm of the other's share",
-            "fragments/js_terms.wgsl",
+            "js_terms",
             "d, params.mix_log_teacher",
             "d, params.mix_log_student",
         ),
@@ -311,7 +224,7 @@ pub(crate) const FAMILY: &[Mutant] = &[
         "divergences",
         mutant(
             "and of the teacher's for the student",
-            "fragments/js_terms.wgsl",
+            "js_terms",
             "-d, params.mix_log_student",
             "-d, params.mix_log_teacher",
         ),
@@ -320,47 +233,29 @@ pub(crate) const FAMILY: &[Mutant] = &[
         "divergences",
         mutant(
             "nothing of an absent class is 0",
-            "fragments/js_terms.wgsl",
+            "js_terms",
             "p == Values(0.0)",
             "p == Values(9.0)",
         ),
     ),
     of(
         "divergences",
-        mutant(
-            "sides exchanged",
-            "fragments/js_terms.wgsl",
-            "term_to_mixture(q, -d",
-            "term_to_mixture(q, d",
-        ),
+        mutant("sides exchanged", "js_terms", "term_to_mixture(q, -d", "term_to_mixture(q, d"),
     ),
     of(
         "divergences",
-        mutant(
-            "the sum left out of the columns",
-            "fragments/column_js.wgsl",
-            "- terms.q * coef.sum",
-            "",
-        ),
+        mutant("the sum left out of the columns", "column_js", "- terms.q * coef.sum", ""),
     ),
     of(
         "divergences",
-        mutant(
-            "pairs of another row",
-            "fragments/pairs.wgsl",
-            "params.pairs_offset + row",
-            "params.pairs_offset",
-        ),
+        mutant("pairs of another row", "pairs", "params.pairs_offset + row", "params.pairs_offset"),
     ),
-    of(
-        "divergences",
-        mutant("one piece's words for all", "fragments/scratch_pieces.wgsl", "* ACC_WORDS", ""),
-    ),
+    of("divergences", mutant("one piece's words for all", "scratch_pieces", "* ACC_WORDS", "")),
     of(
         "labels",
         mutant(
             "labels' columns unscaled",
-            "fragments/column_labels.wgsl",
+            "column_labels",
             "exp(z_scale() * (z - Values(coef.max)))",
             "exp(z - Values(coef.max))",
         ),
@@ -369,7 +264,7 @@ pub(crate) const FAMILY: &[Mutant] = &[
         "labels",
         mutant(
             "targets' gradient unscaled",
-            "fragments/column_target_gradient.wgsl",
+            "column_target_gradient",
             "z_scale() * (Values(coef.max) - chain(x))",
             "(Values(coef.max) - chain(x))",
         ),
@@ -378,7 +273,7 @@ pub(crate) const FAMILY: &[Mutant] = &[
         "divergences",
         mutant(
             "one side's distances unscaled",
-            "fragments/sides_kl.wgsl",
+            "sides_kl",
             "return teacher_scale();",
             "return 1.0;",
         ),
@@ -387,51 +282,35 @@ pub(crate) const FAMILY: &[Mutant] = &[
         "divergences",
         mutant(
             "the other side's distances unscaled",
-            "fragments/sides_reverse_kl.wgsl",
+            "sides_reverse_kl",
             "return teacher_scale();",
             "return 1.0;",
         ),
     ),
-    of(
-        "divergences",
-        mutant("a student unscaled", "fragments/sides_kl.wgsl", "return z_scale();", "return 1.0;"),
-    ),
+    of("divergences", mutant("a student unscaled", "sides_kl", "return z_scale();", "return 1.0;")),
     of(
         "divergences",
         mutant(
             "a reverse student unscaled",
-            "fragments/sides_reverse_kl.wgsl",
+            "sides_reverse_kl",
             "return z_scale();",
             "return 1.0;",
         ),
     ),
     of(
         "divergences",
-        mutant(
-            "a teacher's own unit forgotten",
-            "fragments/teacher_probs.wgsl",
-            "1.0 / z_scale()",
-            "1.0",
-        ),
+        mutant("a teacher's own unit forgotten", "teacher_probs", "1.0 / z_scale()", "1.0"),
     ),
+    of("divergences", mutant("a divergence unscaled", "row_kl", "2.0 * z_scale()", "2.0")),
     of(
         "divergences",
-        mutant("a divergence unscaled", "fragments/row_kl.wgsl", "2.0 * z_scale()", "2.0"),
-    ),
-    of(
-        "divergences",
-        mutant(
-            "a reverse divergence unscaled",
-            "fragments/row_reverse_kl.wgsl",
-            "2.0 * z_scale()",
-            "2.0",
-        ),
+        mutant("a reverse divergence unscaled", "row_reverse_kl", "2.0 * z_scale()", "2.0"),
     ),
     of(
         "divergences",
         mutant(
             "Q unscaled",
-            "fragments/column_kl.wgsl",
+            "column_kl",
             "exp(z_scale() * (z - Values(coef.max)))",
             "exp(z - Values(coef.max))",
         ),
@@ -440,7 +319,7 @@ pub(crate) const FAMILY: &[Mutant] = &[
         "divergences",
         mutant(
             "P unscaled",
-            "fragments/column_kl.wgsl",
+            "column_kl",
             "teacher_scale() * (t - Values(coef.teacher_max))",
             "(t - Values(coef.teacher_max))",
         ),
@@ -449,7 +328,7 @@ pub(crate) const FAMILY: &[Mutant] = &[
         "divergences",
         mutant(
             "reverse columns unscaled",
-            "fragments/column_reverse_kl.wgsl",
+            "column_reverse_kl",
             "z_scale() * (z - Values(coef.max))",
             "(z - Values(coef.max))",
         ),
@@ -458,74 +337,40 @@ pub(crate) const FAMILY: &[Mutant] = &[
         "divergences",
         mutant(
             "reverse teachers unscaled",
-            "fragments/column_reverse_kl.wgsl",
+            "column_reverse_kl",
             "teacher_scale() * (t - Values(coef.teacher_max))",
             "(t - Values(coef.teacher_max))",
         ),
     ),
     of(
         "divergences",
-        mutant(
-            "Jensen and Shannon unscaled",
-            "fragments/js_terms.wgsl",
-            "z_scale() * (chain(x)",
-            "(chain(x)",
-        ),
+        mutant("Jensen and Shannon unscaled", "js_terms", "z_scale() * (chain(x)", "(chain(x)"),
     ),
     of(
         "divergences",
-        mutant(
-            "a student's log-sum-exp unscaled",
-            "fragments/student.wgsl",
-            "z_scale() * max",
-            "max",
-        ),
+        mutant("a student's log-sum-exp unscaled", "student", "z_scale() * max", "max"),
+    ),
+    of("entropies", mutant("log 2 for log1p", "row_entropy", "log1p(acc.rest)", "0.6931472")),
+    of("entropies", mutant("the mean left out", "column_entropy", "- Values(coef.entropy)", "")),
+    of(
+        "entropies",
+        mutant("nats for bits", "row_entropy", "params.unit * entropy(acc)", "entropy(acc)"),
     ),
     of(
         "entropies",
-        mutant("log 2 for log1p", "fragments/row_entropy.wgsl", "log1p(acc.rest)", "0.6931472"),
+        mutant("rows' upstream in nats", "upstream_rows", "params.unit * dloss", "dloss"),
     ),
-    of(
-        "entropies",
-        mutant("the mean left out", "fragments/column_entropy.wgsl", "- Values(coef.entropy)", ""),
-    ),
-    of(
-        "entropies",
-        mutant(
-            "nats for bits",
-            "fragments/row_entropy.wgsl",
-            "params.unit * entropy(acc)",
-            "entropy(acc)",
-        ),
-    ),
-    of(
-        "entropies",
-        mutant(
-            "rows' upstream in nats",
-            "fragments/upstream_rows.wgsl",
-            "params.unit * dloss",
-            "dloss",
-        ),
-    ),
+    of("binary", mutant("log1p's series cut short", "softplus", "0.33333334", "0.0")),
+    of("binary", mutant("half a softplus", "softplus", "+ max(x, Values(0.0))", "")),
     of(
         "binary",
-        mutant("log1p's series cut short", "fragments/softplus.wgsl", "0.33333334", "0.0"),
-    ),
-    of("binary", mutant("half a softplus", "fragments/softplus.wgsl", "+ max(x, Values(0.0))", "")),
-    of(
-        "binary",
-        mutant(
-            "positives not weighed",
-            "fragments/element_binary_logits.wgsl",
-            "class_weights(word) * y",
-            "y",
-        ),
+        mutant("positives not weighed", "element_binary_logits", "class_weights(word) * y", "y"),
     ),
     of(
         "binary",
         mutant(
             "the wrong side's sigmoid",
-            "fragments/element_binary_logits.wgsl",
+            "element_binary_logits",
             "* sigmoid(-x)",
             "* sigmoid(x)",
         ),
@@ -534,95 +379,63 @@ pub(crate) const FAMILY: &[Mutant] = &[
         "binary",
         mutant(
             "0 times infinity",
-            "fragments/element.wgsl",
+            "element",
             "select(coefficient * x, Values(0.0), coefficient == Values(0.0))",
             "coefficient * x",
         ),
     ),
     of(
         "binary",
-        mutant(
-            "NaN passed over",
-            "fragments/element.wgsl",
-            "Columns(0x7f800000u)",
-            "Columns(0x7fffffffu)",
-        ),
+        mutant("NaN passed over", "element", "Columns(0x7f800000u)", "Columns(0x7fffffffu)"),
     ),
     of(
         "binary",
         mutant(
             "labels not turned",
-            "fragments/element.wgsl",
+            "element",
             "params.label_scale * load_second(at, word)",
             "load_second(at, word)",
         ),
     ),
     of(
         "binary",
-        mutant(
-            "one weight for none",
-            "fragments/weights_alike.wgsl",
-            "Values(params.weight)",
-            "Values(1.0)",
-        ),
+        mutant("one weight for none", "weights_alike", "Values(params.weight)", "Values(1.0)"),
+    ),
+    of("binary", mutant("one factor for all", "factors_buffer", "at.factors + word", "0u")),
+    of(
+        "binary",
+        mutant("one upstream for all elements", "starts", "+ row * params.dloss_stride", ""),
     ),
     of(
         "binary",
-        mutant("one factor for all", "fragments/factors_buffer.wgsl", "at.factors + word", "0u"),
-    ),
-    of(
-        "binary",
-        mutant(
-            "one upstream for all elements",
-            "fragments/starts.wgsl",
-            "+ row * params.dloss_stride",
-            "",
-        ),
-    ),
-    of(
-        "binary",
-        mutant(
-            "losses in nats",
-            "fragments/sweep_element_losses.wgsl",
-            "params.unit * element_at",
-            "element_at",
-        ),
+        mutant("losses in nats", "sweep_element_losses", "params.unit * element_at", "element_at"),
     ),
     of(
         "binary",
         mutant(
             "sums in nats",
-            "fragments/sweep_elements_gradient.wgsl",
+            "sweep_elements_gradient",
             "params.unit * element.loss",
             "element.loss",
         ),
     ),
-    of(
-        "binary",
-        mutant("no -100", "fragments/element_binary_probs.wgsl", "Values(-100.0)", "Values(-50.0)"),
-    ),
+    of("binary", mutant("no -100", "element_binary_probs", "Values(-100.0)", "Values(-50.0)")),
     of(
         "binary",
         mutant(
             "a driver's logarithm of a subnormal",
-            "fragments/log_of.wgsl",
+            "log_of",
             "bits < Columns(0x00800000u)",
             "bits < Columns(0u)",
         ),
     ),
-    of(
-        "divergences",
-        mutant("a power of two too few", "fragments/log_of.wgsl", "103.27893", "102.58578"),
-    ),
-    of(
-        "divergences",
-        mutant("log 0 as it comes", "fragments/log_of.wgsl", "-params.infinity", "-100.0"),
-    ),
+    of("divergences", mutant("a power of two too few", "log_of", "103.27893", "102.58578")),
+    of("divergences", mutant("log 0 as it comes", "log_of", "-params.infinity", "-100.0")),
     of(
         "binary",
         mutant(
             "log(1 - p) of a small p",
-            "fragments/element_binary_probs.wgsl",
+            "element_binary_probs",
             "p > Values(0.5)",
             "p > Values(2.0)",
         ),
@@ -631,7 +444,7 @@ pub(crate) const FAMILY: &[Mutant] = &[
         "binary",
         mutant(
             "alpha for both classes",
-            "fragments/element_binary_focal.wgsl",
+            "element_binary_focal",
             "params.focal_zero",
             "params.focal_one",
         ),
@@ -640,7 +453,7 @@ pub(crate) const FAMILY: &[Mutant] = &[
         "regression",
         mutant(
             "Huber's line everywhere",
-            "fragments/element_huber.wgsl",
+            "element_huber",
             "d <= Values(params.delta)",
             "d < Values(0.0)",
         ),
@@ -649,32 +462,19 @@ pub(crate) const FAMILY: &[Mutant] = &[
         "regression",
         mutant(
             "Huber's slope unbounded",
-            "fragments/element_huber.wgsl",
+            "element_huber",
             "clamp(x - y, Values(-params.delta), Values(params.delta))",
             "x - y",
         ),
     ),
     of(
         "regression",
-        mutant(
-            "a slope past the margin",
-            "fragments/element_hinge.wgsl",
-            "> Values(0.0)",
-            "> Values(-9.0)",
-        ),
+        mutant("a slope past the margin", "element_hinge", "> Values(0.0)", "> Values(-9.0)"),
     ),
+    of("regression", mutant("half a square's slope", "element_squared", "2.0 *", "")),
     of(
         "regression",
-        mutant("half a square's slope", "fragments/element_squared.wgsl", "2.0 *", ""),
-    ),
-    of(
-        "regression",
-        mutant(
-            "a sign that is none",
-            "fragments/element_absolute.wgsl",
-            "sign(x - y)",
-            "abs(x - y)",
-        ),
+        mutant("a sign that is none", "element_absolute", "sign(x - y)", "abs(x - y)"),
     ),
 ];
 

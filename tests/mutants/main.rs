@@ -23,7 +23,7 @@ use surprisal::{CrossEntropy, Dtype};
 #[derive(Clone, Copy)]
 struct Mutant {
     what: &'static str,
-    file: &'static str,
+    fragment: &'static str,
     from: &'static str,
     to: &'static str,
     kernels: &'static str,
@@ -33,20 +33,20 @@ struct Mutant {
 impl Mutant {
     /// The shaders with the mistake.
     fn sources(&self) -> Sources {
-        let fragment = FRAGMENTS.iter().find(|fragment| fragment.file == self.file);
-        let source = fragment.expect("the file exists").source;
+        let fragment = FRAGMENTS.iter().find(|fragment| fragment.name == self.fragment);
+        let source = fragment.expect("it exists").source().0;
         assert!(source.contains(self.from), "{}: the text has changed", self.what);
-        Sources::default().replace(self.file, source.replace(self.from, self.to))
+        Sources::default().replace(self.fragment, source.replace(self.from, self.to))
     }
 }
 
 const fn mutant(
     what: &'static str,
-    file: &'static str,
+    fragment: &'static str,
     from: &'static str,
     to: &'static str,
 ) -> Mutant {
-    Mutant { what, file, from, to, kernels: "row", reduce: Reduce::Tree }
+    Mutant { what, fragment, from, to, kernels: "row", reduce: Reduce::Tree }
 }
 
 const fn in_kernels(kernels: &'static str, mutant: Mutant) -> Mutant {
@@ -57,41 +57,36 @@ const fn by_subgroup(mutant: Mutant) -> Mutant {
     Mutant { reduce: Reduce::Subgroup, ..mutant }
 }
 
-const ROW_STAT: &str = "fragments/acc_row_stat.wgsl";
-const REST: &str = "fragments/rest.wgsl";
-const ROW_STAT_SUBGROUP: &str = "fragments/acc_row_stat_subgroup.wgsl";
-const ROW_TARGET: &str = "fragments/row_target.wgsl";
-const COLUMNS_HELD: &str = "fragments/columns_held.wgsl";
-const FINISH: &str = "fragments/finish_cross_entropy.wgsl";
+const ROW_STAT: &str = "acc_row_stat";
+const REST: &str = "rest";
+const ROW_STAT_SUBGROUP: &str = "acc_row_stat_subgroup";
+const ROW_TARGET: &str = "row_target";
+const COLUMNS_HELD: &str = "columns_held";
+const FINISH: &str = "finish_cross_entropy";
 
 const MUTANTS: &[Mutant] = &[
     mutant("min for max", ROW_STAT, "max(acc.max, x)", "min(acc.max, x)"),
     mutant("no rescale when the maximum moves", REST, "e + rest * e", "e + rest"),
     mutant("the maximum's own 1 counted", ROW_STAT, "Values(-1.0)", "Values(0.0)"),
     mutant("no rescale of the loser", REST, "b_rest, a_wins)) * e", "b_rest, a_wins))"),
-    mutant("one column too few swept", "row.wgsl", "row.words, WG", "max(row.words, 1u) - 1u, WG"),
-    mutant(
-        "one column too few written",
-        "fragments/columns_whole.wgsl",
-        "word < end",
-        "word + 1u < end",
-    ),
+    mutant("one column too few swept", "row", "row.words, WG", "max(row.words, 1u) - 1u, WG"),
+    mutant("one column too few written", "columns_whole", "word < end", "word + 1u < end"),
     mutant(
         "every second word's columns from the word before",
-        "fragments/columns_whole.wgsl",
+        "columns_whole",
         "word + step, next_x)",
         "word + step, x)",
     ),
     mutant(
         "only the first run swept",
-        "fragments/sweep_words.wgsl",
+        "sweep_words",
         "first < end; first += SWEEP_RUN * step",
         "first == start; first += SWEEP_RUN * step",
     ),
     mutant("the target's neighbour", ROW_TARGET, "target_index.x % WIDTH", "0u"),
     mutant(
         "the gradient at another column",
-        "fragments/column_exp.wgsl",
+        "column_exp",
         "Columns(coef.target_column)",
         "Columns(coef.target_column + 1u)",
     ),
@@ -103,62 +98,37 @@ const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "lse - x",
-        "fragments/form_logits.wgsl",
+        "form_logits",
         "z_scale() * (stat_max(acc) - z) + stat_log_sum(acc)",
         "(stat_max(acc) + stat_log_sum(acc)) - z",
     ),
-    mutant("ignored rows written", "fragments/skips.wgsl", "coef.skipped != 0u", "false"),
-    mutant("ignored rows counted", "fragments/target_kind.wgsl", "all(index == ignored)", "false"),
-    mutant("NaN not seen", "fragments/floats.wgsl", "< 0x7f800000u", "<= 0x7fffffffu"),
-    mutant("+inf not seen", "fragments/floats.wgsl", "== 0x7f800000u", "== 0x7fffffffu"),
-    mutant(
-        "log1p(x) = log(1 + x)",
-        "fragments/floats.wgsl",
-        "if (x > 0.41421354)",
-        "if (x >= 0.0)",
-    ),
-    mutant("half of ln 2", "fragments/floats.wgsl", "0.6931472", "0.6931"),
-    mutant("half a tree", "fragments/reduce_tree.wgsl", "stride > 0u", "stride > 1u"),
-    mutant(
-        "words counted from one",
-        "fragments/word_f32x4.wgsl",
-        "+ 4u * word",
-        "+ 4u * word + 1u",
-    ),
+    mutant("ignored rows written", "skips", "coef.skipped != 0u", "false"),
+    mutant("ignored rows counted", "target_kind", "all(index == ignored)", "false"),
+    mutant("NaN not seen", "floats", "< 0x7f800000u", "<= 0x7fffffffu"),
+    mutant("+inf not seen", "floats", "== 0x7f800000u", "== 0x7fffffffu"),
+    mutant("log1p(x) = log(1 + x)", "floats", "if (x > 0.41421354)", "if (x >= 0.0)"),
+    mutant("half of ln 2", "floats", "0.6931472", "0.6931"),
+    mutant("half a tree", "reduce_tree", "stride > 0u", "stride > 1u"),
+    mutant("words counted from one", "word_f32x4", "+ 4u * word", "+ 4u * word + 1u"),
     mutant(
         "the mean's upstream not divided",
-        "fragments/upstream_mean.wgsl",
+        "upstream_mean",
         "params.upstream / divisor",
         "params.upstream",
     ),
-    mutant(
-        "rows of stats shifted",
-        "fragments/stats.wgsl",
-        "params.stats_offset + index",
-        "params.stats_offset",
-    ),
-    mutant(
-        "one upstream for all",
-        "fragments/upstream_rows.wgsl",
-        "params.dloss_offset + row",
-        "0u",
-    ),
-    mutant(
-        "log-softmax without its sum",
-        "fragments/finish_log_softmax.wgsl",
-        "log1p(acc.rest)",
-        "0.0",
-    ),
-    mutant("dot without a factor", "fragments/sweep_dot.wgsl", "* load_second(at, word)", ""),
+    mutant("rows of stats shifted", "stats", "params.stats_offset + index", "params.stats_offset"),
+    mutant("one upstream for all", "upstream_rows", "params.dloss_offset + row", "0u"),
+    mutant("log-softmax without its sum", "finish_log_softmax", "log1p(acc.rest)", "0.0"),
+    mutant("dot without a factor", "sweep_dot", "* load_second(at, word)", ""),
     mutant(
         "a sign in log-softmax's backward",
-        "fragments/column_log_softmax_backward.wgsl",
+        "column_log_softmax_backward",
         "load_second(at, word) -",
         "load_second(at, word) +",
     ),
     mutant(
         "all runs but the last forgotten",
-        "fragments/sweep_words.wgsl",
+        "sweep_words",
         "acc_combine(total, lane_collapse(run))",
         "lane_collapse(run)",
     ),
@@ -172,17 +142,14 @@ const MUTANTS: &[Mutant] = &[
     ),
     in_kernels(
         "held",
-        mutant("held rows swept in part", "fragments/sweep_held.wgsl", "i < HELD", "i + 1u < HELD"),
+        mutant("held rows swept in part", "sweep_held", "i < HELD", "i + 1u < HELD"),
     ),
-    in_kernels(
-        "lane",
-        mutant("rows by lane shifted", "lane.wgsl", "* WG_SIZE + lane", "* WG_SIZE"),
-    ),
+    in_kernels("lane", mutant("rows by lane shifted", "lane", "* WG_SIZE + lane", "* WG_SIZE")),
     in_kernels(
         "split",
         mutant(
             "a piece left out",
-            "split_finish.wgsl",
+            "split_finish",
             "split < params.splits",
             "split + 1u < params.splits",
         ),
@@ -191,15 +158,12 @@ const MUTANTS: &[Mutant] = &[
         "split",
         mutant(
             "pieces that overlap",
-            "split_sweep.wgsl",
+            "split_sweep",
             "(split + 1u) * params.split_words",
             "(split + 2u) * params.split_words",
         ),
     ),
-    in_kernels(
-        "split",
-        mutant("coefficients of another row", "fragments/scratch.wgsl", "row * 2u", "row"),
-    ),
+    in_kernels("split", mutant("coefficients of another row", "scratch", "row * 2u", "row")),
     by_subgroup(mutant(
         "every lane's own 1 left out",
         ROW_STAT_SUBGROUP,
@@ -209,25 +173,15 @@ const MUTANTS: &[Mutant] = &[
     by_subgroup(mutant("one lane for all", ROW_STAT_SUBGROUP, "subgroupAdd(part)", "part")),
     in_kernels(
         "wide",
-        by_subgroup(mutant(
-            "one subgroup left out",
-            "fragments/reduce_subgroup.wgsl",
-            "var i = 1u",
-            "var i = 2u",
-        )),
+        by_subgroup(mutant("one subgroup left out", "reduce_subgroup", "var i = 1u", "var i = 2u")),
     ),
     in_kernels(
         "small windows",
-        mutant("every window the first", "fragments/starts.wgsl", "params.input_offset", "0u"),
+        mutant("every window the first", "starts", "params.input_offset", "0u"),
     ),
     in_kernels(
         "folded",
-        mutant(
-            "a grid unfolded",
-            "fragments/params.wgsl",
-            "group.y * params.grid_width + group.x",
-            "group.x",
-        ),
+        mutant("a grid unfolded", "params", "group.y * params.grid_width + group.x", "group.x"),
     ),
     in_kernels(
         "options",
@@ -235,12 +189,7 @@ const MUTANTS: &[Mutant] = &[
     ),
     in_kernels(
         "options",
-        mutant(
-            "smoothing without its weights' sum",
-            "fragments/form_logits.wgsl",
-            "weight * log1p",
-            "log1p",
-        ),
+        mutant("smoothing without its weights' sum", "form_logits", "weight * log1p", "log1p"),
     ),
     in_kernels(
         "options",
@@ -264,7 +213,7 @@ const MUTANTS: &[Mutant] = &[
         "options",
         by_subgroup(mutant(
             "spreads not moved",
-            "fragments/acc_weighted_subgroup.wgsl",
+            "acc_weighted_subgroup",
             "+ spread_moved(acc.weight, acc.max, top)",
             "",
         )),
@@ -273,19 +222,14 @@ const MUTANTS: &[Mutant] = &[
         "options",
         mutant(
             "smoothing kept from the columns",
-            "fragments/shift_weights.wgsl",
+            "shift_weights",
             "shift * class_weights(word)",
             "Values(0.0)",
         ),
     ),
     in_kernels(
         "options",
-        mutant(
-            "the chain's slope forgotten",
-            "fragments/chain_softcap.wgsl",
-            "params.logit_scale * (4.0",
-            "(4.0",
-        ),
+        mutant("the chain's slope forgotten", "chain_softcap", "params.logit_scale * (4.0", "(4.0"),
     ),
     in_kernels(
         "scaled options",
@@ -299,23 +243,18 @@ const MUTANTS: &[Mutant] = &[
         "scaled options",
         by_subgroup(mutant(
             "lanes combined unscaled",
-            "fragments/acc_weighted_subgroup.wgsl",
+            "acc_weighted_subgroup",
             "exp(z_scale() * (acc.max - top))",
             "exp(acc.max - top)",
         )),
     ),
     in_kernels(
         "scaled options",
-        mutant("a spread unscaled", "fragments/form_logits.wgsl", "z_scale() * spread", "spread"),
+        mutant("a spread unscaled", "form_logits", "z_scale() * spread", "spread"),
     ),
     in_kernels(
         "scaled options",
-        mutant(
-            "a log-sum-exp unscaled",
-            "fragments/stats_lse.wgsl",
-            "z_scale() * acc.max",
-            "acc.max",
-        ),
+        mutant("a log-sum-exp unscaled", "stats_lse", "z_scale() * acc.max", "acc.max"),
     ),
     in_kernels(
         "scaled options",
@@ -330,7 +269,7 @@ const MUTANTS: &[Mutant] = &[
         "scaled options",
         mutant(
             "columns unscaled",
-            "fragments/column_exp.wgsl",
+            "column_exp",
             "exp(z_scale() * (chain(x) - Values(coef.max)))",
             "exp(chain(x) - Values(coef.max))",
         ),
@@ -339,7 +278,7 @@ const MUTANTS: &[Mutant] = &[
         "scaled options",
         mutant(
             "the sign of a large scale forgotten",
-            "fragments/chain_softcap.wgsl",
+            "chain_softcap",
             "x * params.logit_scale;",
             "x * abs(params.logit_scale);",
         ),
@@ -348,20 +287,17 @@ const MUTANTS: &[Mutant] = &[
         "scaled options",
         mutant(
             "a large scale's slope forgotten",
-            "fragments/chain_softcap.wgsl",
+            "chain_softcap",
             "params.logit_scale * params.z_scale",
             "params.logit_scale",
         ),
     ),
-    in_kernels(
-        "options",
-        mutant("tanh's series cut short", "fragments/chain_softcap.wgsl", "0.13333334", "0.0"),
-    ),
+    in_kernels("options", mutant("tanh's series cut short", "chain_softcap", "0.13333334", "0.0")),
     in_kernels(
         "options",
         mutant(
             "rows counted, not weighed",
-            "scan_targets.wgsl",
+            "scan_targets",
             "weight = class_weight(target_index.x)",
             "weight = 1.0",
         ),

@@ -11,10 +11,10 @@ use surprisal::gpu::{
 };
 use surprisal::{BinaryCrossEntropy, CrossEntropy, Device, Dtype, ElementwiseInput};
 
-const MASK: &str = "fragments/mask.wgsl";
-const MASK_TARGETS: &str = "mask_targets.wgsl";
-const MASK_LABELS: &str = "mask_labels.wgsl";
-const FOUR: &str = "fragments/elements_masked.wgsl";
+const MASK: &str = "mask";
+const MASK_TARGETS: &str = "mask_targets";
+const MASK_LABELS: &str = "mask_labels";
+const FOUR: &str = "elements_masked";
 const COUNTS: &str = "element_counts(at, word)";
 
 const fn of_elements(mutant: Mutant) -> Mutant {
@@ -29,63 +29,48 @@ pub(crate) const MASKS: &[Mutant] = &[
     mutant("a mask turned round", MASK, "!= 0u", "== 0u"),
     mutant("a byte for its neighbour", MASK, "place % 4u", "place % 2u"),
     mutant("no mask among targets", MASK_TARGETS, "target_index, counts)", "target_index, true)"),
-    mutant(
-        "masked rows counted",
-        "fragments/counts_targets.wgsl",
-        "!target_is_ignored(target_at(row))",
-        "true",
-    ),
-    mutant("masked rows' losses", "fragments/stats.wgsl", "row_counts(index)", "true"),
-    mutant("masked rows' metrics", "fragments/stats_metrics.wgsl", "row_counts(index)", "true"),
-    mutant("masked rows' columns", "fragments/skips_rows.wgsl", "!row_counts(row)", "false"),
-    mutant("masked divergences", "fragments/row_js.wgsl", "row_counts(index)", "true"),
+    mutant("masked rows counted", "counts_targets", "!target_is_ignored(target_at(row))", "true"),
+    mutant("masked rows' losses", "stats", "row_counts(index)", "true"),
+    mutant("masked rows' metrics", "stats_metrics", "row_counts(index)", "true"),
+    mutant("masked rows' columns", "skips_rows", "!row_counts(row)", "false"),
+    mutant("masked divergences", "row_js", "row_counts(index)", "true"),
     of_elements(mutant("no shift", FOUR, "8u * (first % 4u)", "0u")),
     of_elements(mutant("the second u32 left out", FOUR, "(mask[last / 4u] << 1u)", "0u")),
     of_elements(mutant(
         "one mask for all rows",
-        "fragments/starts.wgsl",
+        "starts",
         "params.mask_offset + row * params.mask_stride",
         "params.mask_offset",
     )),
     of_elements(mutant(
         "one element for a row's",
-        "fragments/elements_masked_one.wgsl",
+        "elements_masked_one",
         "at.mask + word",
         "at.mask",
     )),
-    of_elements(mutant("masked losses", "fragments/element.wgsl", COUNTS, "Mask(true)")),
+    of_elements(mutant("masked losses", "element", COUNTS, "Mask(true)")),
     of_elements(mutant(
         "masked gradients in the sweep",
-        "fragments/sweep_elements_gradient.wgsl",
+        "sweep_elements_gradient",
         COUNTS,
         "Mask(true)",
     )),
-    of_elements(mutant(
-        "masked gradients of ragged rows",
-        "fragments/column_element.wgsl",
-        COUNTS,
-        "Mask(true)",
-    )),
+    of_elements(mutant("masked gradients of ragged rows", "column_element", COUNTS, "Mask(true)")),
     recorded(mutant("labels turned round", MASK_LABELS, "!= params.ignored", "== params.ignored")),
     recorded(mutant("one label of four", MASK_LABELS, "4u * word + i", "4u * word")),
     recorded(mutant("one byte of four", MASK_LABELS, "8u * i", "8u")),
     recorded(mutant("labels without the mask", MASK_LABELS, "!mask_at(at.mask + column)", "false")),
     recorded(mutant(
         "elements counted twice",
-        "fragments/sweep_element_counts.wgsl",
+        "sweep_element_counts",
         "Values(1.0)",
         "Values(2.0)",
     )),
-    recorded(mutant(
-        "rows counted for elements",
-        "fragments/row_element_counts.wgsl",
-        "acc.sum",
-        "1.0",
-    )),
-    recorded(mutant("nothing counted", "fragments/reduced_counts.wgsl", "= sum", "= 0.0")),
+    recorded(mutant("rows counted for elements", "row_element_counts", "acc.sum", "1.0")),
+    recorded(mutant("nothing counted", "reduced_counts", "= sum", "= 0.0")),
     recorded(mutant(
         "a mean's gradient as a sum's",
-        "fragments/upstream_mean.wgsl",
+        "upstream_mean",
         "Values(upstream_at(at.row))",
         "Values(params.upstream)",
     )),

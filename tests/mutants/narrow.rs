@@ -7,10 +7,10 @@ use super::common::{Subject, losses};
 use super::{Mutant, mutant};
 use surprisal::{BinaryCrossEntropy, CrossEntropy, Dtype, Reduction};
 
-const HALVES: &str = "fragments/word_halves.wgsl";
-const F16: &str = "fragments/halves_f16.wgsl";
-const BF16: &str = "fragments/halves_bf16.wgsl";
-const STORE: &str = "fragments/store_ragged.wgsl";
+const HALVES: &str = "word_halves";
+const F16: &str = "halves_f16";
+const BF16: &str = "halves_bf16";
+const STORE: &str = "store_ragged";
 
 /// By the type that shows them.
 pub(crate) const NARROW: &[(Dtype, Mutant)] = &[
@@ -29,12 +29,7 @@ pub(crate) const NARROW: &[(Dtype, Mutant)] = &[
     (Dtype::Bf16, mutant("words in the wrong place", HALVES, "word << 2u", "word << 1u")),
     (
         Dtype::Bf16,
-        mutant(
-            "one u32 twice",
-            "fragments/word_halves_x4.wgsl",
-            "unpack_halves(word.y)",
-            "unpack_halves(word.x)",
-        ),
+        mutant("one u32 twice", "word_halves_x4", "unpack_halves(word.y)", "unpack_halves(word.x)"),
     ),
     (Dtype::F16, mutant("a neighbour's half written", STORE, "left >= 2u", "left >= 1u")),
     (Dtype::F16, mutant("no third element", STORE, "left == 1u || left == 3u", "left == 1u")),
@@ -44,34 +39,26 @@ pub(crate) const NARROW: &[(Dtype, Mutant)] = &[
     ),
     (
         Dtype::Bf16,
-        mutant(
-            "edges of one row",
-            "fragments/edges.wgsl",
-            "params.edges_offset + row",
-            "params.edges_offset",
-        ),
+        mutant("edges of one row", "edges", "params.edges_offset + row", "params.edges_offset"),
     ),
-    (
-        Dtype::F16,
-        mutant("the second column first", "fragments/columns_ragged.wgsl", "0u).x", "0u).y"),
-    ),
+    (Dtype::F16, mutant("the second column first", "columns_ragged", "0u).x", "0u).y")),
     (
         Dtype::F16,
         mutant(
             "rows that start anywhere not shifted",
-            "fragments/columns_ragged.wgsl",
+            "columns_ragged",
             "& 1u) << 31u",
             "& 0u) << 31u",
         ),
     ),
     (
         Dtype::F16,
-        mutant("a neighbour's half lost", "join_edges.wgsl", "output[start / 2u] & 0xffffu", "0u"),
+        mutant("a neighbour's half lost", "join_edges", "output[start / 2u] & 0xffffu", "0u"),
     ),
-    (Dtype::Bf16, mutant("an upper half below", "join_edges.wgsl", "<< 16u", "<< 0u")),
+    (Dtype::Bf16, mutant("an upper half below", "join_edges", "<< 16u", "<< 0u")),
     (
         Dtype::Bf16,
-        mutant("last elements not joined", "join_edges.wgsl", "row > 0u", "row > params.rows"),
+        mutant("last elements not joined", "join_edges", "row > 0u", "row > params.rows"),
     ),
     (Dtype::F16, mutant("f16 cut off", F16, "+ 0xfffu +", "+")),
     (
@@ -125,70 +112,45 @@ pub(crate) const NARROW: &[(Dtype, Mutant)] = &[
         Dtype::F16,
         mutant(
             "half of a second word",
-            "fragments/second_input_ragged.wgsl",
+            "second_input_ragged",
             "second[pairs.z]",
             "second[pairs.x]",
         ),
     ),
     (
         Dtype::F16,
-        mutant(
-            "half of the factors",
-            "fragments/factors_ragged.wgsl",
-            "factors[pairs.y]",
-            "factors[pairs.x]",
-        ),
+        mutant("half of the factors", "factors_ragged", "factors[pairs.y]", "factors[pairs.x]"),
     ),
     (
         Dtype::Bf16,
-        mutant(
-            "a neighbour's weight",
-            "fragments/weights_ragged.wgsl",
-            "weights[at.y]",
-            "weights[at.x]",
-        ),
+        mutant("a neighbour's weight", "weights_ragged", "weights[at.y]", "weights[at.x]"),
     ),
     (
         Dtype::Bf16,
         mutant(
             "a neighbour's upstream",
-            "fragments/upstream_elements_ragged.wgsl",
+            "upstream_elements_ragged",
             "dloss[places.w]",
             "dloss[places.z]",
         ),
     ),
     (
         Dtype::Bf16,
-        mutant(
-            "nothing from above",
-            "fragments/column_element.wgsl",
-            "upstream_of(at, word) *",
-            "1.0 *",
-        ),
+        mutant("nothing from above", "column_element", "upstream_of(at, word) *", "1.0 *"),
     ),
     (
         Dtype::F16,
-        mutant(
-            "one loss a word",
-            "fragments/io_losses_ragged.wgsl",
-            "output[first + i]",
-            "output[first]",
-        ),
+        mutant("one loss a word", "io_losses_ragged", "output[first + i]", "output[first]"),
     ),
     (
         Dtype::F16,
-        mutant(
-            "losses of one row",
-            "fragments/io_losses.wgsl",
-            "at.output + word",
-            "params.output_offset + word",
-        ),
+        mutant("losses of one row", "io_losses", "at.output + word", "params.output_offset + word"),
     ),
     (
         Dtype::F16,
         mutant(
             "a masked maximum",
-            "fragments/acc_row_stat.wgsl",
+            "acc_row_stat",
             "select(before.max, after.max, mask)",
             "after.max",
         ),
@@ -197,25 +159,20 @@ pub(crate) const NARROW: &[(Dtype, Mutant)] = &[
         Dtype::F16,
         mutant(
             "losses behind a row's last element",
-            "fragments/acc_losses.wgsl",
+            "acc_losses",
             "select(Values(0.0), after.last, mask)",
             "after.last",
         ),
     ),
     (
         Dtype::F16,
-        mutant(
-            "a masked sum",
-            "fragments/acc_sum.wgsl",
-            "select(before.sum, after.sum, mask)",
-            "after.sum",
-        ),
+        mutant("a masked sum", "acc_sum", "select(before.sum, after.sum, mask)", "after.sum"),
     ),
     (
         Dtype::F16,
         mutant(
             "a masked weight",
-            "fragments/acc_weighted.wgsl",
+            "acc_weighted",
             "select(before.weight, after.weight, mask)",
             "after.weight",
         ),
@@ -224,7 +181,7 @@ pub(crate) const NARROW: &[(Dtype, Mutant)] = &[
         Dtype::F16,
         mutant(
             "a masked rank",
-            "fragments/acc_labels.wgsl",
+            "acc_labels",
             "select(before.rank, after.rank, mask)",
             "after.rank",
         ),

@@ -8,8 +8,8 @@ use crate::common::products::{Case, FORMS, check};
 use surprisal::gpu::{Gpu, Start};
 use surprisal::{CrossEntropy, Dtype, LinearCrossEntropy};
 
-const TILE: &str = "fragments/product_tile.wgsl";
-const SWEEP: &str = "tile_sweep.wgsl";
+const TILE: &str = "product_tile";
+const SWEEP: &str = "tile_sweep";
 
 pub(crate) const PRODUCTS: &[Mutant] = &[
     mutant("one step of the depth too few", TILE, "step < TILE_DEPTH", "step < TILE_DEPTH - 1u"),
@@ -29,38 +29,23 @@ pub(crate) const PRODUCTS: &[Mutant] = &[
     mutant("sums forgotten", TILE, "right, sums[2])", "right, vec4<f32>())"),
     mutant(
         "a block not transposed",
-        "fragments/right_upright.wgsl",
+        "right_upright",
         "return transpose(mat4x4<f32>(",
         "return (mat4x4<f32>(",
     ),
-    mutant(
-        "halves without their odd starts",
-        "fragments/right_halves.wgsl",
-        "(first & 1u) * 16u",
-        "0u",
-    ),
-    mutant(
-        "the third u32",
-        "fragments/left_halves.wgsl",
-        "left[at + 2u] << 1u",
-        "left[at + 1u] << 1u",
-    ),
-    mutant("no bias", "fragments/start_bias.wgsl", "bias[at.z]", "0.0"),
-    mutant(
-        "a start forgotten",
-        "fragments/start_stored.wgsl",
-        "stored_four(row, column)",
-        "vec4<f32>()",
-    ),
+    mutant("halves without their odd starts", "right_halves", "(first & 1u) * 16u", "0u"),
+    mutant("the third u32", "left_halves", "left[at + 2u] << 1u", "left[at + 1u] << 1u"),
+    mutant("no bias", "start_bias", "bias[at.z]", "0.0"),
+    mutant("a start forgotten", "start_stored", "stored_four(row, column)", "vec4<f32>()"),
     mutant(
         "written past the last column",
-        "fragments/product_f32.wgsl",
+        "product_f32",
         "i < 4u && column + i < params.columns",
         "i < 4u",
     ),
     mutant(
         "another lane's block",
-        "fragments/sums_four.wgsl",
+        "sums_four",
         "first.y + 4u * LANES_ACROSS, sums[1]",
         "first.y + 4u * LANES_ACROSS, sums[0]",
     ),
@@ -81,18 +66,13 @@ pub(crate) const LAYERS: &[Mutant] = &[
     mutant("targets counted from a window", SWEEP, ".x - params.first_column", ".x"),
     mutant(
         "another row's tile",
-        "fragments/logits_tile.wgsl",
+        "logits_tile",
         "return logits[at.row % TILE_ROWS",
         "return logits[(at.row + 1u) % TILE_ROWS",
     ),
-    mutant(
-        "another target",
-        "fragments/target_logit.wgsl",
-        "scratch_coef(at.row)",
-        "scratch_coef(0u)",
-    ),
-    mutant("a bias's gradient begun anew", "column_sums.wgsl", "params.continued != 0u", "false"),
-    mutant("rows too few", "column_sums.wgsl", "row < params.rows", "row + 1u < params.rows"),
+    mutant("another target", "target_logit", "scratch_coef(at.row)", "scratch_coef(0u)"),
+    mutant("a bias's gradient begun anew", "column_sums", "params.continued != 0u", "false"),
+    mutant("rows too few", "column_sums", "row < params.rows", "row + 1u < params.rows"),
 ];
 
 pub(crate) fn product_failure(gpu: &Gpu) -> Option<String> {
@@ -125,9 +105,9 @@ pub(crate) fn layer_failure(gpu: &Gpu) -> Option<String> {
     ops.iter().find_map(|op| check_layer(&subject, &layer, op).err())
 }
 
-const LIST_KEPT: &str = "list_kept.wgsl";
-const GATHER: &str = "gather_rows.wgsl";
-const FIT: &str = "fit_params.wgsl";
+const LIST_KEPT: &str = "list_kept";
+const GATHER: &str = "gather_rows";
+const FIT: &str = "fit_params";
 
 pub(crate) const KEPT: &[Mutant] = &[
     mutant(
@@ -149,15 +129,10 @@ pub(crate) const KEPT: &[Mutant] = &[
         "!target_is_ignored(target_at(row))",
         "row % 7u != 2u",
     ),
-    mutant(
-        "places counted from each chunk's first",
-        "fragments/kept.wgsl",
-        "params.first_row + place",
-        "place",
-    ),
+    mutant("places counted from each chunk's first", "kept", "params.first_row + place", "place"),
     mutant(
         "rows counted from the batch's first in every window",
-        "fragments/kept.wgsl",
+        "kept",
         " - params.window_row",
         "",
     ),
@@ -169,7 +144,7 @@ pub(crate) const KEPT: &[Mutant] = &[
     ),
     mutant(
         "a window's last row not spread",
-        "spread_rows.wgsl",
+        "spread_rows",
         "row < params.window_rows",
         "row + 1u < params.window_rows",
     ),
@@ -177,19 +152,19 @@ pub(crate) const KEPT: &[Mutant] = &[
     mutant("a row's second half from its own u32", GATHER, "source[at + 1u] <<", "source[at] <<"),
     mutant(
         "rows spread without gaps",
-        "spread_rows.wgsl",
+        "spread_rows",
         "row * params.output_stride",
         "row * params.words",
     ),
     mutant(
         "ignored rows left as they are",
-        "clear_ignored.wgsl",
+        "clear_ignored",
         "rows[at] = select(0u",
         "rows[at] = select(rows[at]",
     ),
     mutant(
         "ignored rows with a best column",
-        "clear_ignored.wgsl",
+        "clear_ignored",
         "word + 1u == params.words",
         "false",
     ),

@@ -4,8 +4,8 @@ use super::common::{Subject, sums};
 use super::{Mutant, mutant};
 use surprisal::gpu::Gpu;
 
-const PAIRWISE: &str = "fragments/pairwise.wgsl";
-const LOSSES: &str = "fragments/acc_losses.wgsl";
+const PAIRWISE: &str = "pairwise";
+const LOSSES: &str = "acc_losses";
 
 /// Of a recorded call: the owning device sums for itself.
 pub(crate) const RECORDED: &[Mutant] = &[
@@ -14,7 +14,7 @@ pub(crate) const RECORDED: &[Mutant] = &[
     mutant("few partial sums added", PAIRWISE, "i < 32u - countLeadingZeros(count)", "i < 3u"),
     mutant(
         "losses one after the other",
-        "sum_loss.wgsl",
+        "sum_loss",
         "pairwise_push(count, stored_loss(row));
         count += 1u;",
         "pairwise_push(0u, select(partial_sums[0], 0.0, count == 0u) + stored_loss(row));
@@ -22,7 +22,7 @@ pub(crate) const RECORDED: &[Mutant] = &[
     ),
     mutant(
         "weights one after the other",
-        "scan_targets.wgsl",
+        "scan_targets",
         "pairwise_push(count, weight);
         count += 1u;",
         "pairwise_push(0u, select(partial_sums[0], 0.0, count == 0u) + weight);
@@ -30,7 +30,7 @@ pub(crate) const RECORDED: &[Mutant] = &[
     ),
     mutant(
         "-log p one after the other",
-        "sum_metrics.wgsl",
+        "sum_metrics",
         "pairwise_push(count, bitcast<f32>(result.z));
         count += 1u;",
         "pairwise_push(0u, select(partial_sums[0], 0.0, count == 0u) + bitcast<f32>(result.z));
@@ -38,27 +38,22 @@ pub(crate) const RECORDED: &[Mutant] = &[
     ),
     mutant(
         "all but the first block forgotten",
-        "finish_loss.wgsl",
+        "finish_loss",
         "block < params.blocks",
         "block < 1u",
     ),
     mutant(
         "blocks' weights forgotten",
-        "finish_targets.wgsl",
+        "finish_targets",
         "acc.weight = pairwise_total(count)",
         "acc.weight = 0.0",
     ),
-    mutant(
-        "blocks' -log p forgotten",
-        "finish_metrics.wgsl",
-        "block < params.blocks",
-        "block < 1u",
-    ),
-    mutant("the mean not divided", "fragments/reduced_mean.wgsl", "sum / divisor", "sum"),
-    mutant("lse summed for loss", "fragments/stats_metrics.wgsl", "+ row].x", "+ row].y"),
+    mutant("blocks' -log p forgotten", "finish_metrics", "block < params.blocks", "block < 1u"),
+    mutant("the mean not divided", "reduced_mean", "sum / divisor", "sum"),
+    mutant("lse summed for loss", "stats_metrics", "+ row].x", "+ row].y"),
     mutant(
         "correct rows not summed",
-        "fragments/acc_metrics.wgsl",
+        "acc_metrics",
         "a.correct + b.correct",
         "max(a.correct, b.correct)",
     ),
@@ -70,7 +65,7 @@ pub(crate) const OF_A_DEVICE: &[Mutant] = &[
     mutant("elements of a word forgotten", LOSSES, "+ (component(x, 2u) + component(x, 3u))", ""),
     mutant(
         "what a row lost kept from the host",
-        "fragments/row_elements.wgsl",
+        "row_elements",
         "select(0.0, acc.lost, is_finite(acc.sum))",
         "0.0",
     ),

@@ -1,5 +1,0 @@
-// Every element counts.
-
-fn element_counts(at: Starts, word: u32) -> Mask {
-    return Mask(true);
-}

@@ -1,5 +1,0 @@
-// What a sweep collects of a row of logits for label smoothing and metrics.
-
-fn sweep(acc: LaneAcc, at: Starts, word: u32, x: Values) -> LaneAcc {
-    return lane_push(acc, chain(x), class_weights(word), rank_of(x), columns_of(word));
-}
