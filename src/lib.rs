@@ -139,6 +139,11 @@ struct Readme;
 #[doc = include_str!("../docs/RELIABILITY.md")]
 struct Reliability;
 
+/// The example of the command's page, run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/COMMAND.md")]
+struct Command;
+
 /// The examples of the losses' page, run as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/LOSSES.md")]
