@@ -101,7 +101,7 @@ mod error;
 pub mod gpu;
 mod matrix;
 mod op;
-pub mod reference;
+mod reference;
 
 #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
 pub use device::adapters_blocking;

@@ -1,6 +1,9 @@
 //! Numbers of the definition that were worked out by hand, where an option or a branch decides. No GPU
 //! needed.
 
+#[path = "common/reference.rs"]
+mod reference;
+
 use std::f64::consts::{LN_2, LOG2_E};
 
 use surprisal::{
@@ -8,7 +11,7 @@ use surprisal::{
     DivergenceInput, DivergenceOutput, Elementwise, ElementwiseInput, ElementwiseLoss,
     ElementwiseOutput, Entropy, Focal, InputForm, KlDivergence, LinearCrossEntropy,
     LinearCrossEntropyInput, Matrix, Reduction, SoftmaxBackward, SoftmaxBackwardInput, Surprisal,
-    Unit, reference,
+    Unit,
 };
 
 const INF: f64 = f64::INFINITY;

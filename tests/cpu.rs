@@ -5,13 +5,14 @@ mod common;
 
 use common::cases::{Case, Family};
 use common::losses::without_ignored;
+use common::reference;
 use common::{Subject, cpu_subjects, suite};
 use half::{bf16, f16};
 use surprisal::cpu::InstructionSet;
 use surprisal::{
     Array, BinaryCrossEntropy, CrossEntropy, CrossEntropyInput, Device, DivergenceInput,
     ElementwiseInput, Error, Focal, KlDivergence, Labels, LogSoftmax, LogSoftmaxBackward,
-    LogSoftmaxBackwardInput, Loss, Matrix, MatrixMut, Reduction, Upstream, ValuesMut, reference,
+    LogSoftmaxBackwardInput, Loss, Matrix, MatrixMut, Reduction, Upstream, ValuesMut,
 };
 
 #[test]

@@ -3,12 +3,12 @@
 mod common;
 
 use common::cases::Family;
+use common::reference;
 use common::tolerance::storage;
 use half::{bf16, f16};
 use surprisal::{
     Array, BinaryCrossEntropy, CrossEntropy, CrossEntropyInput, Device, DivergenceInput, Dtype,
     ElementwiseInput, KlDivergence, LogSumExp, Matrix, Reduction, Softmax, Upstream, Values,
-    reference,
 };
 
 fn arrays(values: &[f32]) -> [Array; 4] {

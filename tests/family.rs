@@ -4,11 +4,12 @@
 mod common;
 
 use common::cases::Rng;
+use common::reference;
 use surprisal::{
     Array, BinaryCrossEntropy, BinaryFocal, BinaryLabels, CrossEntropy, CrossEntropyInput, Device,
     DivergenceInput, Elementwise, ElementwiseInput, ElementwiseLoss, Entropy, EntropyBackward,
     EntropyBackwardInput, Error, Focal, InputForm, JsDivergence, KlDivergence, Loss, Matrix,
-    Reduction, Targets, Unit, reference,
+    Reduction, Targets, Unit,
 };
 
 const INF: f64 = f64::INFINITY;

@@ -6,10 +6,11 @@ mod common;
 use common::cases::{Case, Storage};
 use common::golden::{Golden, assert_close, cases};
 use common::losses::{self, Divergence};
+use common::reference;
 use common::{Subject, cpu_subjects, gpu_subjects, suite};
 use surprisal::{
     Array, BinaryCrossEntropy, CrossEntropy, CrossEntropyInput, DivergenceInput, ElementwiseInput,
-    Focal, InputForm, JsDivergence, KlDivergence, Loss, Matrix, Reduction, Upstream, reference,
+    Focal, InputForm, JsDivergence, KlDivergence, Loss, Matrix, Reduction, Upstream,
 };
 
 fn reduction(golden: &Golden) -> Reduction {

@@ -4,12 +4,13 @@ mod common;
 
 use common::bench::{Bench, assert_close, case};
 use common::cases::Case;
+use common::reference;
 use surprisal::gpu::{
     Call, CrossEntropyBuffers, MatrixBuffer, OutputBuffer, TargetsBuffer, TransformBuffers,
     VectorBuffer,
 };
 use surprisal::wgpu::{self, ComputePassDescriptor};
-use surprisal::{CrossEntropy, CrossEntropyInput, Dtype, Reduction, Softmax, reference};
+use surprisal::{CrossEntropy, CrossEntropyInput, Dtype, Reduction, Softmax};
 
 /// A matrix of zeros, and as many targets.
 fn prepared(bench: &Bench, rows: u64, classes: u64, dtype: Dtype) -> [Call; 2] {

@@ -4,10 +4,11 @@ mod common;
 
 use common::cases::{Case, Family};
 use common::losses::{self, Divergence};
+use common::reference;
 use common::{Subject, suite};
 use surprisal::{
     Array, BinaryCrossEntropy, CrossEntropy, CrossEntropyInput, Device, Focal, JsDivergence,
-    KlDivergence, Loss, Matrix, Reduction, Softmax, Unit, reference,
+    KlDivergence, Loss, Matrix, Reduction, Softmax, Unit,
 };
 
 /// Loss and gradient of a whole batch, against the reference on a sample of its rows: the rows of

@@ -4,12 +4,12 @@
 mod common;
 
 use common::linear::{Layer, check, check_output, in_blocks, in_windows};
+use common::reference;
 use common::{Subject, cpu_subjects};
 use half::f16;
 use surprisal::{
     Array, CrossEntropy, CrossEntropyInput, Device, Dtype, Error, LinearCrossEntropy,
     LinearCrossEntropyInput, LinearCrossEntropyOutput, Loss, Matrix, Reduction, Upstream,
-    reference,
 };
 
 fn weights(classes: usize) -> Vec<f64> {

@@ -4,8 +4,9 @@
 mod common;
 
 use common::cases::{Case, Family};
+use common::reference;
 use common::{Subject, cpu_subjects, gpu_subjects, suite};
-use surprisal::{CrossEntropy, CrossEntropyInput, Error, Matrix, Reduction, reference};
+use surprisal::{CrossEntropy, CrossEntropyInput, Error, Matrix, Reduction};
 
 /// Weights with a zero among them: what weighs nothing contributes nothing.
 fn weights(classes: usize) -> Vec<f64> {

@@ -5,13 +5,14 @@ mod common;
 
 use common::bench::{Bench, assert_close, case, embedded, extract};
 use common::cases::{Case, Family};
+use common::reference;
 use surprisal::gpu::{
     BackwardBuffers, CrossEntropyBuffers, MatrixBuffer, OutputBuffer, RowBackwardBuffers,
     RowResultBuffers, TargetsBuffer, TransformBuffers, UpstreamBuffer, VectorBuffer,
 };
 use surprisal::{
     Array, CrossEntropy, CrossEntropyInput, Error, LogSumExp, LogSumExpBackward, Matrix, Reduction,
-    Softmax, SoftmaxBackward, Upstream, reference,
+    Softmax, SoftmaxBackward, Upstream,
 };
 
 fn dlogits(case: &Case, op: &CrossEntropy, upstream: Upstream<'_>) -> Vec<f64> {

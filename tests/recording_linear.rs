@@ -5,10 +5,11 @@ mod common;
 
 use common::bench::{Bench, assert_close};
 use common::linear::Layer;
+use common::reference;
 use surprisal::gpu::{
     LinearCrossEntropyBuffers, MatrixBuffer, TargetsBuffer, UpstreamBuffer, VectorBuffer,
 };
-use surprisal::{Array, CrossEntropy, Dtype, Error, LinearCrossEntropy, reference};
+use surprisal::{Array, CrossEntropy, Dtype, Error, LinearCrossEntropy};
 
 const ROWS: usize = 45;
 const WIDTH: usize = 18;

@@ -6,6 +6,7 @@ mod common;
 use common::bench::{Bench, assert_close, case, embedded, extract};
 use common::cases::Case;
 use common::losses::{labels, upstream_values};
+use common::reference;
 use surprisal::gpu::{
     Call, CrossEntropyBuffers, DivergenceBuffers, ElementwiseBuffers, MatrixBuffer, OutputBuffer,
     Record, RowBackwardBuffers, RowResultBuffers, TargetsBuffer, TransformBuffers, UpstreamBuffer,
@@ -14,7 +15,7 @@ use surprisal::gpu::{
 use surprisal::{
     Array, BinaryCrossEntropy, CrossEntropy, CrossEntropyInput, Device, DivergenceInput,
     ElementwiseInput, Entropy, EntropyBackward, Error, Focal, JsDivergence, KlDivergence, Loss,
-    Matrix, Reduction, Surprisal, Unit, Upstream, reference,
+    Matrix, Reduction, Surprisal, Unit, Upstream,
 };
 
 fn each(loss: &Loss) -> Vec<f64> {

@@ -4,6 +4,7 @@ mod common;
 
 use common::bench::{Bench, case};
 use common::cases::Case;
+use common::reference;
 use half::{bf16, f16};
 use surprisal::gpu::{
     BackwardBuffers, CrossEntropyBuffers, ElementwiseBuffers, MatrixBuffer, OutputBuffer,
@@ -11,7 +12,7 @@ use surprisal::gpu::{
 };
 use surprisal::{
     Array, CrossEntropy, CrossEntropyInput, Dtype, Elementwise, ElementwiseLoss, Error, Reduction,
-    Softmax, SoftmaxBackward, reference, wgpu,
+    Softmax, SoftmaxBackward, wgpu,
 };
 
 const NARROW: [Dtype; 2] = [Dtype::F16, Dtype::Bf16];

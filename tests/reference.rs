@@ -4,9 +4,9 @@
 mod common;
 
 use common::cases::Rng;
+use common::reference;
 use surprisal::{
     Array, CrossEntropy, CrossEntropyInput, CrossEntropyOutput, Matrix, Reduction, Upstream,
-    reference,
 };
 
 const INF: f64 = f64::INFINITY;

@@ -1,10 +1,13 @@
 //! What operations tell of themselves, and how they say what is wrong. No GPU needed.
 
+#[path = "common/reference.rs"]
+mod reference;
+
 use surprisal::{
     BinaryCrossEntropy, BinaryFocal, BinaryLabels, CrossEntropy, CrossEntropyInput,
     DivergenceInput, Elementwise, ElementwiseInput, ElementwiseLoss, Entropy, Error, Focal,
     InputForm, JsDivergence, KlDivergence, LinearCrossEntropy, Matrix, PosWeight, Reduction,
-    Targets, Unit, reference,
+    Targets, Unit,
 };
 
 #[test]

@@ -4,25 +4,9 @@ use super::{RowStat, lse_of, reduce, times, upstream_of};
 use crate::error::Result;
 use crate::matrix::Array;
 use crate::op::{
-    DivergenceInput, DivergenceKind, DivergenceOutput, DivergenceSpec, InputForm, JsDivergence,
-    KlDivergence, Mixture, counts, kept,
+    DivergenceInput, DivergenceKind, DivergenceOutput, DivergenceSpec, InputForm, Mixture, counts,
+    kept,
 };
-
-/// The Kullback-Leibler divergence, either way round.
-///
-/// # Errors
-/// [`Error`](crate::Error) if shapes disagree or an option or a probability is out of range.
-pub fn kl_divergence(op: &KlDivergence, input: &DivergenceInput<'_>) -> Result<DivergenceOutput> {
-    divergence(&op.spec(), input)
-}
-
-/// The Jensen-Shannon divergence.
-///
-/// # Errors
-/// [`Error`](crate::Error) if shapes disagree or an option or a probability is out of range.
-pub fn js_divergence(op: &JsDivergence, input: &DivergenceInput<'_>) -> Result<DivergenceOutput> {
-    divergence(&op.spec(), input)
-}
 
 /// The probabilities of a row, their logarithms, 1 - p of each, and what they sum to.
 struct Distribution {
@@ -140,7 +124,7 @@ fn row(kind: DivergenceKind, p: &Distribution, q: &Distribution) -> (f64, Vec<f6
     }
 }
 
-pub(crate) fn divergence(
+pub(super) fn divergence(
     spec: &DivergenceSpec,
     input: &DivergenceInput<'_>,
 ) -> Result<DivergenceOutput> {

@@ -4,37 +4,7 @@ use super::focal::modulation;
 use super::{reduce, times, upstream_of};
 use crate::error::Result;
 use crate::matrix::Array;
-use crate::op::{
-    BinaryCrossEntropy, BinaryFocal, ElementKind, Elementwise, ElementwiseInput, ElementwiseOutput,
-    ElementwiseSpec, counts, kept,
-};
-
-/// Binary cross-entropy of each element.
-///
-/// # Errors
-/// [`Error`](crate::Error) if shapes disagree, an option, a probability or a label is out of range.
-pub fn binary_cross_entropy(
-    op: &BinaryCrossEntropy,
-    input: &ElementwiseInput<'_>,
-) -> Result<ElementwiseOutput> {
-    elementwise_spec(&op.spec()?, input)
-}
-
-/// Binary focal loss of each element.
-///
-/// # Errors
-/// [`Error`](crate::Error) if shapes disagree, an option or a label is out of range.
-pub fn binary_focal(op: &BinaryFocal, input: &ElementwiseInput<'_>) -> Result<ElementwiseOutput> {
-    elementwise_spec(&op.spec()?, input)
-}
-
-/// Squared, absolute, Huber and hinge loss of each element.
-///
-/// # Errors
-/// [`Error`](crate::Error) if shapes disagree, an option or a label is out of range.
-pub fn elementwise(op: &Elementwise, input: &ElementwiseInput<'_>) -> Result<ElementwiseOutput> {
-    elementwise_spec(&op.spec()?, input)
-}
+use crate::op::{ElementKind, ElementwiseInput, ElementwiseOutput, ElementwiseSpec, counts, kept};
 
 /// log(1 + exp(x)).
 fn softplus(x: f64) -> f64 {
@@ -94,7 +64,7 @@ fn sign(d: f64) -> f64 {
     if d == 0.0 { 0.0 } else { d.signum() }
 }
 
-pub(crate) fn elementwise_spec(
+pub(super) fn elementwise(
     spec: &ElementwiseSpec<'_>,
     input: &ElementwiseInput<'_>,
 ) -> Result<ElementwiseOutput> {

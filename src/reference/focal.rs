@@ -15,10 +15,7 @@ pub(super) fn modulation(gamma: f64, p: f64, miss: f64, nll: f64) -> (f64, f64) 
 }
 
 /// Multi-class focal loss.
-///
-/// # Errors
-/// [`Error`](crate::Error) if shapes disagree, an option or a target is out of range.
-pub fn focal(op: &Focal, input: &CrossEntropyInput<'_>) -> Result<CrossEntropyOutput> {
+pub(super) fn focal(op: &Focal, input: &CrossEntropyInput<'_>) -> Result<CrossEntropyOutput> {
     op.validate(input)?;
     let (rows, classes) = (input.logits.rows(), input.logits.classes());
     let logits = input.logits.values().to_f64();

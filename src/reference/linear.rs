@@ -9,10 +9,7 @@ use crate::reference::cross_entropy;
 
 /// Cross-entropy of a linear layer's logits with the layer's gradients, formula (24): the logits as they
 /// are, [`cross_entropy`] of them, and the chain rule.
-///
-/// # Errors
-/// [`Error`](crate::Error) if shapes disagree, an option or a target is out of range.
-pub fn linear_cross_entropy(
+pub(crate) fn linear_cross_entropy(
     op: &LinearCrossEntropy,
     input: &LinearCrossEntropyInput<'_>,
 ) -> Result<LinearCrossEntropyOutput> {

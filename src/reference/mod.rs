@@ -4,11 +4,11 @@
 //! be fast; the formulas are numbered in `docs/NUMERICS.md`.
 //!
 //! ```
-//! use surprisal::{CrossEntropy, CrossEntropyInput, Matrix, reference};
+//! use surprisal::{CrossEntropy, CrossEntropyInput, Device, Matrix};
 //!
 //! let logits = Matrix::new(&[0.0f64, 20.0], 1, 2)?;
-//! let output = reference::cross_entropy(
-//!     &CrossEntropy::new(), &CrossEntropyInput::new(logits, &[1i32]))?;
+//! let input = CrossEntropyInput::new(logits, &[1i32]);
+//! let output = Device::reference().run(&CrossEntropy::new(), input)?;
 //! // log1p(exp(-20)), with all its digits: 1 + exp(-20) - 1 would have lost eight of them.
 //! let loss = output.loss.reduced().unwrap();
 //! assert!((loss / (-20.0f64).exp().ln_1p() - 1.0).abs() < 1e-15);
@@ -21,14 +21,7 @@ mod focal;
 mod linear;
 mod transform;
 
-pub use divergence::{js_divergence, kl_divergence};
-pub use elementwise::{binary_cross_entropy, binary_focal, elementwise};
-pub use focal::focal;
-pub use linear::linear_cross_entropy;
-pub use transform::{
-    entropy, entropy_backward, log_softmax, log_softmax_backward, logsumexp, logsumexp_backward,
-    softmax, softmax_backward, surprisal,
-};
+pub(crate) use linear::linear_cross_entropy;
 
 use crate::error::Result;
 use crate::matrix::Array;
@@ -41,13 +34,13 @@ use crate::op::{
 pub(crate) fn execute(kind: &Kind<'_>, data: &Data<'_>) -> Result<Results> {
     Ok(match kind {
         Kind::CrossEntropy(op) => Results::labelled(cross_entropy(op, &data.labelled())?),
-        Kind::Focal(op) => Results::labelled(focal(op, &data.labelled())?),
+        Kind::Focal(op) => Results::labelled(focal::focal(op, &data.labelled())?),
         Kind::LinearCrossEntropy(op) => Results::linear(linear_cross_entropy(op, &data.linear())?),
         Kind::Divergence(spec) => {
             Results::divergence(divergence::divergence(spec, &data.divergence())?)
         }
         Kind::Elementwise(spec) => {
-            Results::elementwise(elementwise::elementwise_spec(spec, &data.elementwise())?)
+            Results::elementwise(elementwise::elementwise(spec, &data.elementwise())?)
         }
         Kind::Transform(op, unit) => {
             Results::transform(*op, transform::transform(*op, *unit, data)?)
@@ -225,13 +218,7 @@ impl Scores {
 }
 
 /// Cross-entropy, formulas (5) to (8) and (11) to (17).
-///
-/// # Errors
-/// [`Error`](crate::Error) if shapes disagree, an option or a target is out of range.
-pub fn cross_entropy(
-    op: &CrossEntropy,
-    input: &CrossEntropyInput<'_>,
-) -> Result<CrossEntropyOutput> {
+fn cross_entropy(op: &CrossEntropy, input: &CrossEntropyInput<'_>) -> Result<CrossEntropyOutput> {
     op.validate(input)?;
     let (rows, classes) = (input.logits.rows(), input.logits.classes());
     let logits = input.logits.values().to_f64();

@@ -6,7 +6,7 @@ use crate::matrix::{Array, Matrix};
 use crate::op::{Data, Transform, Unit, Upstream, counts};
 
 /// The softmax of each row, formula (3).
-pub fn softmax(logits: Matrix<'_>) -> Vec<f64> {
+fn softmax(logits: Matrix<'_>) -> Vec<f64> {
     by_row(logits, |x, out| match RowStat::of(x) {
         Ok(stat) => out.extend(x.iter().map(|&x| stat.p(x))),
         Err(_) => out.extend(x.iter().map(|_| f64::NAN)),
@@ -14,7 +14,7 @@ pub fn softmax(logits: Matrix<'_>) -> Vec<f64> {
 }
 
 /// The log-softmax of each row, formula (5) with its sign turned.
-pub fn log_softmax(logits: Matrix<'_>) -> Vec<f64> {
+fn log_softmax(logits: Matrix<'_>) -> Vec<f64> {
     by_row(logits, |x, out| match RowStat::of(x) {
         Ok(stat) => out.extend(x.iter().map(|&x| -stat.nll(x))),
         Err(_) => out.extend(x.iter().map(|_| f64::NAN)),
@@ -22,50 +22,40 @@ pub fn log_softmax(logits: Matrix<'_>) -> Vec<f64> {
 }
 
 /// The log-sum-exp of each row, formula (2).
-pub fn logsumexp(logits: Matrix<'_>) -> Vec<f64> {
+fn logsumexp(logits: Matrix<'_>) -> Vec<f64> {
     by_row(logits, |x, out| out.push(lse_of(&RowStat::of(x))))
 }
 
-/// The gradient of [`softmax`] from its result and the gradient with respect to it, formula (9).
-///
-/// # Errors
-/// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch).
-pub fn softmax_backward(probs: Matrix<'_>, dprobs: Matrix<'_>) -> Result<Vec<f64>> {
+/// The gradient of the softmax from its result and the gradient with respect to it, formula (9).
+fn softmax_backward(probs: Matrix<'_>, dprobs: Matrix<'_>) -> Vec<f64> {
     by_row_pair(probs, dprobs, |p, dp, out| {
         let dot: f64 = p.iter().zip(dp).map(|(p, dp)| p * dp).sum();
         out.extend(p.iter().zip(dp).map(|(p, dp)| p * (dp - dot)));
     })
 }
 
-/// The gradient of [`log_softmax`] from its result and the gradient with respect to it,
+/// The gradient of the log-softmax from its result and the gradient with respect to it,
 /// formula (10).
-///
-/// # Errors
-/// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch).
-pub fn log_softmax_backward(log_probs: Matrix<'_>, dlog_probs: Matrix<'_>) -> Result<Vec<f64>> {
+fn log_softmax_backward(log_probs: Matrix<'_>, dlog_probs: Matrix<'_>) -> Vec<f64> {
     by_row_pair(log_probs, dlog_probs, |lp, dlp, out| {
         let sum: f64 = dlp.iter().sum();
         out.extend(lp.iter().zip(dlp).map(|(lp, dlp)| dlp - lp.exp() * sum));
     })
 }
 
-/// The gradient of [`logsumexp`] from its input and the gradient with respect to its result.
-///
-/// # Errors
-/// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch).
-pub fn logsumexp_backward(logits: Matrix<'_>, dlse: &[f64]) -> Result<Vec<f64>> {
-    Transform::LogSumExpBackward.validate(&of_rows(logits, dlse))?;
+/// The gradient of the log-sum-exp from its input and the gradient with respect to its result.
+fn logsumexp_backward(logits: Matrix<'_>, dlse: &[f64]) -> Vec<f64> {
     let mut dlogits = softmax(logits);
     for (row, dlse) in dlogits.chunks_mut(logits.classes().max(1)).zip(dlse) {
         for p in row {
             *p *= dlse;
         }
     }
-    Ok(dlogits)
+    dlogits
 }
 
 /// The entropy of each row's softmax, formula (21), in nats.
-pub fn entropy(logits: Matrix<'_>) -> Vec<f64> {
+fn entropy(logits: Matrix<'_>) -> Vec<f64> {
     by_row(logits, |x, out| out.push(RowStat::of(x).map_or(f64::NAN, |stat| entropy_of(&stat, x))))
 }
 
@@ -73,15 +63,11 @@ fn entropy_of(stat: &RowStat, x: &[f64]) -> f64 {
     x.iter().map(|&x| times(stat.p(x), stat.nll(x))).sum()
 }
 
-/// The gradient of [`entropy`] from its input and the gradient with respect to its result, formula
+/// The gradient of the entropy from its input and the gradient with respect to its result, formula
 /// (21).
-///
-/// # Errors
-/// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch).
-pub fn entropy_backward(logits: Matrix<'_>, dentropy: &[f64]) -> Result<Vec<f64>> {
-    Transform::EntropyBackward.validate(&of_rows(logits, dentropy))?;
+fn entropy_backward(logits: Matrix<'_>, dentropy: &[f64]) -> Vec<f64> {
     let mut dentropy = dentropy.iter();
-    Ok(by_row(logits, |x, out| {
+    by_row(logits, |x, out| {
         let dentropy = dentropy.next().copied().unwrap_or_default();
         match RowStat::of(x) {
             Ok(stat) => {
@@ -91,11 +77,11 @@ pub fn entropy_backward(logits: Matrix<'_>, dentropy: &[f64]) -> Result<Vec<f64>
             }
             Err(_) => out.extend(x.iter().map(|_| f64::NAN)),
         }
-    }))
+    })
 }
 
 /// The surprisal of each class, formula (5), in nats.
-pub fn surprisal(logits: Matrix<'_>) -> Vec<f64> {
+fn surprisal(logits: Matrix<'_>) -> Vec<f64> {
     log_softmax(logits).into_iter().map(|log_prob| -log_prob).collect()
 }
 
@@ -111,19 +97,14 @@ fn by_row_pair(
     a: Matrix<'_>,
     b: Matrix<'_>,
     mut f: impl FnMut(&[f64], &[f64], &mut Vec<f64>),
-) -> Result<Vec<f64>> {
-    a.expect_same_shape(&b, "upstream gradient")?;
+) -> Vec<f64> {
     let b = b.values().to_f64();
     let mut rows_of_b = b.chunks(a.classes().max(1));
-    Ok(by_row(a, |a, out| f(a, rows_of_b.next().unwrap_or_default(), out)))
-}
-
-fn of_rows<'a>(logits: Matrix<'a>, drows: &'a [f64]) -> Data<'a> {
-    Data { upstream: Upstream::Each(drows.into()), ..Data::of(logits) }
+    by_row(a, |a, out| f(a, rows_of_b.next().unwrap_or_default(), out))
 }
 
 /// Whichever of the row transforms is asked for.
-pub(crate) fn transform(op: Transform, unit: Unit, input: &Data<'_>) -> Result<Array> {
+pub(super) fn transform(op: Transform, unit: Unit, input: &Data<'_>) -> Result<Array> {
     op.validate(input)?;
     let second = input.second.unwrap_or(input.input);
     let drows = match input.upstream {
@@ -134,11 +115,11 @@ pub(crate) fn transform(op: Transform, unit: Unit, input: &Data<'_>) -> Result<A
         Transform::Softmax => softmax(input.input),
         Transform::LogSoftmax => log_softmax(input.input),
         Transform::LogSumExp => logsumexp(input.input),
-        Transform::SoftmaxBackward => softmax_backward(input.input, second)?,
-        Transform::LogSoftmaxBackward => log_softmax_backward(input.input, second)?,
-        Transform::LogSumExpBackward => logsumexp_backward(input.input, &drows)?,
+        Transform::SoftmaxBackward => softmax_backward(input.input, second),
+        Transform::LogSoftmaxBackward => log_softmax_backward(input.input, second),
+        Transform::LogSumExpBackward => logsumexp_backward(input.input, &drows),
         Transform::Entropy => entropy(input.input),
-        Transform::EntropyBackward => entropy_backward(input.input, &drows)?,
+        Transform::EntropyBackward => entropy_backward(input.input, &drows),
         Transform::Surprisal => surprisal(input.input),
     };
     // A row that does not count comes to 0, whatever was made of it.

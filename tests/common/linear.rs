@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
+use super::reference;
 use surprisal::{
     Array, BatchTargets, CrossEntropy, Device, Dtype, LinearCrossEntropy, LinearCrossEntropyInput,
     LinearCrossEntropyOutput, Loss, Matrix, Part, Reduction, Targets, Total, Upstream, Values,
-    reference,
 };
 
 use super::Subject;

@@ -1,13 +1,14 @@
 //! Masks: what does not count is not read and comes to 0; what counts has the bits that it has in a batch
 //! without a mask. Every operation on one batch, on any device.
 
+use super::reference;
 use surprisal::{
     Array, BinaryCrossEntropy, BinaryFocal, BinaryLabels, CrossEntropy, CrossEntropyInput, Device,
     DivergenceInput, Dtype, Elementwise, ElementwiseInput, ElementwiseLoss, ElementwiseOutput,
     Entropy, EntropyBackward, EntropyBackwardInput, Error, Focal, InputForm, JsDivergence,
     KlDivergence, LogSoftmax, LogSoftmaxBackward, LogSoftmaxBackwardInput, LogSumExp,
     LogSumExpBackward, LogSumExpBackwardInput, LogitsInput, Loss, Matrix, Reduction, Softmax,
-    SoftmaxBackward, SoftmaxBackwardInput, Surprisal, Targets, Unit, Upstream, reference,
+    SoftmaxBackward, SoftmaxBackwardInput, Surprisal, Targets, Unit, Upstream,
 };
 
 use super::Subject;

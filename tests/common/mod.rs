@@ -12,6 +12,7 @@ pub mod linear;
 pub mod losses;
 pub mod masks;
 pub mod products;
+pub mod reference;
 pub mod suite;
 pub mod sums;
 pub mod tolerance;

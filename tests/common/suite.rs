@@ -1,9 +1,10 @@
 //! One suite: every operation on every case, any device against the reference.
 
+use super::reference;
 use surprisal::{
     Array, CrossEntropy, CrossEntropyInput, Dtype, LogSoftmax, LogSoftmaxBackward,
     LogSoftmaxBackwardInput, LogSumExp, LogSumExpBackward, LogSumExpBackwardInput, Matrix,
-    Reduction, Softmax, SoftmaxBackward, SoftmaxBackwardInput, Upstream, reference,
+    Reduction, Softmax, SoftmaxBackward, SoftmaxBackwardInput, Upstream,
 };
 
 use super::Subject;

@@ -598,7 +598,7 @@ fn divergences_of(subject: &Subject, case: &Case) -> Outcome {
 
 /// A case's softmax, with 1/classes in the place of what has none.
 fn probabilities(case: &Case) -> Case {
-    let softmax = surprisal::reference::softmax(case.matrix());
+    let softmax = crate::common::reference::softmax(case.matrix());
     let finite = |p: f64| if p.is_nan() { 1.0 / case.classes as f64 } else { p };
     Case { logits: softmax.into_iter().map(|p| finite(p) as f32).collect(), ..case.clone() }
 }
