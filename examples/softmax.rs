@@ -11,7 +11,7 @@ fn main() -> surprisal::Result<()> {
     let logits = [9.0f32, 1.0, 0.0, 0.5, 0.5, 0.5, 2.0, f32::NEG_INFINITY, 1.0];
     let logits = Matrix::new(&logits, 3, 3)?;
 
-    for device in [Device::best(), Device::reference()] {
+    for device in [Device::auto(), Device::reference()] {
         println!("{}", device.info());
         let probs = device.run(&Softmax, logits)?;
         for row in probs.to_f64().chunks(3) {

@@ -13,7 +13,7 @@
 //!
 //! # Data in host memory
 //!
-//! A [`Device`] evaluates an operation on slices. [`Device::best`] takes a real GPU if there is one
+//! A [`Device`] evaluates an operation on slices. [`Device::auto`] takes a real GPU if there is one
 //! and the CPU otherwise; [`Device::reference`] is the f64 definition that both are tested against.
 //!
 //! ```
@@ -25,7 +25,7 @@
 //! let input = CrossEntropyInput::new(Matrix::new(&logits, 3, 4)?, &targets);
 //!
 //! let op = CrossEntropy::new().with_reduction(Reduction::Sum).with_gradient();
-//! let output = Device::best().run(&op, input)?;
+//! let output = Device::auto().run(&op, input)?;
 //! assert!((output.loss.reduced().unwrap() - 1.571_477).abs() < 1e-5);
 //! assert_eq!(output.kept_rows, 2);
 //! let dlogits = output.dlogits.unwrap();

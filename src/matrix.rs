@@ -223,7 +223,7 @@ conversions!(F16 f16, Bf16 bf16, F32 f32, F64 f64);
 /// use surprisal::Matrix;
 ///
 /// let logits = Matrix::new(&[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0], 2, 3)?;
-/// assert_eq!((logits.rows(), logits.classes()), (2, 3));
+/// assert_eq!((logits.rows(), logits.columns()), (2, 3));
 /// assert!(Matrix::new(&[1.0f32, 2.0], 2, 3).is_err());
 /// # Ok::<(), surprisal::Error>(())
 /// ```
@@ -302,7 +302,7 @@ impl<'a> Matrix<'a> {
     }
 
     /// The number of columns.
-    pub fn classes(&self) -> usize {
+    pub fn columns(&self) -> usize {
         self.classes
     }
 
@@ -380,7 +380,7 @@ macro_rules! room_like {
                 }
                 if let Array::$variant(values) = $array {
                     values.resize($matrix.values().len(), Default::default());
-                    return MatrixMut::new(&mut values[..], $matrix.rows(), $matrix.classes());
+                    return MatrixMut::new(&mut values[..], $matrix.rows(), $matrix.columns());
                 }
             })*
         }

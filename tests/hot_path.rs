@@ -106,7 +106,7 @@ fn calls_share_a_pass() {
         .iter()
         .zip(&buffers)
         .map(|(case, (logits, targets))| {
-            let (rows, classes) = (case.matrix().rows() as u64, case.matrix().classes() as u64);
+            let (rows, classes) = (case.matrix().rows() as u64, case.matrix().columns() as u64);
             let logits = MatrixBuffer::new(logits, rows, classes);
             let targets = TargetsBuffer::I32(VectorBuffer::new(targets));
             let buffers = CrossEntropyBuffers::new(logits, targets);

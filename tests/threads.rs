@@ -43,7 +43,7 @@ fn futures_are_send() {
         let input = CrossEntropyInput::new(matrix, &[0i64, 1]);
         device.run_timed_async(&CrossEntropy::new(), input).await
     });
-    assert_spawnable(Device::best_async());
+    assert_spawnable(Device::auto_async());
     let _ = prepare;
     let _ = read;
 }

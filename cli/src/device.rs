@@ -35,7 +35,7 @@ fn chosen(args: &CommonArgs) -> Result<Device> {
         (DeviceArg::Gpu, Some(choice)) => named(choice),
         (DeviceArg::Auto, Some(choice)) => named(choice).inspect(|device| say(args, device, "")),
         (DeviceArg::Auto, None) => {
-            let device = Device::best();
+            let device = Device::auto();
             let why = match device.info().kind {
                 DeviceKind::Gpu => "",
                 _ => " (no GPU found; a software driver does not count)",
@@ -66,7 +66,7 @@ pub(crate) fn list() -> Result<()> {
     }
     text += &format!("cpu        {}\n", Device::cpu().info().name);
     text += "reference  f64, one thread\n";
-    text += &format!("auto takes {}\n", Device::best().info());
+    text += &format!("auto takes {}\n", Device::auto().info());
     std::io::stdout().write_all(text.as_bytes()).map_err(Failure::stdout)
 }
 

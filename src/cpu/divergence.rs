@@ -19,7 +19,7 @@ pub(crate) fn divergence(
     input: &DivergenceInput<'_>,
 ) -> Result<DivergenceOutput> {
     spec.validate(input)?;
-    let (rows, classes) = (input.student.rows(), input.student.classes());
+    let (rows, classes) = (input.student.rows(), input.student.columns());
     let common = spec.common;
     let divisor = common.divisor(kept(input.mask, rows) as f64);
     let job = Divergences {

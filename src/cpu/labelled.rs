@@ -26,7 +26,7 @@ pub(crate) trait Labelled {
 }
 
 fn shape(logits: &Matrix<'_>) -> (usize, usize) {
-    (logits.rows(), logits.classes())
+    (logits.rows(), logits.columns())
 }
 
 fn labels<'a>(input: &CrossEntropyInput<'a>) -> Labels<'a> {

@@ -113,7 +113,7 @@ impl<'a> Layer<'a> {
     }
 
     fn width(&self) -> usize {
-        self.input.hidden.classes()
+        self.input.hidden.columns()
     }
 
     /// Rows whose logits, and what else they need, fit the scratch.
@@ -194,7 +194,7 @@ impl<'a> Layer<'a> {
             (Targets::Probs(probs), Some(rows)) => Targets::Probs(probs.part(rows)),
             (Targets::Probs(probs), None) => {
                 gathered = gather(&probs, rows);
-                Matrix::new(gathered.values(), rows.len(), probs.classes())?.into()
+                Matrix::new(gathered.values(), rows.len(), probs.columns())?.into()
             }
             (of_all, _) => {
                 indices = rows.iter().map(|&row| of_all.index(row)).collect();
@@ -280,7 +280,7 @@ fn f32s<'a>(values: Values<'a>, range: Range<usize>, room: &'a mut Vec<f32>) -> 
 
 /// Some rows as f32; in `room` if they are not that already, next to each other.
 fn rows_of<'a>(matrix: &Matrix<'a>, rows: &[usize], room: &'a mut Vec<f32>) -> &'a [f32] {
-    let width = matrix.classes();
+    let width = matrix.columns();
     if let Some(rows) = together(rows) {
         return f32s(matrix.values(), rows.start * width..rows.end * width, room);
     }

@@ -50,7 +50,7 @@ pub(crate) fn transform_in_place(
     matrix: MatrixMut<'_>,
     mask: Option<&[bool]>,
 ) -> Result<()> {
-    let shape = (matrix.as_matrix().rows(), matrix.as_matrix().classes());
+    let shape = (matrix.as_matrix().rows(), matrix.as_matrix().columns());
     op.validate(&Data { mask, ..Data::of(matrix.as_matrix()) })?;
     let of_rows = OfRows { mask, drows: None, unit: unit.per_nat() as f32 };
     with_values_mut!(matrix.into_values(), x => {
@@ -67,7 +67,7 @@ fn reduced<T: Lanes>(
     x: &[T],
 ) -> Vec<f32> {
     let mut results = vec![0.0; data.input.rows()];
-    let classes = data.input.classes();
+    let classes = data.input.columns();
     if op == Transform::LogSumExp {
         let shape = (data.input.rows(), classes);
         let lse = RowResults { lse: &mut results, ..RowResults::default() };
@@ -86,7 +86,7 @@ fn evaluate<T: Lanes>(
     data: &Data<'_>,
     io: Io<'_, T>,
 ) {
-    let (rows, classes) = (data.input.rows(), data.input.classes());
+    let (rows, classes) = (data.input.rows(), data.input.columns());
     let drows = match data.upstream {
         Upstream::Each(drows) => Some(drows.to_f32()),
         Upstream::Scalar(_) => None,

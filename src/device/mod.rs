@@ -39,7 +39,7 @@ use self::gpu::OwnedGpu;
 /// use surprisal::{Device, Matrix, Softmax};
 ///
 /// let logits = Matrix::new(&[1.0f32, 2.0, 3.0], 1, 3)?;
-/// for device in [Device::reference(), Device::cpu(), Device::best()] {
+/// for device in [Device::reference(), Device::cpu(), Device::auto()] {
 ///     let probs = device.run(&Softmax, logits)?;
 ///     println!("{}: {:?}", device.info(), probs.to_f64());
 /// }
@@ -101,13 +101,13 @@ impl Device {
     /// and, for those who record into an encoder of their own, without. Below that take
     /// [`Device::cpu`].
     #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
-    pub fn best() -> Self {
-        pollster::block_on(Self::best_async())
+    pub fn auto() -> Self {
+        pollster::block_on(Self::auto_async())
     }
 
     /// The CPU path: this build has no GPU support.
     #[cfg(not(feature = "gpu"))]
-    pub fn best() -> Self {
+    pub fn auto() -> Self {
         Self::cpu()
     }
 
@@ -298,8 +298,8 @@ impl Device {
 
 #[cfg(feature = "gpu")]
 impl Device {
-    /// [`Self::best`], asynchronous.
-    pub async fn best_async() -> Self {
+    /// [`Self::auto`], asynchronous.
+    pub async fn auto_async() -> Self {
         match AdapterChoice::Real.open().await {
             Ok(gpu) => Self { inner: Inner::Gpu(Box::new(gpu)) },
             Err(_) => Self::cpu(),

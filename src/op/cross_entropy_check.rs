@@ -64,12 +64,12 @@ impl CrossEntropy {
     /// Everything that can be said about an input before any of it is computed.
     pub(crate) fn validate(&self, input: &CrossEntropyInput<'_>) -> Result<()> {
         self.validate_but_targets(input)?;
-        self.rows(input.targets, input.mask).validate(input.logits.classes())
+        self.rows(input.targets, input.mask).validate(input.logits.columns())
     }
 
     /// The same but for the values of the targets.
     pub(crate) fn validate_but_targets(&self, input: &CrossEntropyInput<'_>) -> Result<()> {
-        let (rows, classes) = (input.logits.rows(), input.logits.classes());
+        let (rows, classes) = (input.logits.rows(), input.logits.columns());
         self.validate_options(classes as u64)?;
         self.validate_kind(input.targets.probs().is_some())?;
         if let Some(probs) = input.targets.probs() {

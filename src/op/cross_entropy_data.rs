@@ -38,7 +38,7 @@ impl<'a> Targets<'a> {
 
     /// Whether these are probabilities that come with the windows of a batch.
     pub(crate) fn are_in_windows(&self) -> bool {
-        self.probs().is_some_and(|probs| probs.classes() == 0)
+        self.probs().is_some_and(|probs| probs.columns() == 0)
     }
 
     /// The index target of a row; -1 where there are none.

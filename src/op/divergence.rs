@@ -108,7 +108,7 @@ impl DivergenceSpec {
     pub(crate) fn validate(&self, input: &DivergenceInput<'_>) -> Result<()> {
         self.validate_options()?;
         input.teacher.expect_same_shape(&input.student, "student")?;
-        let (rows, classes) = (input.student.rows(), input.student.classes());
+        let (rows, classes) = (input.student.rows(), input.student.columns());
         input.upstream.validate(self.common.reduction, rows, "row")?;
         validate_mask(input.mask, rows, "row")?;
         let counts = |i| counts(input.mask, i / classes);

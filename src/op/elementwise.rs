@@ -123,7 +123,7 @@ impl ElementwiseSpec<'_> {
     }
 
     pub(crate) fn validate(&self, input: &ElementwiseInput<'_>) -> Result<()> {
-        self.validate_options(input.input.classes() as u64)?;
+        self.validate_options(input.input.columns() as u64)?;
         input.input.expect_same_shape(&input.targets, "targets")?;
         if let Some(weights) = &input.weights {
             input.input.expect_same_shape(weights, "weights")?;

@@ -118,7 +118,7 @@ impl Focal {
     }
 
     pub(crate) fn validate(&self, input: &CrossEntropyInput<'_>) -> Result<()> {
-        self.validate_options(input.logits.classes() as u64)?;
+        self.validate_options(input.logits.columns() as u64)?;
         if input.targets.probs().is_some() {
             return Err(Error::InvalidInput {
                 what: "targets",

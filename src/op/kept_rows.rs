@@ -72,7 +72,7 @@ impl KeptRows {
 
 /// Rows of a matrix, one behind the other.
 pub(crate) fn gather(matrix: &Matrix<'_>, rows: &[usize]) -> Array {
-    let width = matrix.classes();
+    let width = matrix.columns();
     with_values!(matrix.values(), v => {
         let mut gathered = Vec::with_capacity(rows.len() * width);
         for row in rows {

@@ -184,12 +184,12 @@ impl LinearCrossEntropy {
     /// Everything that can be said about an input before any of it is computed.
     pub(crate) fn validate(&self, input: &LinearCrossEntropyInput<'_>) -> Result<()> {
         let (rows, classes) = (input.hidden.rows(), input.weight.rows());
-        if input.weight.classes() != input.hidden.classes() {
+        if input.weight.columns() != input.hidden.columns() {
             return Err(Error::ShapeMismatch {
                 what: "weight",
                 expected: format!(
                     "[classes, {}], as many columns as hidden",
-                    input.hidden.classes()
+                    input.hidden.columns()
                 ),
                 found: input.weight.shape(),
             });
@@ -218,7 +218,7 @@ impl LinearCrossEntropy {
         let probs = input.targets.probs();
         self.loss.validate_kind(probs.is_some())?;
         if let Some(probs) = probs {
-            if (probs.rows(), probs.classes()) != (rows, classes) {
+            if (probs.rows(), probs.columns()) != (rows, classes) {
                 let (hidden, weight) = (input.hidden.shape(), input.weight.shape());
                 return Err(Error::ShapeMismatch {
                     what: "targets",
@@ -248,7 +248,7 @@ impl LinearCrossEntropy {
         self.loss.validate_kind(probs.is_some())?;
         let rows = of_batch.targets.len();
         if let Some(probs) = probs.filter(|_| !of_batch.targets.are_in_windows())
-            && probs.classes() != classes
+            && probs.columns() != classes
         {
             return Err(Error::ShapeMismatch {
                 what: "targets",

@@ -54,7 +54,7 @@ impl<'a> RowTargets<'a> {
     /// Fails at the first row that counts and whose index is no class, or one of whose probabilities is none.
     pub(crate) fn validate(&self, classes: usize) -> Result<()> {
         if let Some(probs) = self.targets.probs() {
-            let counts = |i| self.counts(i / probs.classes().max(1));
+            let counts = |i| self.counts(i / probs.columns().max(1));
             return validate_probs("targets", &probs, Nan::Taken, counts);
         }
         let is_bad = |index: i64| {

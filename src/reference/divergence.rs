@@ -129,7 +129,7 @@ pub(super) fn divergence(
     input: &DivergenceInput<'_>,
 ) -> Result<DivergenceOutput> {
     spec.validate(input)?;
-    let (rows, classes) = (input.student.rows(), input.student.classes());
+    let (rows, classes) = (input.student.rows(), input.student.columns());
     let (teacher, student) = (input.teacher.values().to_f64(), input.student.values().to_f64());
     let (reduction, unit) = (spec.common.reduction, spec.common.unit.per_nat());
     let divisor = spec.common.divisor(kept(input.mask, rows) as f64);

@@ -70,7 +70,7 @@ pub(super) fn elementwise(
 ) -> Result<ElementwiseOutput> {
     spec.validate(input)?;
     let (x, y) = (input.input.values().to_f64(), input.targets.values().to_f64());
-    let columns = input.input.classes();
+    let columns = input.input.columns();
     let weights = input.weights.map_or(vec![1.0; x.len()], |weights| weights.values().to_f64());
     let (reduction, unit) = (spec.common.reduction, spec.common.unit.per_nat());
     let mask = spec.mask(input);

@@ -17,7 +17,7 @@ pub(super) fn modulation(gamma: f64, p: f64, miss: f64, nll: f64) -> (f64, f64) 
 /// Multi-class focal loss.
 pub(super) fn focal(op: &Focal, input: &CrossEntropyInput<'_>) -> Result<CrossEntropyOutput> {
     op.validate(input)?;
-    let (rows, classes) = (input.logits.rows(), input.logits.classes());
+    let (rows, classes) = (input.logits.rows(), input.logits.columns());
     let logits = input.logits.values().to_f64();
     let of_rows = op.rows(input.targets, input.mask);
     let total_weight = of_rows.kept() as f64;

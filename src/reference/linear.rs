@@ -14,7 +14,7 @@ pub(crate) fn linear_cross_entropy(
     input: &LinearCrossEntropyInput<'_>,
 ) -> Result<LinearCrossEntropyOutput> {
     op.validate(input)?;
-    let (rows, width, classes) = (input.hidden.rows(), input.hidden.classes(), input.weight.rows());
+    let (rows, width, classes) = (input.hidden.rows(), input.hidden.columns(), input.weight.rows());
     let hidden = input.hidden.values().to_f64();
     let weight = input.weight.values().to_f64();
     let bias = input.bias.map_or(vec![0.0; classes], |bias| bias.to_f64());

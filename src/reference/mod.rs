@@ -220,7 +220,7 @@ impl Scores {
 /// Cross-entropy, formulas (5) to (8) and (11) to (17).
 fn cross_entropy(op: &CrossEntropy, input: &CrossEntropyInput<'_>) -> Result<CrossEntropyOutput> {
     op.validate(input)?;
-    let (rows, classes) = (input.logits.rows(), input.logits.classes());
+    let (rows, classes) = (input.logits.rows(), input.logits.columns());
     let logits = input.logits.values().to_f64();
     let probs = input.targets.probs().map(|probs| probs.values().to_f64());
     let of_rows = op.rows(input.targets, input.mask);

@@ -46,7 +46,7 @@ fn log_softmax_backward(log_probs: Matrix<'_>, dlog_probs: Matrix<'_>) -> Vec<f6
 /// The gradient of the log-sum-exp from its input and the gradient with respect to its result.
 fn logsumexp_backward(logits: Matrix<'_>, dlse: &[f64]) -> Vec<f64> {
     let mut dlogits = softmax(logits);
-    for (row, dlse) in dlogits.chunks_mut(logits.classes().max(1)).zip(dlse) {
+    for (row, dlse) in dlogits.chunks_mut(logits.columns().max(1)).zip(dlse) {
         for p in row {
             *p *= dlse;
         }
@@ -87,7 +87,7 @@ fn surprisal(logits: Matrix<'_>) -> Vec<f64> {
 
 fn by_row(matrix: Matrix<'_>, mut f: impl FnMut(&[f64], &mut Vec<f64>)) -> Vec<f64> {
     let mut out = Vec::new();
-    for x in matrix.values().to_f64().chunks(matrix.classes().max(1)) {
+    for x in matrix.values().to_f64().chunks(matrix.columns().max(1)) {
         f(x, &mut out);
     }
     out
@@ -99,7 +99,7 @@ fn by_row_pair(
     mut f: impl FnMut(&[f64], &[f64], &mut Vec<f64>),
 ) -> Vec<f64> {
     let b = b.values().to_f64();
-    let mut rows_of_b = b.chunks(a.classes().max(1));
+    let mut rows_of_b = b.chunks(a.columns().max(1));
     by_row(a, |a, out| f(a, rows_of_b.next().unwrap_or_default(), out))
 }
 

@@ -286,7 +286,7 @@ fn streamed(
     device: &Device,
 ) -> surprisal::Result<Option<f64>> {
     let Targets::I64(targets) = input.targets else { unreachable!("they are indices") };
-    let (rows, classes) = (input.logits.rows(), input.logits.classes());
+    let (rows, classes) = (input.logits.rows(), input.logits.columns());
     let batch = Batch::new(rows, classes, window).with_targets(targets);
     let mut stream = device.stream(op, batch)?;
     for first in (0..rows).step_by(window) {

@@ -49,8 +49,8 @@ macro_rules! backwards {
         /// Of matrices in whatever dtypes.
         pub fn $name(of: Matrix<'_>, upstream: Matrix<'_>) -> Result<Vec<f64>> {
             let [of_values, upstream_values] = [of, upstream].map(|it| it.values().to_f64());
-            let of = Matrix::new(&of_values, of.rows(), of.classes())?;
-            let upstream = Matrix::new(&upstream_values, upstream.rows(), upstream.classes())?;
+            let of = Matrix::new(&of_values, of.rows(), of.columns())?;
+            let upstream = Matrix::new(&upstream_values, upstream.rows(), upstream.columns())?;
             Ok(Device::reference().run(&$op, $input::new(of, upstream))?.to_f64())
         }
     )*};

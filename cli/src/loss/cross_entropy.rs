@@ -124,7 +124,7 @@ fn compute(
     let mut input = CrossEntropyInput::new(logits, targets.targets).with_upstream(job.upstream());
     input.mask = targets.mask;
     let (output, timings) = job.compute(op, input)?;
-    job.finish(outcome(output, logits.rows(), logits.classes()), &timings)
+    job.finish(outcome(output, logits.rows(), logits.columns()), &timings)
 }
 
 /// What cross-entropy returned, or focal loss.

@@ -50,7 +50,7 @@ impl ClassRows {
         upstream: Upstream<'_>,
     ) -> Self {
         let labels = KeptLabels::new(of_rows, upstream);
-        let (rows, width) = (labels.kept.rows(), hidden.classes());
+        let (rows, width) = (labels.kept.rows(), hidden.columns());
         let mut of_kept = Vec::with_capacity(rows.len() * width);
         with_values!(hidden.values(), v => for row in rows {
             of_kept.extend(v[row * width..][..width].iter().map(|x| x.to_f32()));

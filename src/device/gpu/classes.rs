@@ -78,7 +78,7 @@ impl<'a> ClassBlocks<'a> {
             gpu,
             classes,
             hidden: labels.kept.gather(&hidden),
-            width: hidden.classes(),
+            width: hidden.columns(),
             labels,
             op,
             resident: None,

@@ -132,7 +132,7 @@ impl<'a> LinearBatch<'a> {
         input: &LinearCrossEntropyInput<'_>,
     ) -> Result<LinearRows> {
         let kept = KeptRows::new(&self.op.loss().rows(input.targets, input.mask));
-        let (width, probs) = (input.hidden.classes(), input.targets.probs());
+        let (width, probs) = (input.hidden.columns(), input.targets.probs());
         if kept.len() == 0 {
             let zeros = |count| Array::F32(vec![0.0; count]);
             let elements = input.hidden.values().len();
@@ -218,7 +218,7 @@ impl<'a> LinearBatch<'a> {
         let has_bias = op.has_bias_gradient() && self.bias.is_some();
         let dbias = floats(has_bias, self.weight.rows()).await?;
 
-        let (classes, width) = (self.weight.rows() as u64, self.weight.classes() as u64);
+        let (classes, width) = (self.weight.rows() as u64, self.weight.columns() as u64);
         let kept_rows = kept.len() as u64;
         let mut buffers = LinearCrossEntropyBuffers::new(
             rows.view(&rows.hidden, kept_rows, width).with_dtype(stored),
@@ -275,7 +275,7 @@ impl<'a> LinearBatch<'a> {
     /// What all rows come to: everything but what is a row's own.
     pub(crate) async fn finish(mut self) -> Result<(LinearCrossEntropyOutput, Timings)> {
         let Some(resident) = self.resident.take() else {
-            let nothing = Matrix::new(&[] as &[f32], 0, self.weight.classes())?;
+            let nothing = Matrix::new(&[] as &[f32], 0, self.weight.columns())?;
             let input = LinearCrossEntropyInput::new(nothing, self.weight, &[] as &[i64])
                 .with_bias(self.bias);
             let of_nothing =

@@ -124,7 +124,7 @@ impl<'a> Buffers<'a> {
     /// A window's first row and how many they are, in the kernels' shape.
     pub(super) fn rows(&self, data: &Data<'_>, first: usize) -> Result<[u64; 2]> {
         let columns = self.shape.columns;
-        let own = data.input.classes() as u64;
+        let own = data.input.columns() as u64;
         let (first, elements) = (first as u64 * own, data.input.values().len() as u64);
         if first.is_multiple_of(columns) && elements.is_multiple_of(columns) {
             return Ok([first / columns, elements / columns]);

@@ -132,7 +132,7 @@ impl<'a> ClassStream<'a> {
         hidden: Matrix<'_>,
         upstream: Upstream<'_>,
     ) -> Result<ClassWindow<'_, 'a>> {
-        let (first, rows, width) = (self.rows_done, hidden.rows(), hidden.classes());
+        let (first, rows, width) = (self.rows_done, hidden.rows(), hidden.columns());
         if rows > self.of_rows.len() - first {
             return Err(Error::ShapeMismatch {
                 what: "window",
@@ -261,7 +261,7 @@ impl ClassWindow<'_, '_> {
     fn check(&self, weight: Matrix<'_>, bias: Option<Values<'_>>) -> Result<()> {
         let is_over = self.passes_done == self.passes();
         let room = if is_over { 0 } else { self.stream.classes - self.classes_done };
-        if weight.classes() != self.width || weight.rows() > room {
+        if weight.columns() != self.width || weight.rows() > room {
             return Err(Error::ShapeMismatch {
                 what: "weight",
                 expected: format!("at most [{room}, {}]", self.width),
@@ -345,7 +345,7 @@ impl<'a> Whole<'a> {
             of_rows,
             upstream,
             dloss,
-            width: hidden.classes(),
+            width: hidden.columns(),
             weight: Vec::new(),
             bias: Vec::new(),
             output: None,

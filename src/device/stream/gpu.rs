@@ -131,7 +131,7 @@ pub(crate) async fn execute(
     kind.validate(data)?;
     let of_elements = kind.element_mask(data);
     let data = Data { mask: of_elements.as_deref().or(data.mask), ..*data };
-    let (rows, columns) = (data.input.rows(), data.input.classes());
+    let (rows, columns) = (data.input.rows(), data.input.columns());
     let batch = Batch {
         targets: data.targets,
         mask: data.mask.filter(|_| !kind.output().by_element()),

@@ -95,7 +95,7 @@ impl<'a> LinearStream<'a> {
         (weight, bias): (Matrix<'a>, Option<Values<'a>>),
         targets: BatchTargets<'a>,
     ) -> Result<Self> {
-        let nothing = no_rows(weight.classes())?;
+        let nothing = no_rows(weight.columns())?;
         let input = LinearCrossEntropyInput::new(nothing, weight, &[] as &[i64]).with_bias(bias);
         op.validate(&input)?;
         let of_rows = op.rows_of(targets, weight.rows())?;
@@ -158,8 +158,8 @@ impl<'a> LinearStream<'a> {
             });
         }
         let placed = |matrix: Matrix<'_>| Place {
-            first: first * matrix.classes(),
-            columns: matrix.classes(),
+            first: first * matrix.columns(),
+            columns: matrix.columns(),
         };
         let RowTargets { targets, mask, .. } = self.of_rows.window(first, rows);
         let targets = probs.map_or(targets, |probs| probs.at(placed(probs)).into());
@@ -278,7 +278,7 @@ impl<'a> Host<'a> {
 
     fn window(&mut self, input: LinearCrossEntropyInput<'_>) -> Result<Part> {
         let weight = match &self.wide_weight {
-            Some(wide) => Matrix::new(wide, self.weight.rows(), self.weight.classes())?,
+            Some(wide) => Matrix::new(wide, self.weight.rows(), self.weight.columns())?,
             None => self.weight,
         };
         let bias = self.wide_bias.as_ref().map(Values::from).or(self.bias);
@@ -301,7 +301,7 @@ impl<'a> Host<'a> {
     fn finish(mut self) -> Result<LinearTotal> {
         if !self.has_rows {
             // The gradients of nothing, in their shapes.
-            let nothing = no_rows(self.weight.classes())?;
+            let nothing = no_rows(self.weight.columns())?;
             self.window(LinearCrossEntropyInput::new(nothing, self.weight, &[] as &[i64]))?;
         }
         let rounded = |sum: Option<Array>, dtype| match sum {

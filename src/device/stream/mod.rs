@@ -249,7 +249,7 @@ impl<'s, O: Op> Streaming<'s, O> {
         spare: Option<Array>,
     ) -> Result<Pending> {
         let mut data = O::data(input.into());
-        let (rows, columns) = (data.input.rows(), data.input.classes());
+        let (rows, columns) = (data.input.rows(), data.input.columns());
         let room = self.batch.window_rows.min(self.batch.rows - self.rows_done);
         if rows > room || columns != self.batch.columns {
             return Err(Error::ShapeMismatch {
