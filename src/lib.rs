@@ -103,16 +103,22 @@ mod matrix;
 mod op;
 mod reference;
 
+/// Batches that are larger than memory: windows of rows by [`Device::stream`], a linear layer's by
+/// [`Device::stream_linear`], and a layer in blocks of classes by [`Device::stream_classes`].
+pub mod stream {
+    pub use crate::device::{
+        Batch, ClassStream, ClassWindow, LayerPart, LinearStream, LinearTotal, Part, Pending,
+        StreamBytes, Streaming, Total,
+    };
+    #[cfg(not(target_arch = "wasm32"))]
+    pub use crate::device::{StageTimes, Stages, overlap};
+}
+
 #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
 pub use device::adapters_blocking;
 #[cfg(feature = "gpu")]
 pub use device::{AdapterChoice, adapters};
-pub use device::{
-    Batch, ClassStream, ClassWindow, Device, DeviceInfo, DeviceKind, EvaluateInto, LayerPart,
-    LinearStream, LinearTotal, Part, Pending, StreamBytes, Streaming, Timings, Total,
-};
-#[cfg(not(target_arch = "wasm32"))]
-pub use device::{StageTimes, Stages, overlap};
+pub use device::{Device, DeviceInfo, DeviceKind, EvaluateInto, Timings};
 pub use dtype::{Dtype, Element};
 pub use error::{Error, Result};
 pub use matrix::{Array, Matrix, MatrixMut, Values, ValuesMut};

@@ -9,9 +9,10 @@ use half::bf16;
 use surprisal::gpu::{
     CrossEntropyBuffers, Fault, Gpu, MatrixBuffer, OutputBuffer, TargetsBuffer, VectorBuffer,
 };
+use surprisal::stream::Batch;
 use surprisal::{
-    Array, Batch, CrossEntropy, CrossEntropyInput, Device, DivergenceInput, Elementwise,
-    ElementwiseInput, ElementwiseLoss, JsDivergence, Loss, Matrix, Reduction, Softmax,
+    Array, CrossEntropy, CrossEntropyInput, Device, DivergenceInput, Elementwise, ElementwiseInput,
+    ElementwiseLoss, JsDivergence, Loss, Matrix, Reduction, Softmax,
 };
 
 /// The same GPU, of which dispatches ask for no more than so many elements. No submission is as short

@@ -5,9 +5,10 @@ mod common;
 use common::bench::{Bench, assert_close};
 use common::reference;
 use surprisal::gpu::{DivergenceBuffers, MatrixBuffer, OutputBuffer};
+use surprisal::stream::Batch;
 use surprisal::{
-    Array, Batch, Device, DeviceKind, DivergenceInput, DivergenceOutput, Error, InputForm,
-    JsDivergence, KlDivergence, Matrix, Reduction, Unit, Upstream,
+    Array, Device, DeviceKind, DivergenceInput, DivergenceOutput, Error, InputForm, JsDivergence,
+    KlDivergence, Matrix, Reduction, Unit, Upstream,
 };
 
 const CLASSES: usize = 4;

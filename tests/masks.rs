@@ -5,8 +5,9 @@ mod common;
 use common::cases::Rng;
 use common::masks::{Data, Kept, check_elements, check_rows, signs_that_do_not_count};
 use common::{Subject, cpu_subjects, devices, gpu_subjects};
+use surprisal::stream::Batch;
 use surprisal::{
-    Array, Batch, BatchTargets, BinaryCrossEntropy, CrossEntropy, CrossEntropyInput, Device, Dtype,
+    Array, BatchTargets, BinaryCrossEntropy, CrossEntropy, CrossEntropyInput, Device, Dtype,
     ElementwiseInput, LinearCrossEntropy, LinearCrossEntropyInput, LogitsInput, Matrix, Reduction,
     Softmax, Upstream, Values,
 };

@@ -6,7 +6,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use surprisal::{Array, Batch, Device, Error, Matrix, Pending, Softmax, Stages, overlap};
+use surprisal::stream::{Batch, Pending, Stages, overlap};
+use surprisal::{Array, Device, Error, Matrix, Softmax};
 
 type Window = Vec<usize>;
 

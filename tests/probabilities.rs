@@ -3,8 +3,9 @@
 mod common;
 
 use half::{bf16, f16};
+use surprisal::stream::Batch;
 use surprisal::{
-    Array, Batch, BinaryCrossEntropy, CrossEntropy, CrossEntropyInput, Device, DivergenceInput,
+    Array, BinaryCrossEntropy, CrossEntropy, CrossEntropyInput, Device, DivergenceInput,
     ElementwiseInput, Error, InputForm, JsDivergence, KlDivergence, Labels, Matrix, MatrixMut,
     Reduction,
 };

@@ -17,9 +17,10 @@ use common::losses::{self, Divergence};
 use common::suite::{self, Outcome};
 use common::{Subject, cpu_subjects, gpu_subjects, hostile};
 use peak_alloc::PeakAlloc;
+use surprisal::stream::Batch;
 use surprisal::{
-    Batch, BinaryCrossEntropy, CrossEntropy, CrossEntropyInput, Dtype, Focal, JsDivergence,
-    KlDivergence, LinearCrossEntropy, Matrix, Reduction, Unit, wgpu,
+    BinaryCrossEntropy, CrossEntropy, CrossEntropyInput, Dtype, Focal, JsDivergence, KlDivergence,
+    LinearCrossEntropy, Matrix, Reduction, Unit, wgpu,
 };
 
 #[global_allocator]

@@ -5,12 +5,13 @@ mod common;
 
 use half::{bf16, f16};
 use surprisal::gpu::Fault;
+use surprisal::stream::{Batch, Part, Total};
 use surprisal::{
-    Array, Batch, BinaryCrossEntropy, BinaryFocal, CrossEntropy, CrossEntropyInput,
-    CrossEntropyOutput, Device, DivergenceInput, Elementwise, ElementwiseInput, ElementwiseLoss,
-    Entropy, EntropyBackward, EntropyBackwardInput, Error, Focal, InputForm, JsDivergence,
-    KlDivergence, LogSoftmax, LogSumExp, LogitsInput, Loss, Matrix, Op, Part, Reduction, Softmax,
-    Surprisal, Total, Unit, Upstream, Values,
+    Array, BinaryCrossEntropy, BinaryFocal, CrossEntropy, CrossEntropyInput, CrossEntropyOutput,
+    Device, DivergenceInput, Elementwise, ElementwiseInput, ElementwiseLoss, Entropy,
+    EntropyBackward, EntropyBackwardInput, Error, Focal, InputForm, JsDivergence, KlDivergence,
+    LogSoftmax, LogSumExp, LogitsInput, Loss, Matrix, Op, Reduction, Softmax, Surprisal, Unit,
+    Upstream, Values,
 };
 
 const REDUCTIONS: [Reduction; 3] = [Reduction::Mean, Reduction::Sum, Reduction::None];

@@ -5,9 +5,10 @@ mod common;
 
 use half::f16;
 use surprisal::gpu::Fault;
+use surprisal::stream::{Batch, Stages, overlap};
 use surprisal::{
-    Array, Batch, CrossEntropy, CrossEntropyInput, Device, Dtype, Elementwise, ElementwiseInput,
-    ElementwiseLoss, Error, LinearCrossEntropy, Matrix, Softmax, Stages, Upstream, Values, overlap,
+    Array, CrossEntropy, CrossEntropyInput, Device, Dtype, Elementwise, ElementwiseInput,
+    ElementwiseLoss, Error, LinearCrossEntropy, Matrix, Softmax, Upstream, Values,
 };
 
 fn row<'a>(values: impl Into<Values<'a>>) -> Matrix<'a> {

@@ -4,8 +4,9 @@ mod common;
 
 use common::cases::{Case, Family};
 use surprisal::gpu::{Call, Gpu, MatrixBuffer, OutputBuffer, TransformBuffers};
+use surprisal::stream::Batch;
 use surprisal::{
-    Array, Batch, CrossEntropy, CrossEntropyInput, Device, Error, LinearCrossEntropy,
+    Array, CrossEntropy, CrossEntropyInput, Device, Error, LinearCrossEntropy,
     LinearCrossEntropyInput, Loss, Matrix, Result, Softmax, wgpu,
 };
 

@@ -32,10 +32,8 @@ use std::time::{Duration, Instant};
 
 use options::Options;
 use output::Output;
-use surprisal::{
-    Array, Batch, CrossEntropy, CrossEntropyInput, Device, DeviceKind, Matrix, Pending, Stages,
-    Streaming, Timings, overlap,
-};
+use surprisal::stream::{Batch, Pending, Stages, Streaming, overlap};
+use surprisal::{Array, CrossEntropy, CrossEntropyInput, Device, DeviceKind, Matrix, Timings};
 use tempfile::TempDir;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;

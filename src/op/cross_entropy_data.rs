@@ -127,7 +127,7 @@ impl<'a> BatchTargets<'a> {
     }
 
     /// Probabilities of so many rows, all of which count. They are not here: each window brings its own
-    /// to [`LinearStream::push_with_probs`](crate::LinearStream::push_with_probs).
+    /// to [`LinearStream::push_with_probs`](crate::stream::LinearStream::push_with_probs).
     ///
     /// ```
     /// use surprisal::{BatchTargets, CrossEntropy, Device, LinearCrossEntropy, Matrix, Upstream};

@@ -5,11 +5,12 @@ use std::ops::Range;
 
 use half::{bf16, f16};
 use surprisal::cpu::InstructionSet;
+use surprisal::stream::Batch;
 use surprisal::{
-    Array, Batch, BinaryCrossEntropy, BinaryFocal, BinaryLabels, CrossEntropy, CrossEntropyInput,
-    Device, DivergenceInput, Elementwise, ElementwiseInput, ElementwiseLoss, Entropy, Focal,
-    InputForm, JsDivergence, KlDivergence, Labels, LinearCrossEntropy, LinearCrossEntropyInput,
-    LogSoftmax, LogSoftmaxBackward, LogSoftmaxBackwardInput, LogSumExp, LogSumExpBackward,
+    Array, BinaryCrossEntropy, BinaryFocal, BinaryLabels, CrossEntropy, CrossEntropyInput, Device,
+    DivergenceInput, Elementwise, ElementwiseInput, ElementwiseLoss, Entropy, Focal, InputForm,
+    JsDivergence, KlDivergence, Labels, LinearCrossEntropy, LinearCrossEntropyInput, LogSoftmax,
+    LogSoftmaxBackward, LogSoftmaxBackwardInput, LogSumExp, LogSumExpBackward,
     LogSumExpBackwardInput, Matrix, MatrixMut, Op, Reduction, Softmax, SoftmaxBackward,
     SoftmaxBackwardInput, Surprisal, Targets, Unit, Upstream, Values,
 };

@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use super::reference;
+use surprisal::stream::{Part, Total};
 use surprisal::{
     Array, BatchTargets, CrossEntropy, Device, Dtype, LinearCrossEntropy, LinearCrossEntropyInput,
-    LinearCrossEntropyOutput, Loss, Matrix, Part, Reduction, Targets, Total, Upstream, Values,
+    LinearCrossEntropyOutput, Loss, Matrix, Reduction, Targets, Upstream, Values,
 };
 
 use super::Subject;

@@ -5,9 +5,9 @@ mod room;
 
 use std::ops::Range;
 
+use surprisal::stream::{Batch, Part, Pending, Stages, Total, overlap};
 use surprisal::{
-    Array, Batch, Device, DeviceKind, Dtype, Error, Matrix, Op, Part, Pending, Stages, Targets,
-    Timings, Total, Upstream, Values, overlap,
+    Array, Device, DeviceKind, Dtype, Error, Matrix, Op, Targets, Timings, Upstream, Values,
 };
 
 use self::room::Room;

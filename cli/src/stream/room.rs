@@ -1,6 +1,7 @@
 //! How many rows a window may have, and how many windows there may be.
 
-use surprisal::{Batch, Device, DeviceKind, Dtype, Op};
+use surprisal::stream::Batch;
+use surprisal::{Device, DeviceKind, Dtype, Op};
 
 use super::{Rows, held_size};
 use crate::args::{DtypeArg, MemoryLimit};

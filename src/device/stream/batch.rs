@@ -42,7 +42,7 @@ impl<'a> Batch<'a> {
     /// least.
     ///
     /// ```
-    /// use surprisal::Batch;
+    /// use surprisal::stream::Batch;
     ///
     /// let batch = Batch::of_elements(1, 1 << 30, 1 << 20);
     /// assert_eq!((batch.rows(), batch.columns(), batch.window_rows()), (1 << 19, 2048, 512));
@@ -64,7 +64,8 @@ impl<'a> Batch<'a> {
     /// Sets which rows count, `[rows]`: one bool each, true counts. Windows need not say it again.
     ///
     /// ```
-    /// use surprisal::{Batch, Device, LogSumExp, Matrix};
+    /// use surprisal::stream::Batch;
+    /// use surprisal::{Device, LogSumExp, Matrix};
     ///
     /// let device = Device::cpu();
     /// let batch = Batch::new(2, 1, 1).with_mask(&[false, true]);

@@ -69,7 +69,8 @@ impl Device {
     /// for each row of the batch).
     ///
     /// ```
-    /// use surprisal::{Batch, CrossEntropy, CrossEntropyInput, Device, Matrix};
+    /// use surprisal::stream::Batch;
+    /// use surprisal::{CrossEntropy, CrossEntropyInput, Device, Matrix};
     ///
     /// let logits = [2.0f32, 1.0, 0.1, 0.3, 0.2, 3.0];
     /// let targets = [0i64, 2];
@@ -217,7 +218,8 @@ impl<'s, O: Op> Streaming<'s, O> {
     /// Each window that is under way takes the memory that [`StreamBytes::window_row`] says.
     ///
     /// ```
-    /// use surprisal::{Batch, Device, Matrix, Softmax};
+    /// use surprisal::stream::Batch;
+    /// use surprisal::{Device, Matrix, Softmax};
     ///
     /// let device = Device::cpu();
     /// let mut stream = device.stream(&Softmax, Batch::new(2, 2, 1))?;

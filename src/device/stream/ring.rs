@@ -13,9 +13,9 @@ pub struct Stages<R, C, K, W> {
     /// Fills a window with these rows.
     pub read: R,
     /// Turns what was read into what is to be written, or [hands it to a
-    /// device](crate::Streaming::begin). Runs on the calling thread.
+    /// device](crate::stream::Streaming::begin). Runs on the calling thread.
     pub compute: C,
-    /// [Waits for the device](crate::Pending::wait), if there is anything to wait for.
+    /// [Waits for the device](crate::stream::Pending::wait), if there is anything to wait for.
     pub collect: K,
     /// Puts it away.
     pub write: W,
@@ -42,7 +42,7 @@ pub struct StageTimes {
 /// after the windows that they are at.
 ///
 /// ```
-/// use surprisal::{Stages, overlap};
+/// use surprisal::stream::{Stages, overlap};
 ///
 /// let numbers: Vec<u64> = (0..10).collect();
 /// let mut squares = Vec::new();

@@ -6,10 +6,8 @@ mod room;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use surprisal::{
-    Array, BatchTargets, ClassStream, ClassWindow, Dtype, LayerPart, LinearCrossEntropy, Loss,
-    Matrix, Stages, overlap,
-};
+use surprisal::stream::{ClassStream, ClassWindow, LayerPart, Stages, overlap};
+use surprisal::{Array, BatchTargets, Dtype, LinearCrossEntropy, Loss, Matrix};
 
 pub(super) use self::room::{Needs, Room};
 use super::over;

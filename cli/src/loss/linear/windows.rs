@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::time::Instant;
 
+use surprisal::stream::Part;
 use surprisal::{
-    Array, BatchTargets, DeviceKind, Dtype, LinearCrossEntropy, Loss, Matrix, Part, Reduction,
-    Upstream,
+    Array, BatchTargets, DeviceKind, Dtype, LinearCrossEntropy, Loss, Matrix, Reduction, Upstream,
 };
 
 use super::{Layer, over};
