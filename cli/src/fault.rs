@@ -9,7 +9,7 @@ use crate::error::{Failure, Result};
 const VARIABLE: &str = "SURPRISAL_FAULT";
 
 /// The device with the fault that the environment names, if it is a GPU: `lost:K` and `memory:K` at
-/// call K, from 0, that creates or submits something, `shader:NAME` in the fragment of that name, a shader's source.
+/// call K, from 0, that creates or submits something, `shader:NAME` in the shaders' fragment of that name.
 pub(crate) fn injected(device: Device) -> Result<Device> {
     let fault = if cfg!(debug_assertions) { std::env::var(VARIABLE).ok() } else { None };
     let (Some(gpu), Some(fault)) = (device.as_gpu(), fault) else { return Ok(device) };

@@ -201,8 +201,8 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Bytes of what belongs to each of all rows: targets, which are there twice where some are ignored,
-    /// the mask and the upstream gradient.
+    /// Bytes of what belongs to each of all rows: class indices, which are there twice where some are ignored,
+    /// or the list of the rows that count, the mask and the upstream gradient.
     fn resident(&self, rows: usize) -> u64 {
         let upstream = match &self.upstream {
             Each(data) => data.as_bytes().len() as u64,
