@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::gpu::plan::Region;
+use crate::op::Upstream;
 
 /// A matrix `[rows, classes]` in a buffer of the caller's: of f32, or of f16 or bf16 without a gap
 /// between two.
@@ -232,6 +233,17 @@ pub enum UpstreamBuffer<'a> {
     Rows(VectorBuffer<'a>),
     /// A number for each element, `[rows, columns]` of f32, for elementwise losses.
     Elements(MatrixBuffer<'a>),
+}
+
+impl<'a> UpstreamBuffer<'a> {
+    /// A number as it is; one for each row as it was uploaded.
+    pub(crate) fn of_rows(upstream: Upstream<'_>, uploaded: Option<VectorBuffer<'a>>) -> Self {
+        match (uploaded, upstream) {
+            (Some(rows), _) => Self::Rows(rows),
+            (None, Upstream::Scalar(dloss)) => Self::Scalar(dloss as f32),
+            (None, Upstream::Each(_)) => Self::default(),
+        }
+    }
 }
 
 impl Default for UpstreamBuffer<'_> {

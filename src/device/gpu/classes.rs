@@ -225,11 +225,10 @@ impl<'a> ClassBlocks<'a> {
             TargetsBuffer::I64(VectorBuffer::new(&targets.buffer)),
         )
         .with_bias(block.vector(&block.bias))
-        .with_upstream(match (&dloss, upstream) {
-            (None, Upstream::Scalar(dloss)) => UpstreamBuffer::Scalar(dloss as f32),
-            (Some(dloss), _) => UpstreamBuffer::Rows(VectorBuffer::new(&dloss.buffer)),
-            (None, Upstream::Each(_)) => UpstreamBuffer::default(),
-        });
+        .with_upstream(UpstreamBuffer::of_rows(
+            upstream,
+            dloss.as_ref().map(|dloss| VectorBuffer::new(&dloss.buffer)),
+        ));
         if let Some(dhidden) = &dhidden {
             buffers = buffers.with_dhidden(MatrixBuffer::new(&dhidden.buffer, rows, width));
         }

@@ -340,13 +340,9 @@ impl<'a> RowBuffers<'a> {
     }
 
     fn upstream(&self, upstream: Upstream<'_>) -> UpstreamBuffer<'_> {
-        match (&self.dloss, upstream) {
-            (Some(dloss), _) => {
-                UpstreamBuffer::Rows(VectorBuffer::new(&dloss.buffer).with_room(self.room))
-            }
-            (None, Upstream::Scalar(dloss)) => UpstreamBuffer::Scalar(dloss as f32),
-            (None, Upstream::Each(_)) => UpstreamBuffer::default(),
-        }
+        let dloss = self.dloss.as_ref();
+        let rows = dloss.map(|dloss| VectorBuffer::new(&dloss.buffer).with_room(self.room));
+        UpstreamBuffer::of_rows(upstream, rows)
     }
 
     /// Has a call use these instead of smaller ones.

@@ -179,11 +179,7 @@ impl<'a> Buffers<'a> {
     }
 
     fn upstream(&self, data: &Data<'_>) -> UpstreamBuffer<'_> {
-        match (self.dloss(), data.upstream) {
-            (Some(dloss), _) => UpstreamBuffer::Rows(dloss),
-            (None, Upstream::Scalar(dloss)) => UpstreamBuffer::Scalar(dloss as f32),
-            (None, Upstream::Each(_)) => UpstreamBuffer::default(),
-        }
+        UpstreamBuffer::of_rows(data.upstream, self.dloss())
     }
 
     /// The operation on these buffers.
