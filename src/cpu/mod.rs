@@ -72,11 +72,7 @@ pub(crate) fn execute_into(
             Ok(Results::default())
         }
         Kind::LinearCrossEntropy(_) | Kind::Divergence(_) | Kind::Elementwise(_) => {
-            let mut results = execute(set, kind, data)?;
-            if let Some(matrix) = results.matrix.take() {
-                out.assign(&matrix);
-            }
-            Ok(results)
+            Ok(execute(set, kind, data)?.with_matrix_in(&mut out))
         }
     }
 }
@@ -126,11 +122,8 @@ pub(crate) fn execute_in_place(
         | Kind::Divergence(_)
         | Kind::Elementwise(_)
         | Kind::Transform(_, _) => {
-            let mut results = execute(set, kind, &Data { input: matrix.as_matrix(), ..*data })?;
-            if let Some(made) = results.matrix.take() {
-                matrix.assign(&made);
-            }
-            Ok(results)
+            let results = execute(set, kind, &Data { input: matrix.as_matrix(), ..*data })?;
+            Ok(results.with_matrix_in(&mut matrix))
         }
     }
 }

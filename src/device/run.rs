@@ -98,11 +98,8 @@ impl Device {
         if let Inner::Cpu(set) = self.inner {
             return cpu::execute_into(set, kind, data, out);
         }
-        let (mut results, _) = self.execute(kind, data).await?;
-        if let Some(matrix) = results.matrix.take() {
-            out.assign(&matrix);
-        }
-        Ok(results)
+        let (results, _) = self.execute(kind, data).await?;
+        Ok(results.with_matrix_in(&mut out))
     }
 
     /// `data` is what is read beside the matrix.
@@ -117,10 +114,7 @@ impl Device {
             return cpu::execute_in_place(set, kind, matrix, data);
         }
         let data = Data { input: matrix.as_matrix(), ..*data };
-        let (mut results, _) = self.execute(kind, &data).await?;
-        if let Some(made) = results.matrix.take() {
-            matrix.assign(&made);
-        }
-        Ok(results)
+        let (results, _) = self.execute(kind, &data).await?;
+        Ok(results.with_matrix_in(&mut matrix))
     }
 }

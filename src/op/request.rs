@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use crate::error::{Error, Result};
-use crate::matrix::{Array, Matrix, Place, Values};
+use crate::matrix::{Array, Matrix, MatrixMut, Place, Values};
 use crate::op::mask::validate_mask;
 use crate::op::{
     Common, CrossEntropy, CrossEntropyInput, CrossEntropyOutput, DivergenceInput, DivergenceOutput,
@@ -266,6 +266,14 @@ impl Default for Results {
 }
 
 impl Results {
+    /// With the matrix in memory of the caller's, which fits.
+    pub(crate) fn with_matrix_in(mut self, out: &mut MatrixMut<'_>) -> Self {
+        if let Some(matrix) = self.matrix.take() {
+            out.assign(&matrix);
+        }
+        self
+    }
+
     pub(crate) fn labelled(output: CrossEntropyOutput) -> Self {
         let CrossEntropyOutput { loss, lse, dlogits, dtargets, metrics, kept_rows, total_weight } =
             output;
