@@ -73,9 +73,18 @@ pub(crate) fn labelled_in_place<L: Labelled>(
     logits: MatrixMut<'_>,
     labels: Labels<'_>,
 ) -> Result<CrossEntropyOutput> {
-    let matrix = logits.as_matrix();
-    let shape = shape(&matrix);
-    op.check(&labels.of(matrix))?;
+    op.check(&labels.of(logits.as_matrix()))?;
+    checked_in_place(set, op, logits, labels)
+}
+
+/// The same of what was checked as part of a batch.
+pub(crate) fn checked_in_place<L: Labelled>(
+    set: InstructionSet,
+    op: &L,
+    logits: MatrixMut<'_>,
+    labels: Labels<'_>,
+) -> Result<CrossEntropyOutput> {
+    let shape = shape(&logits.as_matrix());
     with_values_mut!(logits.into_values(), x => {
         op.evaluate(set, shape, labels, Io::InPlace(x))
     })

@@ -9,7 +9,7 @@ use std::ops::Range;
 #[cfg(feature = "rayon")]
 use rayon::prelude::*;
 
-use crate::cpu::labelled::labelled_in_place;
+use crate::cpu::labelled::checked_in_place;
 use crate::cpu::product::{Into, View, product};
 use crate::cpu::simd::InstructionSet;
 use crate::cpu::{LossSum, reduce, zeros};
@@ -204,7 +204,7 @@ impl<'a> Layer<'a> {
         let labels = Labels::new(targets).with_upstream(upstream);
         let of_chunk = self.op.of_logits().with_reduction(Reduction::None).for_window(self.nll);
         let output = if self.op.has_gradient() {
-            labelled_in_place(self.set, &of_chunk, logits, labels)?
+            checked_in_place(self.set, &of_chunk, logits, labels)?
         } else {
             let input = crate::op::CrossEntropyInput::new(logits.as_matrix(), targets);
             crate::cpu::labelled(self.set, &of_chunk, &input)?
