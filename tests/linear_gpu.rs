@@ -4,35 +4,14 @@
 mod common;
 
 use common::Subject;
-use common::linear::{Layer, check, check_output, in_blocks, in_windows, part_of};
+use common::linear::{
+    Layer, check, check_both, check_output, in_blocks, in_windows, options, part_of,
+};
 use surprisal::gpu::{Gpu, Tile};
 use surprisal::{
     Array, CrossEntropy, Device, Dtype, Error, LinearCrossEntropy, LinearCrossEntropyOutput,
-    Matrix, Reduction, Unit, Upstream,
+    Matrix, Reduction, Upstream,
 };
-
-/// Every option of cross-entropy, alone and together.
-fn options(classes: usize) -> Vec<CrossEntropy> {
-    let new = CrossEntropy::new;
-    let weights: Vec<f64> = (0..classes).map(|j| (j % 5) as f64 / 3.0).collect();
-    vec![
-        new(),
-        new().with_reduction(Reduction::Sum).with_unit(Unit::Bits),
-        new().with_reduction(Reduction::None).with_metrics(),
-        new().with_class_weights(weights.clone()),
-        new().with_label_smoothing(0.1).with_normalizer(17.5),
-        new().with_z_loss(1e-2).with_logit_scale(0.5),
-        new().with_logit_scale(-1.5).with_label_smoothing(0.2).with_metrics(),
-        new().with_softcap(3.0),
-        new()
-            .with_class_weights(weights)
-            .with_label_smoothing(0.2)
-            .with_z_loss(1e-2)
-            .with_softcap(5.0)
-            .with_logit_scale(-1.5)
-            .with_metrics(),
-    ]
-}
 
 fn with_tile(tile: Tile) -> Gpu {
     let gpu = common::gpu();
@@ -63,12 +42,6 @@ fn without_tiles() -> Gpu {
     let mut caps = gpu.caps().clone();
     caps.workgroup_memory = 12_000;
     gpu.with_caps(caps)
-}
-
-fn check_both(subject: &Subject, layer: &Layer, loss: CrossEntropy) {
-    let op = LinearCrossEntropy::new(loss);
-    check(subject, layer, &op.clone().with_gradient()).expect("within bounds");
-    check(subject, layer, &op).expect("within bounds");
 }
 
 #[test]

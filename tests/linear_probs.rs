@@ -3,41 +3,12 @@
 
 mod common;
 
-use common::linear::{Layer, check, check_output, in_windows};
+use common::linear::{Layer, check, check_both, check_output, in_windows, options};
 use common::{Subject, cpu_subjects, devices, gpu_subjects};
 use surprisal::{
     Array, BatchTargets, CrossEntropy, Dtype, Error, LinearCrossEntropy, LinearCrossEntropyInput,
-    LinearCrossEntropyOutput, Loss, Matrix, Reduction, Unit, Upstream,
+    LinearCrossEntropyOutput, Loss, Matrix, Reduction, Upstream,
 };
-
-/// Every option of cross-entropy, alone and together.
-fn options(classes: usize) -> Vec<CrossEntropy> {
-    let new = CrossEntropy::new;
-    let weights: Vec<f64> = (0..classes).map(|j| (j % 5) as f64 / 3.0).collect();
-    vec![
-        new(),
-        new().with_reduction(Reduction::Sum).with_unit(Unit::Bits),
-        new().with_reduction(Reduction::None),
-        new().with_reduction(Reduction::None).with_metrics(),
-        new().with_class_weights(weights.clone()),
-        new().with_label_smoothing(0.1).with_normalizer(17.5),
-        new().with_z_loss(1e-2).with_logit_scale(0.5),
-        new().with_softcap(3.0),
-        new()
-            .with_class_weights(weights)
-            .with_label_smoothing(0.2)
-            .with_z_loss(1e-2)
-            .with_softcap(5.0)
-            .with_logit_scale(-1.5)
-            .with_metrics(),
-    ]
-}
-
-fn check_both(subject: &Subject, layer: &Layer, loss: CrossEntropy) {
-    let op = LinearCrossEntropy::new(loss);
-    check(subject, layer, &op.clone().with_gradient()).expect("within bounds");
-    check(subject, layer, &op).expect("within bounds");
-}
 
 /// With a mask, and without.
 fn layers(shape: (usize, usize, usize), dtypes: [Dtype; 2]) -> [Layer; 2] {
